@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# The Python module fastnn._cpu. Globs, so that a new operator is one new file; CONFIGURE_DEPENDS makes
+# the next build see it.
+file(GLOB runtime_sources CONFIGURE_DEPENDS csrc/*.cpp csrc/runtime/*.cpp)
+file(GLOB op_sources CONFIGURE_DEPENDS csrc/ops/*.cpp)
+
+pybind11_add_module(_cpu MODULE NO_EXTRAS ${runtime_sources})
+fastnn_flags(_cpu ${FASTNN_BASELINE})
+target_compile_definitions(_cpu PRIVATE FASTNN_VERSION="${FASTNN_VERSION}")
+target_link_libraries(_cpu PRIVATE Python::NumPy Threads::Threads)
+
+foreach(level IN LISTS FASTNN_LEVELS)
+  add_library(fastnn_${level} OBJECT ${op_sources})
+  fastnn_flags(fastnn_${level} ${level})
+  target_compile_definitions(fastnn_${level} PRIVATE FASTNN_ISA=${level})
+  # Unoptimised vector code is too slow to test with, and at -O0 more inline functions are emitted as
+  # shared symbols; the sanitizers want the same level for speed.
+  target_compile_options(fastnn_${level} PRIVATE $<IF:$<CONFIG:Debug>,-O1,-O3>)
+  if(level STREQUAL FASTNN_BASELINE)
+    target_compile_definitions(fastnn_${level} PRIVATE FASTNN_ONCE=1)
+    target_link_libraries(fastnn_${level} PRIVATE Python::Module Python::NumPy)
+  endif()
+  target_sources(_cpu PRIVATE $<TARGET_OBJECTS:fastnn_${level}>)
+endforeach()
+
+if(FASTNN_NATIVE_CHECK)
+  foreach(level IN LISTS FASTNN_LEVELS)
+    if(level STREQUAL FASTNN_BASELINE)
+      continue()
+    endif()
+    set(object_list "${CMAKE_CURRENT_BINARY_DIR}/objects_${level}.txt")
+    file(GENERATE OUTPUT "${object_list}" CONTENT "$<JOIN:$<TARGET_OBJECTS:fastnn_${level}>,\n>\n")
+    add_custom_command(
+      TARGET _cpu
+      POST_BUILD
+      COMMAND "${Python_EXECUTABLE}" "${FASTNN_SOURCE_DIR}/cmake/check_symbols.py" "${CMAKE_NM}"
+              ${level} "${object_list}"
+      COMMENT "Checking ${level} for shared symbols"
+      VERBATIM)
+  endforeach()
+endif()
+
+install(TARGETS _cpu LIBRARY DESTINATION fastnn)

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The extension module fastnn._cpu: pybind11 for all that is cold, the kernels and the allocator through the C API.
+#define FASTNN_IMPORT_NUMPY
+#include "numpy_api.h"
+
+#include <pybind11/pybind11.h>
+
+#include "runtime/isa.h"
+#include "runtime/launch.h"
+#include "runtime/pool.h"
+
+namespace py = pybind11;
+
+namespace {
+
+int import_numpy() {
+    import_array1(-1);
+    return 0;
+}
+
+py::list compiled_levels() {
+    py::list names;
+    for (const char* name : fastnn::kLevelNames) names.append(name);
+    return names;
+}
+
+py::list usable_levels() {
+    py::list names;
+    for (int i = 0; i <= fastnn::level_supported(); ++i) names.append(fastnn::kLevelNames[i]);
+    return names;
+}
+
+void choose_level(const std::string& name) {
+    if (!fastnn::set_level(name.c_str())) {
+        throw py::value_error("set_isa: expected one of usable_levels(), got '" + name + "'");
+    }
+}
+
+void choose_threads(int n) {
+    if (n < 1) throw py::value_error("set_num_threads: expected at least 1 thread, got " + std::to_string(n));
+    fastnn::pool_set_threads(n);
+}
+
+py::object text_or_none(const char* text) {
+    if (text == nullptr) return py::none();
+    return py::str(text);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_cpu, m) {
+    m.doc() = "fastnn's native CPU kernels, allocator and thread pool.";
+    if (import_numpy() < 0) throw py::error_already_set();
+    if (fastnn::level_supported() < 0) {
+        throw py::import_error("this processor lacks SSE4.2, the least that fastnn's native kernels need");
+    }
+    if (!fastnn::add_memory(m.ptr()) || !fastnn::add_kernels(m.ptr()) || !fastnn::add_recorder(m.ptr())) {
+        throw py::error_already_set();
+    }
+    m.attr("version") = FASTNN_VERSION;
+    m.def("compiled_levels", compiled_levels, "the instruction-set levels in this build, lowest first");
+    m.def("usable_levels", usable_levels, "those of them that this processor can run");
+    m.def("isa", [] { return fastnn::kLevelNames[fastnn::level_in_use()]; }, "the level in use");
+    m.def("set_isa", choose_level, py::arg("level"), "chooses a level; not while kernels run");
+    m.def("isa_problem", [] { return text_or_none(fastnn::level_problem()); });
+    m.def("num_threads", fastnn::pool_threads);
+    m.def("set_num_threads", choose_threads, py::arg("n"));
+    m.def("last_participants", fastnn::pool_last_participants,
+          "how many threads took part in the newest parallel call of this thread");
+}

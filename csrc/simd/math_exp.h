@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// exp, tanh and sigmoid for simd/math.h. n is the whole number next to x / ln 2, r = x - n ln 2:
+//
+//   exp(x)     = 2^n exp(r), |r| <= ln 2 / 2
+//   tanh(x)    = sign(x) h / (1 + h), h = expm1(2 |x|) / 2 = 2^(n-1) expm1(r) + (2^(n-1) - 1/2)
+//   sigmoid(x) = (x >= 0 ? 1 : e) / (1 + e), e = exp(-|x|), which cannot overflow
+//
+// tanh is taken as h - h^2 / (1 + h) where h < 1 and as 1 - 1 / (1 + h) elsewhere: the quotient,
+// which has the rounding errors of h and of 1 + h, is then the smaller term.
+//
+// n comes from adding 1.5 * 2^(p - 1) to x / ln 2, p being the precision: the sum has n, rounded,
+// in its low bits. 2^n is wanted next, so the addend includes the bias of the exponent, and one
+// shift moves n + bias into the exponent's place.
+#pragma once
+
+#include "simd/vec.h"
+
+namespace fastnn::FASTNN_ISA {
+
+template <class T>
+struct ExpConstants;
+
+template <>
+struct ExpConstants<float> {
+    static constexpr int kMantissaBits = 23;
+    static constexpr float kLog2e = 0x1.715476p+0f;
+    static constexpr float kLn2Hi = 0x1.62e4p-1f;  // 15 bits, so that n * kLn2Hi is exact
+    static constexpr float kLn2Lo = 0x1.7f7d1cp-20f;
+    static constexpr float kRound = 0x1.8p+23f + 127;      // for 2^n as a normal number
+    static constexpr float kRoundWide = 0x1.8p+23f + 254;  // for 2^n as a product of two
+    static constexpr float kLow = -104.0f;                 // exp rounds to 0 from here down
+    static constexpr float kHigh = 89.0f;                  // and to inf from here up
+    static constexpr float kTanhOne = 9.1f;                // tanh rounds to 1 from here up
+};
+
+template <>
+struct ExpConstants<double> {
+    static constexpr int kMantissaBits = 52;
+    static constexpr double kLog2e = 0x1.71547652b82fep+0;
+    static constexpr double kLn2Hi = 0x1.62e42fefa38p-1;  // 42 bits
+    static constexpr double kLn2Lo = 0x1.ef35793c7673p-45;
+    static constexpr double kRound = 0x1.8p+52 + 1023;
+    static constexpr double kRoundWide = 0x1.8p+52 + 2046;
+    static constexpr double kLow = -746.0;
+    static constexpr double kHigh = 710.0;
+    static constexpr double kTanhOne = 19.1;
+};
+
+// exp(r) for |r| <= ln 2 / 2; relative error below 2^-28 and 2^-57.
+FASTNN_SIMD_INLINE VecF exp_poly(VecF r) {
+    return poly(r, 1.0f, 1.0f, 0x1.fffffcp-2f, 0x1.555494p-3f, 0x1.5558c2p-5f, 0x1.12388p-7f,
+                0x1.6a39c2p-10f);
+}
+FASTNN_SIMD_INLINE VecD exp_poly(VecD r) {
+    const VecD q = poly_even_odd(r, 0x1.000000000000ap-1, 0x1.55555555554f3p-3, 0x1.555555555059p-5,
+                                 0x1.1111111122e69p-7, 0x1.6c16c1850db4bp-10, 0x1.a01a015f5a859p-13,
+                                 0x1.a01996ffe9aeap-16, 0x1.71de7db1cdbc6p-19,
+                                 0x1.28b0c295f4a12p-22, 0x1.aecc0f14d1dc6p-26);
+    return fma(fma(q, r, broadcast(1.0)), r, broadcast(1.0));
+}
+
+// (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2; error relative to expm1(r) below 2^-31 and 2^-57.
+FASTNN_SIMD_INLINE VecF expm1_poly(VecF r) {
+    return poly(r, 0.5f, 0x1.555554p-3f, 0x1.5554eap-5f, 0x1.1113acp-7f, 0x1.6d4c9p-10f,
+                0x1.9c5d9p-13f);
+}
+FASTNN_SIMD_INLINE VecD expm1_poly(VecD r) {
+    return poly_even_odd(r, 0x1.0000000000001p-1, 0x1.5555555555557p-3, 0x1.5555555554b3p-5,
+                         0x1.1111111110588p-7, 0x1.6c16c16fe95cp-10, 0x1.a01a01a91b935p-13,
+                         0x1.a019eee24b8p-16, 0x1.71de0a746231cp-19, 0x1.280cd850fe3d1p-22,
+                         0x1.af3e6573b7aep-26, 0x1.c3b2221645eb3p-30);
+}
+
+// x = n ln 2 + r; the low bits of `sum` hold n plus the bias in `round`.
+template <class V>
+struct ExpReduced {
+    V r, n, sum;
+};
+
+template <class T>
+FASTNN_SIMD_INLINE ExpReduced<Vec<T>> exp_reduce(Vec<T> x, T round) {
+    using C = ExpConstants<T>;
+    const Vec<T> sum = fma(x, broadcast(C::kLog2e), broadcast(round));
+    const Vec<T> n = sum - broadcast(round);
+    const Vec<T> r = fma(n, broadcast(-C::kLn2Lo), fma(n, broadcast(-C::kLn2Hi), x));
+    return {r, n, sum};
+}
+
+// 2^n where that is a normal number, from a sum made with kRound.
+template <class T>
+FASTNN_SIMD_INLINE Vec<T> power_of_two(Vec<T> sum) {
+    return from_bits<T>(as_bits(sum) << ExpConstants<T>::kMantissaBits);
+}
+
+// exp for kLow <= x <= kHigh, and NaN.
+template <class T>
+FASTNN_SIMD_INLINE Vec<T> exp_in_range(Vec<T> x) {
+    using C = ExpConstants<T>;
+    const ExpReduced<Vec<T>> red = exp_reduce<T>(x, C::kRoundWide);
+    const Vec<T> p = exp_poly(red.r);
+#if FASTNN_SIMD_AVX512
+    return scale_by_power(p, red.n);
+#else
+    // 2^n may be denormal or too large, but p 2^n is not: two factors, of which the first keeps p
+    // normal, so that the result is rounded once. The low bits of `sum` hold n + 2 * bias.
+    const BitsOf<T> biased = as_bits(red.sum);
+    const BitsOf<T> half = biased >> 1;
+    const Vec<T> first = from_bits<T>(half << C::kMantissaBits);
+    const Vec<T> second = from_bits<T>((biased - half) << C::kMantissaBits);
+    return p * first * second;
+#endif
+}
+
+template <class T>
+FASTNN_SIMD_INLINE Vec<T> exp_all(Vec<T> x) {
+    using C = ExpConstants<T>;
+    // The argument stands second, where min and max pass a NaN on.
+    return exp_in_range<T>(max(broadcast(C::kLow), min(broadcast(C::kHigh), x)));
+}
+
+template <class T>
+FASTNN_SIMD_INLINE Vec<T> tanh_all(Vec<T> x) {
+    using C = ExpConstants<T>;
+    const Vec<T> one = broadcast(T(1));
+    const Vec<T> y = min(broadcast(2 * C::kTanhOne), abs(x) + abs(x));
+    const ExpReduced<Vec<T>> red = exp_reduce<T>(y, C::kRound - 1);
+    const Vec<T> scale = power_of_two<T>(red.sum);  // 2^(n - 1)
+    const Vec<T> p = fma(red.r * red.r, expm1_poly(red.r), red.r);
+    const Vec<T> h = fma(scale, p, scale - broadcast(T(0.5)));
+    const auto small = h < one;
+    return copysign(select(small, h, one) - select(small, h * h, one) / (one + h), x);
+}
+
+template <class T>
+FASTNN_SIMD_INLINE Vec<T> sigmoid_all(Vec<T> x) {
+    using C = ExpConstants<T>;
+    const Vec<T> one = broadcast(T(1));
+    const Vec<T> e = exp_in_range<T>(max(broadcast(C::kLow), -abs(x)));
+    return select(x < broadcast(T(0)), e, one) / (one + e);
+}
+
+FASTNN_SIMD_INLINE VecF exp(VecF x) { return exp_all<float>(x); }
+FASTNN_SIMD_INLINE VecD exp(VecD x) { return exp_all<double>(x); }
+FASTNN_SIMD_INLINE VecF tanh(VecF x) { return tanh_all<float>(x); }
+FASTNN_SIMD_INLINE VecD tanh(VecD x) { return tanh_all<double>(x); }
+FASTNN_SIMD_INLINE VecF sigmoid(VecF x) { return sigmoid_all<float>(x); }
+FASTNN_SIMD_INLINE VecD sigmoid(VecD x) { return sigmoid_all<double>(x); }
+
+}  // namespace fastnn::FASTNN_ISA

@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The kernel table: one row per kernel, one column per backend.
+
+This is the only module that imports ``_cpu``, ``_cuda`` or ``cupy``. A column is a `Table`, an object
+with one attribute per kernel and an `empty`; `kernels(array)` finds the column for an array's type.
+The columns are filled as the operators are imported, so a call costs no ``if``:
+
+* ``numpy``: the references, plain NumPy, always there;
+* ``cpu``: the native kernel where there is one, else the reference. A native kernel hands element
+  types that it does not have to the reference by itself;
+* ``cuda``: the same with ``_cuda`` and CuPy, on CuPy's current stream.
+
+``FASTNN_BACKEND=numpy|cpu|cuda`` selects; without it the best that works.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import types
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_F = TypeVar("_F", bound="Callable[..., Any]")
+
+NAMES = ("numpy", "cpu", "cuda")
+REINSTALL = "pip install --no-cache-dir --force-reinstall <the fastnn-native you installed from>"
+
+
+def _truthy(name: str) -> bool:
+    return os.environ.get(name, "").strip().lower() not in ("", "0", "false", "off", "no")
+
+
+def _not_implemented(*_: Any) -> Any:
+    return NotImplemented
+
+
+def _numpy_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
+    return np.empty(shape, dtype)
+
+
+class Table:
+    """A backend's column: ``table.relu_forward(x, y)``.
+
+    ``table.empty(shape, dtype)`` gives uninitialised C-contiguous memory. ``table.fast.add(x, y)``
+    allocates, launches and returns the output when the arrays are contiguous, of one shape and of
+    a native type, and returns NotImplemented otherwise.
+    """
+
+    def __init__(self, name: str, xp: Any, empty: Callable[..., Any]) -> None:
+        self.name = name
+        self.xp = xp
+        self.empty = empty
+        self.fast = types.SimpleNamespace()
+
+    def __getattr__(self, name: str) -> Any:
+        message = f"the {self.name} backend has no kernel named {name!r}"
+        raise AttributeError(message)
+
+
+references: dict[str, Callable[..., Any]] = {}
+native: dict[str, Any] = {}  # name -> Kernel of _cpu
+native_cuda: dict[str, Any] = {}
+reasons: dict[str, str] = {}  # backend -> why it is not used
+_mutations = 0
+
+
+def _missing_reason() -> str:
+    """Why the package holds no native module: what the build left, else what is known."""
+    note = Path(__file__).with_name("_native_missing.txt")
+    try:
+        text = note.read_text("utf-8")
+    except OSError:
+        return "this installation holds no native module"
+    return text.splitlines()[0] if text else "this installation holds no native module"
+
+
+def build_log() -> str:
+    """The last lines of the build that gave no native module; empty when it did or none was kept."""
+    note = Path(__file__).with_name("_native_missing.txt")
+    try:
+        return note.read_text("utf-8")
+    except OSError:
+        return ""
+
+
+def _load_cpu() -> Any:
+    try:
+        return importlib.import_module("fastnn._cpu")
+    except ModuleNotFoundError as error:
+        if error.name != "fastnn._cpu":
+            raise
+        reasons["cpu"] = _missing_reason()
+    except ImportError as error:
+        reasons["cpu"] = f"the native module is there but cannot be loaded: {error}"
+    return None
+
+
+def _load_cuda() -> tuple[Any, Any]:
+    """(_cuda, cupy), or (None, None) with the reason stored. Looked at only when asked for."""
+    try:
+        module = importlib.import_module("fastnn._cuda")
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError)
+        reasons["cuda"] = (
+            "this build has no CUDA kernels (FASTNN_CUDA=ON builds them)" if missing else str(error)
+        )
+        return None, None
+    if module.device_count() == 0:
+        reasons["cuda"] = module.device_problem()
+        return None, None
+    try:
+        return module, importlib.import_module("cupy")
+    except ImportError as error:
+        reasons["cuda"] = f"CuPy holds fastnn's GPU arrays and cannot be imported: {error}"
+        return None, None
+
+
+def _choose() -> str:
+    wanted = os.environ.get("FASTNN_BACKEND", "").strip().lower()
+    if wanted and wanted not in NAMES:
+        message = f"FASTNN_BACKEND: expected one of {', '.join(NAMES)}, got {wanted!r}"
+        raise ValueError(message)
+    if wanted == "numpy":
+        reasons["cpu"] = "FASTNN_BACKEND=numpy"
+        reasons["cuda"] = "FASTNN_BACKEND=numpy"
+        return "numpy"
+    if wanted == "cuda" and cupy is None:
+        message = f"FASTNN_BACKEND=cuda: {reasons['cuda']}"
+        raise RuntimeError(message)
+    if wanted == "cpu" and cpu is None:
+        message = f"FASTNN_BACKEND=cpu: {reasons['cpu']}"
+        raise RuntimeError(message)
+    if wanted == "cuda":
+        return "cuda"
+    reasons.setdefault("cuda", "not asked for: arrays are on the CPU unless FASTNN_BACKEND=cuda")
+    if cpu is not None:
+        return "cpu"
+    if _truthy("FASTNN_REQUIRE_NATIVE"):
+        message = f"FASTNN_REQUIRE_NATIVE is set, but: {reasons['cpu']}"
+        raise ImportError(message)
+    warnings.warn(
+        f"fastnn runs on NumPy, slowly: {reasons['cpu']} (`fastnn info` shows the build's last "
+        f"lines; once mended: {REINSTALL})",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return "numpy"
+
+
+cpu = _load_cpu()
+cuda, cupy = _load_cuda() if os.environ.get("FASTNN_BACKEND", "").lower() == "cuda" else (None, None)
+
+_numpy_table = Table("numpy", np, _numpy_empty)
+_cpu_table = Table("cpu", np, _numpy_empty if cpu is None else cpu.empty)
+if cpu is not None:
+    native.update(cpu.kernels)
+name = _choose()
+_tables: dict[type, Table] = {np.ndarray: _cpu_table if cpu is not None else _numpy_table}
+if name == "numpy":
+    _tables[np.ndarray] = _numpy_table
+if cupy is not None:
+    _tables[cupy.ndarray] = Table("cuda", cupy, cupy.empty)
+    native_cuda.update({k: getattr(cuda, k) for k in cuda.kernels()})
+
+
+def _on_current_stream(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    def launch(*args: Any) -> None:
+        kernel(*args, cupy.cuda.get_current_stream().ptr)
+
+    return launch
+
+
+def reference(function: _F) -> _F:
+    """Registers a reference kernel, by its name, as a row of the table.
+
+    A reference writes into the outputs that it is given, takes NumPy and CuPy arrays alike
+    (``xp = array_module(x)``) of any element type, and is the specification of its kernel.
+    """
+    kernel = function.__name__
+    references[kernel] = function
+    setattr(_numpy_table, kernel, function)
+    setattr(_numpy_table.fast, kernel, _not_implemented)
+    own = native.get(kernel)
+    if own is not None:
+        own.fallback = function
+    setattr(_cpu_table, kernel, function if own is None else own)
+    fast = own.allocating if own is not None and own.is_allocating else _not_implemented
+    setattr(_cpu_table.fast, kernel, fast)
+    if cupy is not None:
+        table = _tables[cupy.ndarray]
+        gpu = native_cuda.get(kernel)
+        setattr(table, kernel, function if gpu is None else _on_current_stream(gpu))
+        setattr(table.fast, kernel, _not_implemented)
+    return function
+
+
+def kernels(array: Any) -> Table:
+    """The column of the backend that an array belongs to."""
+    return _tables[type(array)]
+
+
+def default_table() -> Table:
+    """The column on which new tensors are made."""
+    return _tables[cupy.ndarray if name == "cuda" else np.ndarray]
+
+
+def array_module(array: Any) -> Any:
+    """``numpy`` or ``cupy``: the namespace of an array, for references."""
+    return _tables[type(array)].xp
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> Any:
+    """An uninitialised array on the default backend."""
+    return default_table().empty(shape, np.dtype(dtype))
+
+
+def zeros(shape: tuple[int, ...], dtype: Any) -> Any:
+    """An array of zeros on the default backend."""
+    table = default_table()
+    out = table.empty(shape, np.dtype(dtype))
+    table.fill(table.xp.zeros(1, out.dtype), out)
+    return out
+
+
+@contextlib.contextmanager
+def use(backend: str) -> Iterator[None]:
+    """Runs NumPy arrays on another column for a while ('numpy' or 'cpu'). Process-wide: for tests."""
+    before = _tables[np.ndarray]
+    if backend == "cpu" and cpu is None:
+        message = f"the cpu backend is not available: {reasons['cpu']}"
+        raise RuntimeError(message)
+    _tables[np.ndarray] = {"numpy": _numpy_table, "cpu": _cpu_table}[backend]
+    try:
+        yield
+    finally:
+        _tables[np.ndarray] = before
+
+
+def bump_mutation_stamp() -> None:
+    """Says that some module, parameter or optimiser changed its structure or flags."""
+    global _mutations  # noqa: PLW0603
+    _mutations += 1
+
+
+def mutation_stamp() -> int:
+    """The number of such changes so far in this process."""
+    return _mutations
+
+
+def set_num_threads(n: int) -> None:
+    """Sets how many threads take part in a native kernel. Results do not depend on it."""
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        message = f"set_num_threads: expected an int >= 1, got {n!r}"
+        raise ValueError(message)
+    if cpu is not None:
+        cpu.set_num_threads(n)
+
+
+def get_num_threads() -> int:
+    """How many threads take part in a native kernel; 1 on the NumPy backend."""
+    return 1 if cpu is None else int(cpu.num_threads())
+
+
+def empty_cache() -> None:
+    """Gives memory that is kept for reuse back to the system."""
+    if cpu is not None:
+        cpu.empty_cache()
+
+
+def describe() -> dict[str, Any]:
+    """What runs, and why not the others: what `show_config` and the command line print."""
+    own = native if name == "cpu" else native_cuda if name == "cuda" else {}
+    return {
+        "backend": name,
+        "isa": None if cpu is None else cpu.isa(),
+        "isa_levels": [] if cpu is None else list(cpu.usable_levels()),
+        "isa_problem": None if cpu is None else cpu.isa_problem(),
+        "threads": get_num_threads() if name == "cpu" else 1,
+        "reasons": {k: reasons[k] for k in NAMES if k in reasons and k != name},
+        "native_kernels": sorted(k for k in references if k in own),
+        "reference_kernels": sorted(k for k in references if k not in own),
+        "no_cuda_kernel": sorted(k for k in references if k not in native_cuda),
+        "numpy": np.__version__,
+        "python": sys.version.split()[0],
+    }
+
+
+def show_config() -> str:
+    """A text of a few lines: the backend in use, its instruction set, why not the others."""
+    d = describe()
+    lines = [f"backend: {d['backend']}"]
+    if d["isa"] is not None:
+        lines[0] += f" ({d['isa']}, {d['threads']} thread{'s' if d['threads'] != 1 else ''})"
+    if d["isa_problem"]:
+        lines.append(f"  note: {d['isa_problem']}")
+    lines += [f"  not {k}: {why}" for k, why in d["reasons"].items()]
+    if d["backend"] != "numpy":
+        without = d["reference_kernels"]
+        lines.append(f"kernels: {len(d['native_kernels'])} native, {len(without)} by reference")
+        if without:
+            lines.append("  by reference: " + ", ".join(without))
+    lines.append("no CUDA kernel yet: " + ", ".join(d["no_cuda_kernel"]))
+    return "\n".join(lines)
+
+
+def move(array: Any, device: str) -> Any:
+    """An array on the other device: 'cpu' or 'cuda'. Waits for the copy."""
+    if device == "cpu":
+        return array if isinstance(array, np.ndarray) else array.get()
+    if cupy is None:
+        why = reasons.get("cuda", "CuPy is not in use")
+        message = f"no GPU to move a tensor to: {why}; start Python with FASTNN_BACKEND=cuda"
+        raise RuntimeError(message)
+    return cupy.asarray(array)
+
+
+def is_gpu_array(value: Any) -> bool:
+    """Whether a value is a CuPy array (never true while CuPy is not in use)."""
+    return cupy is not None and isinstance(value, cupy.ndarray)

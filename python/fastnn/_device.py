@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`fastnn.device`: where a tensor's memory is."""
+
+from __future__ import annotations
+
+
+class device:
+    """``device('cpu')`` or ``device('cuda')``, with an index for the GPU (``'cuda:1'``)."""
+
+    __slots__ = ("index", "type")
+
+    def __init__(self, type: str | device, index: int | None = None) -> None:
+        if isinstance(type, device):
+            self.type, self.index = type.type, type.index
+            return
+        kind, _, number = type.partition(":")
+        if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+            message = f"device: expected 'cpu', 'cuda' or 'cuda:N', got {type!r}"
+            raise RuntimeError(message)
+        self.type = kind
+        self.index = int(number) if number else index
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __repr__(self) -> str:
+        return f"device(type={self.type!r}" + (")" if self.index is None else f", index={self.index})")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Element types under torch's names, and torch's type promotion.
+
+Promotion is one table of our own and never NumPy's: there int64 + float32 is float64, here (as in
+torch) float32.
+"""
+
+from __future__ import annotations
+
+import numbers
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class dtype:
+    """An element type: ``fastnn.float32`` and the others. Compared by identity."""
+
+    __slots__ = ("category", "is_signed", "name", "numpy")
+
+    def __init__(self, name: str, numpy: Any, category: int) -> None:
+        self.name = name
+        self.numpy: Final[np.dtype[Any]] = np.dtype(numpy)
+        self.category = category  # 0 bool, 1 integer, 2 floating point
+        self.is_signed = self.numpy.kind != "u" and category > 0
+
+    @property
+    def is_floating_point(self) -> bool:
+        """Whether values have a fraction."""
+        return self.category == 2
+
+    @property
+    def is_complex(self) -> bool:
+        """Always false: there are no complex types."""
+        return False
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes per element."""
+        return self.numpy.itemsize
+
+    def __repr__(self) -> str:
+        return f"fastnn.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+    def __copy__(self) -> dtype:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dtype:
+        return self
+
+
+bool_: Final = dtype("bool", np.bool_, 0)
+uint8: Final = dtype("uint8", np.uint8, 1)
+int8: Final = dtype("int8", np.int8, 1)
+int16: Final = dtype("int16", np.int16, 1)
+int32: Final = dtype("int32", np.int32, 1)
+int64: Final = dtype("int64", np.int64, 1)
+float16: Final = dtype("float16", np.float16, 2)
+float32: Final = dtype("float32", np.float32, 2)
+float64: Final = dtype("float64", np.float64, 2)
+
+ALL: Final = (bool_, uint8, int8, int16, int32, int64, float16, float32, float64)
+_BY_NUMPY: Final[dict[Any, dtype]] = {d.numpy: d for d in ALL}
+if np.dtype(np.longdouble) != float64.numpy:
+    # Not public: the next higher precision that the tests compare float64 results with.
+    _BY_NUMPY[np.dtype(np.longdouble)] = dtype("longdouble", np.longdouble, 2)
+
+_default = float32
+
+
+def from_numpy(numpy: np.dtype[Any]) -> dtype:
+    """The dtype of a NumPy dtype.  Raises TypeError for one that fastnn does not have."""
+    found = _BY_NUMPY.get(numpy) or _BY_NUMPY.get(numpy.newbyteorder("="))
+    if found is None:
+        message = (
+            f"expected one of {', '.join(d.name for d in ALL)}, got NumPy dtype {numpy}; "
+            "convert with array.astype(...) first"
+        )
+        raise TypeError(message)
+    return found
+
+
+def get_default_dtype() -> dtype:
+    """The type of tensors made from Python floats."""
+    return _default
+
+
+def set_default_dtype(d: dtype) -> None:
+    """Sets the type of tensors made from Python floats: float32 or float64."""
+    global _default  # noqa: PLW0603
+    if not isinstance(d, dtype) or not d.is_floating_point:
+        message = f"set_default_dtype: expected a floating-point dtype, got {d!r}"
+        raise TypeError(message)
+    _default = d
+
+
+def _promote(a: dtype, b: dtype) -> dtype:
+    if a.category != b.category:
+        return a if a.category > b.category else b
+    if a.is_signed != b.is_signed and a.category == 1:
+        unsigned, signed = (a, b) if b.is_signed else (b, a)
+        if signed.itemsize > unsigned.itemsize:
+            return signed
+        return {1: int16, 2: int32, 4: int64}[unsigned.itemsize]
+    return a if a.itemsize >= b.itemsize else b
+
+
+_TABLE: Final = {(a, b): _promote(a, b) for a in _BY_NUMPY.values() for b in _BY_NUMPY.values()}
+
+
+def promote_types(a: dtype, b: dtype) -> dtype:
+    """The smallest type that holds the values of both, as ``torch.promote_types``."""
+    return _TABLE[a, b]
+
+
+def of_scalar(value: Any) -> dtype:
+    """The type that a Python number stands for: bool, int64 or the default floating-point type."""
+    if isinstance(value, bool | np.bool_):
+        return bool_
+    if isinstance(value, numbers.Integral):
+        return int64
+    if isinstance(value, numbers.Real):
+        return _default
+    message = f"expected a tensor or a number, got {type(value).__name__}"
+    raise TypeError(message)
+
+
+def _combine(higher: dtype | None, lower: dtype | None) -> dtype | None:
+    # A class of operands with lower priority (0-d tensors, then numbers) decides only when its
+    # category is above that of the classes before it.
+    if higher is None:
+        return lower
+    if lower is None or higher.category >= lower.category:
+        return higher
+    return _TABLE[higher, lower]
+
+
+def result_type(operands: Iterable[tuple[dtype, int]]) -> dtype:
+    """The type of an operation's result, as ``torch.result_type``.
+
+    ``operands`` are pairs (dtype, rank): rank > 0 for a tensor with dimensions, 0 for a tensor
+    without, -1 for a Python number.
+    """
+    dims: dtype | None = None
+    zero: dtype | None = None
+    number: dtype | None = None
+    for d, rank in operands:
+        if rank > 0:
+            dims = d if dims is None else _TABLE[dims, d]
+        elif rank == 0:
+            zero = d if zero is None else _TABLE[zero, d]
+        else:
+            number = d if number is None else _TABLE[number, d]
+    result = _combine(dims, _combine(zero, number))
+    if result is None:
+        message = "result_type: expected at least one operand"
+        raise ValueError(message)
+    return result
+
+
+def can_cast(source: dtype, target: dtype) -> bool:
+    """Whether an in-place result of type ``source`` may be stored as ``target`` (torch.can_cast)."""
+    return source.category <= target.category

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Whether operations are recorded: a switch per thread."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class _Mode(threading.local):
+    enabled = True
+
+
+_mode = _Mode()
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations of this thread are recorded."""
+    return _mode.enabled
+
+
+class set_grad_enabled:
+    """Switches recording on or off, at once; as a context manager or decorator until its end."""
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = bool(mode)
+        self.before: list[bool] = [_mode.enabled]
+        _mode.enabled = self.mode
+
+    def __enter__(self) -> None:
+        _mode.enabled = self.mode
+
+    def __exit__(self, *_: object) -> None:
+        _mode.enabled = self.before[-1]
+
+
+class _Switch:
+    """no_grad and enable_grad: a context manager that nests, and a decorator."""
+
+    mode: ClassVar[bool]
+
+    def __init__(self, function: Callable[..., Any] | None = None) -> None:
+        self.before: list[bool] = []
+        self.function = function
+        if function is not None:
+            functools.update_wrapper(self, function)
+
+    def __enter__(self) -> None:
+        self.before.append(_mode.enabled)
+        _mode.enabled = self.mode
+
+    def __exit__(self, *_: object) -> None:
+        _mode.enabled = self.before.pop()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.function is not None:
+            with type(self)():
+                return self.function(*args, **kwargs)
+        (function,) = args
+
+        @functools.wraps(function)
+        def wrapped(*a: Any, **k: Any) -> Any:
+            with type(self)():
+                return function(*a, **k)
+
+        return wrapped
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        # `@no_grad` without brackets on a method.
+        return self if instance is None else functools.partial(self, instance)
+
+
+class no_grad(_Switch):
+    """Operations are not recorded: ``with no_grad():`` or ``@no_grad()``."""
+
+    mode = False
+
+
+class enable_grad(_Switch):
+    """Operations are recorded again inside `no_grad`."""
+
+    mode = True
+
+
+inference_mode = no_grad

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Argument types whose errors say what was expected and what came."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+__all__ = ["positive_float", "positive_int", "seed"]
+
+_MAX_SEED = 2**64 - 1
+
+
+def _whole(text: str, lowest: int, highest: float, expected: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = lowest - 1
+    if not lowest <= value <= highest:
+        message = f"expected {expected}, got {text!r}"
+        raise argparse.ArgumentTypeError(message)
+    return value
+
+
+def positive_int(text: str) -> int:
+    """A whole number of at least 1."""
+    return _whole(text, 1, math.inf, "a whole number of at least 1")
+
+
+def seed(text: str) -> int:
+    """A whole number that fits a generator's seed."""
+    return _whole(text, 0, _MAX_SEED, "a whole number from 0 to 2**64 - 1")
+
+
+def positive_float(text: str) -> float:
+    """A finite number above zero."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0.0):
+        message = f"expected a finite number above 0, got {text!r}"
+        raise argparse.ArgumentTypeError(message)
+    return value

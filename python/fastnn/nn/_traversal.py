@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Walking a tree of modules: named parameters, buffers, children, and look-up by dotted path.
+
+Names are paths joined by dots, parents before children, in order of registration. What is
+reachable twice (shared weights, a shared child) is yielded once, under its first name, unless
+``remove_duplicate=False``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from fastnn.nn._registry import Registry, type_name
+from fastnn.nn.parameter import Parameter
+from fastnn.tensor import Tensor
+
+if TYPE_CHECKING:
+    from fastnn.nn.module import Module
+
+_T = TypeVar("_T")
+
+
+class Traversal(Registry):
+    """The ``named_*`` family and the ``get_*`` family of a module."""
+
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """Yield ``(path, module)`` for this module (path ``prefix``) and all below it."""
+        memo = set() if memo is None else memo
+        this = cast("Module", self)
+        if this in memo:
+            return
+        if remove_duplicate:
+            memo.add(this)
+        yield prefix, this
+        for name, child in self._modules.items():
+            if child is not None:
+                path = f"{prefix}.{name}" if prefix else name
+                yield from child.named_modules(memo, path, remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        """Yield this module and all below it, each once."""
+        for _, module in self.named_modules():
+            yield module
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yield ``(name, module)`` for the direct children, each module once."""
+        seen: set[Module] = set()
+        for name, child in self._modules.items():
+            if child is not None and child not in seen:
+                seen.add(child)
+                yield name, child
+
+    def children(self) -> Iterator[Module]:
+        """Yield the direct children, each once."""
+        for _, child in self.named_children():
+            yield child
+
+    def _named_members(
+        self, table: str, prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, Any]]:
+        if recurse:
+            owners: Iterator[tuple[str, Any]] = self.named_modules(
+                prefix=prefix, remove_duplicate=remove_duplicate
+            )
+        else:
+            owners = iter([(prefix, self)])
+        # By identity: == on tensors compares element by element.
+        seen: set[int] = set()
+        for path, owner in owners:
+            entries: Mapping[str, Tensor | None] = getattr(owner, table)
+            for name, value in entries.items():
+                if value is None or id(value) in seen:
+                    continue
+                if remove_duplicate:
+                    seen.add(id(value))
+                yield (f"{path}.{name}" if path else name), value
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Yield ``(path, parameter)``; with ``recurse=False`` only this module's own."""
+        return self._named_members("_parameters", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """Yield the parameters, each once, in the order of :meth:`named_parameters`."""
+        for _, parameter in self.named_parameters(recurse=recurse):
+            yield parameter
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Yield ``(path, buffer)``; with ``recurse=False`` only this module's own."""
+        return self._named_members("_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """Yield the buffers, each once, in the order of :meth:`named_buffers`."""
+        for _, buffer in self.named_buffers(recurse=recurse):
+            yield buffer
+
+    # ---- look-up by path ----
+
+    def get_submodule(self, target: str) -> Module:
+        """The module at the dotted path ``target``; the empty path is this module."""
+        module = cast("Module", self)
+        for name in target.split(".") if target else ():
+            if not hasattr(module, name):
+                message = f"{type(module).__name__} has no attribute `{name}` (path '{target}')"
+                raise AttributeError(message)
+            child = getattr(module, name)
+            if not isinstance(child, Registry):
+                message = f"`{name}` (path '{target}') is not an nn.Module: {type_name(child)}"
+                raise AttributeError(message)
+            module = cast("Module", child)
+        return module
+
+    def _get_member(self, target: str, kind: type[_T], table: str) -> _T:
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        if not hasattr(owner, name):
+            message = f"{type(owner).__name__} has no attribute `{name}` (path '{target}')"
+            raise AttributeError(message)
+        value = getattr(owner, name)
+        if not isinstance(value, kind) or name not in getattr(owner, table):
+            message = f"`{name}` (path '{target}') is not a {table[1:-1]}: {type_name(value)}"
+            raise AttributeError(message)
+        return value
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter at the dotted path ``target``."""
+        return self._get_member(target, Parameter, "_parameters")
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer at the dotted path ``target``."""
+        return self._get_member(target, Tensor, "_buffers")

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What operations share: dimensions, broadcasting, contiguity, promotion."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn import _backend, _dtypes
+from fastnn.tensor import Tensor
+
+if TYPE_CHECKING:
+    from fastnn._dtypes import dtype as DType
+
+Shape = tuple[int, ...]
+
+
+def one_dim(op: str, dim: Any, ndim: int) -> int:
+    """A dimension as 0 <= d < ndim (0-d tensors count as having one); IndexError otherwise."""
+    try:
+        d = dim.__index__()
+    except AttributeError:
+        message = f"{op}: expected dim as an int, got {type(dim).__name__}"
+        raise TypeError(message) from None
+    n = max(ndim, 1)
+    if not -n <= d < n:
+        message = f"{op}: expected dim in [{-n}, {n - 1}] for a tensor of {ndim} dimensions, got {d}"
+        raise IndexError(message)
+    return int(d + n if d < 0 else d)
+
+
+def many_dims(op: str, dim: Any, ndim: int) -> Shape:
+    """``dim`` (an int, a sequence, or None or () for all) as distinct dimensions in order."""
+    if dim is None or (isinstance(dim, tuple | list) and len(dim) == 0):
+        return tuple(range(ndim))
+    dims = [one_dim(op, d, ndim) for d in (dim if isinstance(dim, tuple | list) else (dim,))]
+    if len(set(dims)) != len(dims):
+        message = f"{op}: expected distinct dims, got {tuple(dim)}"
+        raise RuntimeError(message)
+    return tuple(sorted(dims)) if ndim else ()
+
+
+def shape_argument(op: str, sizes: tuple[Any, ...]) -> Shape:
+    """``f(2, 3)`` and ``f((2, 3))`` alike."""
+    if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
+        sizes = tuple(sizes[0])
+    try:
+        return tuple([int(s.__index__()) for s in sizes])
+    except AttributeError:
+        message = f"{op}: expected sizes as ints, got {sizes!r}"
+        raise TypeError(message) from None
+
+
+def broadcast_shape(op: str, a: Shape, b: Shape) -> Shape:
+    """The shape of two operands together; RuntimeError when they do not fit."""
+    if a == b:
+        return a
+    out = []
+    for i in range(max(len(a), len(b))):
+        x = a[-1 - i] if i < len(a) else 1
+        y = b[-1 - i] if i < len(b) else 1
+        if x != y and x != 1 and y != 1:
+            message = (
+                f"{op}: expected shapes that broadcast, got {tuple(a)} and {tuple(b)}: sizes {x} "
+                f"and {y} at dimension {-1 - i}; every pair of sizes, from the right, must be "
+                "equal or hold a 1"
+            )
+            raise RuntimeError(message)
+        out.append(y if x == 1 else x)
+    return tuple(out[::-1])
+
+
+def broadcast_array(table: Any, array: Any, shape: Shape) -> Any:
+    """A view of an array in a larger shape (strides of zero)."""
+    return array if array.shape == shape else table.xp.broadcast_to(array, shape)
+
+
+def contiguous_array(table: Any, array: Any) -> Any:
+    """The array itself if it is C-contiguous and aligned, else a copy through the copy kernel."""
+    if array.flags.c_contiguous and array.flags.aligned:
+        return array
+    out = table.empty(array.shape, array.dtype)
+    table.copy(array, out)
+    return out
+
+
+def reshaped(table: Any, array: Any, shape: Shape) -> Any:
+    """The array in another shape: a view where the strides allow, else of a copy."""
+    return contiguous_array(table, array).reshape(shape)
+
+
+@functools.lru_cache(maxsize=4096)
+def _reduced_dims(shape: Shape, target: Shape) -> tuple[Shape, Shape]:
+    lead = len(shape) - len(target)
+    dims = [d for d in range(len(shape)) if d < lead or (target[d - lead] == 1 and shape[d] != 1)]
+    kept = [d for d in range(len(shape)) if d not in dims]
+    return (*kept, *dims), tuple(dims)
+
+
+def sum_to(table: Any, array: Any, shape: Shape) -> Any:
+    """Sums a gradient over the dimensions along which its operand was broadcast."""
+    if array.shape == shape:
+        return array
+    order, dims = _reduced_dims(array.shape, shape)
+    out = table.empty(tuple([array.shape[d] for d in order[: len(order) - len(dims)]]), array.dtype)
+    table.sum_last(array.transpose(order), out, len(dims), 1.0)
+    return out.reshape(shape)
+
+
+def scalar_array(table: Any, value: Any, dtype: DType) -> Any:
+    """A Python number as a 0-d array."""
+    try:
+        return table.xp.asarray(value, dtype.numpy)
+    except OverflowError:
+        message = f"the number {value} does not fit {dtype}"
+        raise RuntimeError(message) from None
+
+
+def as_operand(op: str, value: Any) -> Any:
+    """Checks that a value is a tensor or a number."""
+    if isinstance(value, Tensor | bool | int | float | np.number | np.bool_):
+        return value
+    message = f"{op}: expected a tensor or a number, got {type(value).__name__}"
+    raise TypeError(message)
+
+
+def require_tensor(op: str, name: str, value: Any) -> None:
+    """TypeError unless ``value`` is a Tensor."""
+    if not isinstance(value, Tensor):
+        message = (
+            f"{op}: expected {name} as a Tensor, got {type(value).__name__}; "
+            "make one with fastnn.tensor(...)"
+        )
+        raise TypeError(message)
+
+
+def require_float(op: str, name: str, value: Tensor) -> None:
+    """RuntimeError unless ``value`` is of a floating-point type."""
+    if value.array.dtype.kind != "f":
+        message = (
+            f"{op}: expected {name} of a floating-point type, got {value.dtype}; "
+            "convert with .float()"
+        )
+        raise RuntimeError(message)
+
+
+def result_type(*operands: Any) -> DType:
+    """The type of an operation's result, as ``torch.result_type``: tensors and numbers."""
+    return _dtypes.result_type(
+        (t.dtype, 1 if t.array.ndim else 0) if isinstance(t, Tensor) else (_dtypes.of_scalar(t), -1)
+        for t in operands
+    )
+
+
+def table_of(*operands: Any) -> Any:
+    """The kernel table of the tensors among the operands; RuntimeError if they lie apart."""
+    tables = {_backend.kernels(t.array).name for t in operands if isinstance(t, Tensor)}
+    if len(tables) > 1:
+        message = "expected all tensors on one device, got some on the CPU and some on the GPU"
+        raise RuntimeError(message)
+    return _backend.kernels(next(t.array for t in operands if isinstance(t, Tensor)))

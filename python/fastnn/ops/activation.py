@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Activations: ReLU, tanh and the logistic sigmoid.
+
+    relu(x) = max(x, 0)        tanh(x) = (e^x - e^-x) / (e^x + e^-x)      sigmoid(x) = 1 / (1 + e^-x)
+
+Shapes:   x (...) -> y (...).
+Backward: from the saved output y:  dx = dy [y > 0];  dx = dy (1 - y^2);  dx = dy y (1 - y).
+Source:   Glorot, Bordes and Bengio 2011 (ReLU); Goodfellow et al., "Deep Learning", 2016, ch. 6.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from fastnn import _backend
+from fastnn._backend import array_module, reference
+from fastnn._grad_mode import _mode
+from fastnn.autograd import Op
+from fastnn.ops import _common
+from fastnn.ops.binary import check_in_place, store_result
+from fastnn.ops.copy import clone
+from fastnn.ops.where import where
+from fastnn.tensor import Tensor
+from fastnn.testing import ErrorCase, OpCase
+
+
+@reference
+def relu_forward(x: Any, y: Any) -> None:
+    """y = x > 0 ? x : 0, and NaN where x is NaN."""
+    xp = array_module(x)
+    xp.copyto(y, xp.where(x <= 0, xp.zeros((), x.dtype), x))
+
+
+@reference
+def relu_backward(y: Any, grad_y: Any, grad_x: Any) -> None:
+    """grad_x = y <= 0 ? 0 : grad_y."""
+    xp = array_module(y)
+    xp.copyto(grad_x, xp.where(y <= 0, xp.zeros((), y.dtype), grad_y))
+
+
+@reference
+def tanh_forward(x: Any, y: Any) -> None:
+    """y = tanh(x)."""
+    array_module(x).tanh(x, out=y)
+
+
+@reference
+def tanh_backward(y: Any, grad_y: Any, grad_x: Any) -> None:
+    """grad_x = grad_y (1 - y^2)."""
+    one = array_module(y).ones((), y.dtype)
+    array_module(y).multiply(grad_y, one - y * y, out=grad_x)
+
+
+@reference
+def sigmoid_forward(x: Any, y: Any) -> None:
+    """y = 1 / (1 + exp(-x)) for x >= 0, exp(x) / (1 + exp(x)) below: exp never overflows."""
+    xp = array_module(x)
+    one = xp.ones((), x.dtype)
+    small = xp.exp(-xp.abs(x))
+    xp.copyto(y, xp.where(x >= 0, one, small) / (one + small))
+
+
+@reference
+def sigmoid_backward(y: Any, grad_y: Any, grad_x: Any) -> None:
+    """grad_x = grad_y y (1 - y)."""
+    one = array_module(y).ones((), y.dtype)
+    array_module(y).multiply(grad_y * y, one - y, out=grad_x)
+
+
+class Activation(Op):
+    """y = kernel(x); the gradient comes from y alone."""
+
+    kernel: ClassVar[str]
+
+    def forward(self, x: Any) -> Any:
+        table = self.kernels
+        y = getattr(table.fast, self.kernel + "_forward")(x)
+        if y is NotImplemented:
+            x = _common.contiguous_array(table, x)
+            y = table.empty(x.shape, x.dtype)
+            getattr(table, self.kernel + "_forward")(x, y)
+        if self.needs[0]:
+            self.save(y)
+        return y
+
+    def backward(self, grad_y: Any) -> tuple[Any, ...]:
+        (y,) = self.saved  # type: ignore[misc]
+        table = self.kernels
+        grad_x = table.empty(y.shape, y.dtype)
+        kernel = getattr(table, self.kernel + "_backward")
+        kernel(y, _common.contiguous_array(table, grad_y), grad_x)
+        return (grad_x,)
+
+
+class ReLU(Activation):
+    """max(x, 0)."""
+
+    kernel = "relu"
+
+    def backward_graph(self, grad_y: Tensor) -> tuple[Any, ...]:
+        (y,) = self.saved_tensors()
+        return (where(y.detach() <= 0, 0.0, grad_y),)
+
+
+class Tanh(Activation):
+    """tanh(x)."""
+
+    kernel = "tanh"
+
+    def backward_graph(self, grad_y: Tensor) -> tuple[Any, ...]:
+        (y,) = self.saved_tensors()
+        return (grad_y * (1.0 - y * y),)
+
+
+class Sigmoid(Activation):
+    """1 / (1 + exp(-x))."""
+
+    kernel = "sigmoid"
+
+    def backward_graph(self, grad_y: Tensor) -> tuple[Any, ...]:
+        (y,) = self.saved_tensors()
+        return (grad_y * (y * (1.0 - y)),)
+
+
+def _checked(name: str, x: Any) -> Tensor:
+    _common.require_tensor(name, "input", x)
+    _common.require_float(name, "input", x)
+    return x  # type: ignore[no-any-return]
+
+
+def _in_place(op: type[Activation], t: Tensor) -> Tensor:
+    name = op.kernel + "_"
+    _checked(name, t)
+    if check_in_place(name, t):
+        return store_result(name, t, op.apply((clone(t),)))
+    table = _backend.kernels(t.array)
+    if not t.array.flags.c_contiguous:
+        return store_result(name, t, op.apply((t.detach(),)))
+    getattr(table, op.kernel + "_forward")(t.array, t.array)
+    t.storage.version += 1
+    return t
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """max(input, 0) elementwise, as torch.nn.functional.relu; NaN stays NaN.
+
+    Shapes: input (...) -> (...).   Raises TypeError for no tensor, RuntimeError for integers.
+    """
+    if inplace:
+        return _in_place(ReLU, input)
+    return ReLU.apply((_checked("relu", input),))  # type: ignore[no-any-return]
+
+
+def relu_(input: Tensor) -> Tensor:
+    """`relu` in place."""
+    return _in_place(ReLU, input)
+
+
+def tanh(input: Tensor) -> Tensor:
+    """The hyperbolic tangent elementwise, as torch.tanh.
+
+    Shapes: input (...) -> (...).   Raises TypeError for no tensor, RuntimeError for integers.
+    """
+    return Tanh.apply((_checked("tanh", input),))  # type: ignore[no-any-return]
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """1 / (1 + exp(-input)) elementwise, as torch.sigmoid.
+
+    Shapes: input (...) -> (...).   Raises TypeError for no tensor, RuntimeError for integers.
+    """
+    return Sigmoid.apply((_checked("sigmoid", input),))  # type: ignore[no-any-return]
+
+
+
+_FAMILY = (
+    (relu, "relu", lambda x: x * (x > 0), 0.0),
+    (tanh, "tanh", lambda x: array_module(x).tanh(x), None),
+    (sigmoid, "sigmoid", lambda x: 1 / (1 + array_module(x).exp(-x)), None),
+)
+CASES = [
+    *(
+        OpCase(f, name, [shape], ref=ref, kink=kink, low=-6.0, high=6.0)
+        for f, name, ref, kink in _FAMILY
+        for shape in ((3, 5), (), (0, 4), (7, 1, 33))
+    ),
+    *(
+        OpCase(f, name, [(1024, 4096)], ref=ref, kink=kink, low=-6.0, high=6.0, bench=True)
+        for f, name, ref, kink in _FAMILY
+    ),
+]
+ERRORS = [
+    case
+    for f, name, _, _ in _FAMILY
+    for case in (
+        ErrorCase(f, name, [[1.0, 2.0]], TypeError, "expected input as a Tensor, got list"),
+        ErrorCase(f, name, [None], TypeError, "got NoneType"),
+        ErrorCase(f, name, [("int", (2, 3), 0, 9)], RuntimeError, "floating-point type, got"),
+    )
+]

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Comparisons: eq, ne, lt, le, gt, ge, elementwise with broadcasting, to bool. No gradient.
+
+Comparisons with NaN are false, except ne.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnn import _backend, _dtypes
+from fastnn._backend import array_module, reference
+from fastnn.ops import _common
+from fastnn.ops.copy import to
+from fastnn.tensor import Tensor
+from fastnn.testing import ErrorCase, OpCase
+
+
+def _compare(kernel: str, a: Any, b: Any) -> Tensor:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        out = getattr(_backend.kernels(a.array).fast, kernel)(a.array, b.array)
+        if out is not NotImplemented:
+            return Tensor._wrap(out)
+    _common.require_tensor(kernel, "input", a)
+    _common.as_operand(kernel, b)
+    table = _common.table_of(a, b)
+    dtype = _common.result_type(a, b)
+    x = to(a.detach(), dtype).array
+    y = to(b.detach(), dtype).array if isinstance(b, Tensor) else _common.scalar_array(table, b, dtype)
+    shape = _common.broadcast_shape(kernel, x.shape, y.shape)
+    out = table.empty(shape, _dtypes.bool_.numpy)
+    wide = (_common.broadcast_array(table, x, shape), _common.broadcast_array(table, y, shape))
+    getattr(table, kernel)(*wide, out)
+    return Tensor._wrap(out)
+
+
+@reference
+def eq(x: Any, y: Any, out: Any) -> None:
+    """out = x == y."""
+    array_module(x).equal(x, y, out=out)
+
+
+@reference
+def ne(x: Any, y: Any, out: Any) -> None:
+    """out = x != y."""
+    array_module(x).not_equal(x, y, out=out)
+
+
+@reference
+def lt(x: Any, y: Any, out: Any) -> None:
+    """out = x < y."""
+    array_module(x).less(x, y, out=out)
+
+
+@reference
+def le(x: Any, y: Any, out: Any) -> None:
+    """out = x <= y."""
+    array_module(x).less_equal(x, y, out=out)
+
+
+@reference
+def gt(x: Any, y: Any, out: Any) -> None:
+    """out = x > y."""
+    array_module(x).greater(x, y, out=out)
+
+
+@reference
+def ge(x: Any, y: Any, out: Any) -> None:
+    """out = x >= y."""
+    array_module(x).greater_equal(x, y, out=out)
+
+
+def eq_tensors(input: Tensor, other: Any) -> Tensor:
+    """input == other, as torch.eq."""
+    return _compare("eq", input, other)
+
+
+def ne_tensors(input: Tensor, other: Any) -> Tensor:
+    """input != other, as torch.ne."""
+    return _compare("ne", input, other)
+
+
+def lt_tensors(input: Tensor, other: Any) -> Tensor:
+    """input < other, as torch.lt."""
+    return _compare("lt", input, other)
+
+
+def le_tensors(input: Tensor, other: Any) -> Tensor:
+    """input <= other, as torch.le."""
+    return _compare("le", input, other)
+
+
+def gt_tensors(input: Tensor, other: Any) -> Tensor:
+    """input > other, as torch.gt."""
+    return _compare("gt", input, other)
+
+
+def ge_tensors(input: Tensor, other: Any) -> Tensor:
+    """input >= other, as torch.ge."""
+    return _compare("ge", input, other)
+
+
+_FAMILY = (
+    (eq_tensors, "eq", lambda x, y: x == y),
+    (ne_tensors, "ne", lambda x, y: x != y),
+    (lt_tensors, "lt", lambda x, y: x < y),
+    (le_tensors, "le", lambda x, y: x <= y),
+    (gt_tensors, "gt", lambda x, y: x > y),
+    (ge_tensors, "ge", lambda x, y: x >= y),
+)
+CASES = [
+    OpCase(f, name, list(s), ref=ref, grad=False)
+    for f, name, ref in _FAMILY
+    for s in (
+        ((3, 5), (3, 5)),
+        ((3, 1), (5,)),
+        ((4,), 0.5),
+        (("int", (40,), 0, 3), ("int", (40,), 0, 3)),
+        (("bool", (9,)), ("bool", (9,))),
+        ((), ()),
+        ((0, 3), (3,)),
+    )
+]
+ERRORS = [
+    case
+    for f, name, _ in _FAMILY
+    for case in (
+        ErrorCase(f, name, [(3,), (4,)], RuntimeError, "shapes that broadcast"),
+        ErrorCase(f, name, [(3,), None], TypeError, "a tensor or a number"),
+        ErrorCase(f, name, [1.0, (3,)], TypeError, "expected input as a Tensor"),
+    )
+]

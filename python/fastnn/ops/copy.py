@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Copies: clone, contiguous, type conversion (``to``), and writing into a tensor (copy_, fill_).
+
+Shapes:   x (...) -> (...).      Backward: the gradient itself, converted back to the input's type.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnn import _backend, _dtypes
+from fastnn._backend import array_module, reference
+from fastnn._device import device as Device
+from fastnn.autograd import Op
+from fastnn.ops import _common
+from fastnn.tensor import Tensor
+from fastnn.testing import ErrorCase, OpCase
+
+
+@reference
+def copy(x: Any, y: Any) -> None:
+    """y = x, elements of one type, any strides."""
+    array_module(y).copyto(y, x)
+
+
+@reference
+def cast(x: Any, y: Any) -> None:
+    """y = x converted to the type of y: towards zero for integers, != 0 for bool."""
+    xp = array_module(y)
+    with xp.errstate(invalid="ignore", over="ignore"):
+        if y.dtype.kind in "iu" and x.dtype.kind == "f":
+            # NaN and numbers outside of int64 have no integer; the native kernel gives the least.
+            low, high = -(2.0**63), 2.0**63
+            inside = (x >= low) & (x < high)
+            whole = xp.where(inside, x, xp.full((), low, x.dtype)).astype(xp.int64)
+            xp.copyto(y, whole.astype(y.dtype))
+        else:
+            xp.copyto(y, x, casting="unsafe")
+
+
+@reference
+def fill(value: Any, y: Any) -> None:
+    """y = value[0] everywhere."""
+    y[...] = value[0]
+
+
+class Clone(Op):
+    """A contiguous copy."""
+
+    def forward(self, x: Any) -> Any:
+        y = self.kernels.empty(x.shape, x.dtype)
+        self.kernels.copy(x, y)
+        return y
+
+    def backward(self, g: Any) -> tuple[Any, ...]:
+        return (g,)
+
+    def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
+        return (g,)
+
+
+class Cast(Op):
+    """The values in another type."""
+
+    def forward(self, x: Any, dtype: Any) -> Any:
+        self.source = x.dtype
+        return self.cast(x, dtype)
+
+    def cast(self, x: Any, dtype: Any) -> Any:
+        y = self.kernels.empty(x.shape, dtype)
+        self.kernels.cast(x, y)
+        return y
+
+    def backward(self, g: Any) -> tuple[Any, ...]:
+        return (self.cast(g, self.source),)
+
+    def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
+        return (to(g, _dtypes.from_numpy(self.source)),)
+
+
+def clone(input: Tensor) -> Tensor:
+    """A copy with memory of its own, as torch.clone; the gradient passes through."""
+    _common.require_tensor("clone", "input", input)
+    return Clone.apply((input,))  # type: ignore[no-any-return]
+
+
+def contiguous(input: Tensor) -> Tensor:
+    """The tensor itself if its memory is C-contiguous, else a copy that is."""
+    _common.require_tensor("contiguous", "input", input)
+    return input if input.array.flags.c_contiguous else clone(input)
+
+
+def _to_arguments(args: tuple[Any, ...]) -> tuple[Any, Any, list[Any]]:
+    dtype: Any = None
+    where: Any = None
+    flags: list[Any] = []
+    for a in args:
+        if isinstance(a, _dtypes.dtype):
+            dtype = a
+        elif isinstance(a, Tensor):
+            dtype, where = a.dtype, a.device
+        elif isinstance(a, str | Device):
+            where = Device(a)
+        elif isinstance(a, bool) or a is None:
+            flags.append(a)
+        else:
+            message = f"to: expected a dtype, a device or a tensor, got {a!r}"
+            raise TypeError(message)
+    return dtype, where, flags
+
+
+def to(
+    input: Tensor,
+    *args: Any,
+    dtype: Any = None,
+    device: Any = None,
+    non_blocking: bool = False,  # noqa: ARG001  (torch's signature; copies are ordered anyway)
+    copy: bool = False,
+) -> Tensor:
+    """The tensor in another type or on another device, as torch.Tensor.to.
+
+    ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``. Returns ``input`` itself if
+    nothing changes and ``copy`` is false.
+    """
+    _common.require_tensor("to", "input", input)
+    dtype_, device_, flags = _to_arguments(args)
+    dtype = dtype if dtype is not None else dtype_
+    target = Device(device) if device is not None else device_
+    if len(flags) > 1:
+        copy = bool(flags[1])
+    out = input
+    if target is not None and target.type != input.device.type:
+        out = _moved(out, target)
+    if dtype is not None and dtype.numpy != out.array.dtype:
+        return Cast.apply((out, ), dtype.numpy)  # type: ignore[no-any-return]
+    return clone(out) if copy and out is input else out
+
+
+def _moved(t: Tensor, target: Device) -> Tensor:
+    if t.requires_grad:
+        message = (
+            "to: moving a tensor that requires grad between devices is not there yet; move it "
+            "first, then call requires_grad_()"
+        )
+        raise RuntimeError(message)
+    return Tensor._wrap(_backend.move(t.array, target.type))
+
+
+def copy_(t: Tensor, source: Any) -> Tensor:
+    """Writes ``source`` (a tensor or a number, broadcast, converted) into ``t``, in place."""
+    from fastnn.ops.binary import check_in_place, store_result  # noqa: PLC0415
+    from fastnn.ops.view import expand  # noqa: PLC0415
+
+    recording = check_in_place("copy_", t, source)
+    if not isinstance(source, Tensor):
+        _common.as_operand("copy_", source)
+        return fill_(t, source)
+    if _common.broadcast_shape("copy_", t.shape, source.shape) != t.shape:
+        message = f"copy_: expected a source that broadcasts to {t.shape}, got {source.shape}"
+        raise RuntimeError(message)
+    if recording:
+        return store_result("copy_", t, clone(expand(to(source, t.dtype), t.shape)))
+    table = _backend.kernels(t.array)
+    array = source.array
+    if type(array) is not type(t.array):
+        array = _backend.move(array, t.device.type)
+    if table.xp.may_share_memory(array, t.array):
+        array = clone(source.detach()).array
+    array = _common.broadcast_array(table, array, t.shape)
+    (table.copy if array.dtype == t.array.dtype else table.cast)(array, t.array)
+    t.storage.version += 1
+    return t
+
+
+def fill_(t: Tensor, value: Any) -> Tensor:
+    """Sets every element to a number, in place."""
+    from fastnn.ops.binary import check_in_place, store_result  # noqa: PLC0415
+
+    recording = check_in_place("fill_", t)
+    if isinstance(value, Tensor):
+        if value.ndim != 0:
+            message = f"fill_: expected a number or a 0-d tensor, got shape {value.shape}"
+            raise RuntimeError(message)
+        value = value.item()
+    _common.as_operand("fill_", value)
+    table = _backend.kernels(t.array)
+    cell = _common.scalar_array(table, value, t.dtype).reshape(1)
+    if recording:
+        out = table.empty(t.shape, t.array.dtype)
+        table.fill(cell, out)
+        store_result("fill_", t, Tensor._wrap(out))
+        t._node, t._requires_grad = None, False
+        return t
+    table.fill(cell, t.array)
+    t.storage.version += 1
+    return t
+
+
+CASES = [
+    *(OpCase(clone, "clone", [s], ref=lambda x: x) for s in ((3, 5), (), (0, 2))),
+    OpCase(contiguous, "contiguous", [(3, 5)], ref=lambda x: x),
+    OpCase(to, "to", [(3, 5), _dtypes.float64], ref=lambda x, _: x.astype("float64")),
+    OpCase(to, "to", [("int", (3, 5), -9, 9), _dtypes.float32], ref=lambda x, _: x.astype("float32")),
+    OpCase(clone, "clone", [(1024, 1024)], ref=lambda x: x, bench=True),
+]
+ERRORS = [
+    ErrorCase(clone, "clone", [3.0], TypeError, "expected input as a Tensor"),
+    ErrorCase(clone, "clone", [[1.0]], TypeError, "fastnn.tensor"),
+    ErrorCase(clone, "clone", [None], TypeError, "NoneType"),
+    ErrorCase(contiguous, "contiguous", [3.0], TypeError, "expected input as a Tensor"),
+    ErrorCase(contiguous, "contiguous", ["a"], TypeError, "got str"),
+    ErrorCase(contiguous, "contiguous", [None], TypeError, "NoneType"),
+    ErrorCase(to, "to", [(2,), 7], TypeError, "expected a dtype, a device or a tensor"),
+    ErrorCase(to, "to", [(2,), "gpu"], RuntimeError, "'cpu', 'cuda' or 'cuda:N'"),
+    ErrorCase(to, "to", [3.0, _dtypes.float32], TypeError, "expected input as a Tensor"),
+    ErrorCase(copy_, "copy_", [(2, 3), (4,)], RuntimeError, "expected shapes that broadcast"),
+    ErrorCase(copy_, "copy_", [(2, 3), "a"], TypeError, "expected a tensor or a number"),
+    ErrorCase(copy_, "copy_", [(3,), (2, 3)], RuntimeError, "expected a source that broadcasts"),
+    ErrorCase(fill_, "fill_", [(2, 3), (2,)], RuntimeError, "0-d tensor"),
+    ErrorCase(fill_, "fill_", [(2, 3), "a"], TypeError, "expected a tensor or a number"),
+    ErrorCase(fill_, "fill_", [3.0, 1.0], TypeError, "expected the tensor to change as a Tensor"),
+]

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Making tensors: from data, or filled with numbers. torch's names, types and copies."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+
+from fastnn import _backend, _dtypes
+from fastnn._device import device as Device
+from fastnn.ops import _common
+from fastnn.ops.copy import clone, to
+from fastnn.tensor import Tensor
+
+
+def _native_order(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """An array that kernels can take: a type we have, native byte order, aligned, no subclass."""
+    dtype = _dtypes.from_numpy(array.dtype).numpy
+    if array.dtype != dtype or not array.flags.aligned:
+        return np.array(array, dtype)
+    if any(s % dtype.itemsize for s, n in zip(array.strides, array.shape, strict=True) if n > 1):
+        return np.array(array)
+    return array.view(np.ndarray)
+
+
+def _placed(t: Tensor, device: Any) -> Tensor:
+    where = Device(device).type if device is not None else None
+    if where is None:
+        where = "cuda" if _backend.default_table().name == "cuda" else "cpu"
+    return t if where == t.device.type else Tensor._wrap(_backend.move(t.array, where))
+
+
+def _finish(t: Tensor, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    if dtype is not None and dtype.numpy != t.array.dtype:
+        t = to(t, dtype)
+    t = _placed(t, device)
+    return t.requires_grad_() if requires_grad else t
+
+
+def _array_from(data: Any) -> np.ndarray[Any, Any]:
+    """Nested Python data as a new array of torch's type for it."""
+    if isinstance(data, numbers.Number) or not hasattr(data, "__len__"):
+        kind = _dtypes.of_scalar(data)
+        return np.asarray(data, kind.numpy)
+    try:
+        array = np.asarray(_plain(data))
+    except ValueError as error:
+        message = f"tensor: expected nested sequences of equal lengths: {error}"
+        raise ValueError(message) from None
+    if array.dtype == object:
+        message = "tensor: expected numbers, got other objects in the data"
+        raise TypeError(message)
+    if array.size == 0 or array.dtype == np.float64:
+        return array.astype(_dtypes.get_default_dtype().numpy)
+    if array.dtype.kind not in "bif":
+        message = f"tensor: expected numbers, got NumPy dtype {array.dtype}"
+        raise TypeError(message)
+    return array
+
+
+def _plain(data: Any) -> Any:
+    """Tensors inside of lists as arrays."""
+    if isinstance(data, Tensor):
+        return data.detach().cpu().numpy().astype(np.float64 if data.is_floating_point() else None)
+    if isinstance(data, tuple | list):
+        return [_plain(d) for d in data]
+    return data
+
+
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A new tensor with a copy of ``data``: numbers, nested lists, NumPy arrays or a tensor.
+
+    Python floats become the default type (float32), ints int64, bools bool; arrays keep their type.
+    """
+    if isinstance(data, Tensor):
+        made = clone(data.detach())
+    elif isinstance(data, np.ndarray | np.generic):
+        made = clone(Tensor._wrap(_native_order(np.asarray(data))))
+    else:
+        made = Tensor._wrap(_array_from(data))
+    return _finish(made, dtype, device, requires_grad)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """`tensor`, but sharing memory with an array or tensor where nothing has to be converted."""
+    if isinstance(data, Tensor):
+        return _finish(data, dtype, device, requires_grad=False)
+    if isinstance(data, np.ndarray | np.generic):
+        return _finish(Tensor._wrap(_native_order(np.asarray(data))), dtype, device, False)
+    if _backend.is_gpu_array(data):
+        return _finish(Tensor._wrap(data), dtype, device or "cuda", False)
+    return tensor(data, dtype=dtype, device=device)
+
+
+asarray = as_tensor
+
+
+def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
+    """A tensor on the memory of a NumPy array (copied only if unaligned or byte-swapped)."""
+    if not isinstance(array, np.ndarray):
+        message = f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}"
+        raise TypeError(message)
+    return Tensor._wrap(_native_order(array))
+
+
+def from_dlpack(external: Any) -> Tensor:
+    """A tensor on the memory of another library's array."""
+    if _backend.is_gpu_array(external):
+        return Tensor._wrap(external)
+    return Tensor._wrap(_native_order(np.from_dlpack(external)))
+
+
+def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor with arbitrary contents."""
+    shape = _common.shape_argument("empty", size)
+    made = Tensor._wrap(_backend.empty(shape, (dtype or _dtypes.get_default_dtype()).numpy))
+    return _finish(made, None, device, requires_grad)
+
+
+def full(
+    size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor with one number everywhere."""
+    shape = _common.shape_argument("full", (size,))
+    made = empty(shape, dtype=dtype or _dtypes.of_scalar(fill_value), device=device)
+    made.fill_(fill_value)
+    return made.requires_grad_() if requires_grad else made
+
+
+def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of zeros."""
+    shape = _common.shape_argument("zeros", size)
+    kind = dtype or _dtypes.get_default_dtype()
+    return full(shape, 0, dtype=kind, device=device, requires_grad=requires_grad)
+
+
+def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of ones."""
+    shape = _common.shape_argument("ones", size)
+    kind = dtype or _dtypes.get_default_dtype()
+    return full(shape, 1, dtype=kind, device=device, requires_grad=requires_grad)
+
+
+def empty_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """`empty` of the shape, type and device of a tensor."""
+    kind = dtype or input.dtype
+    return empty(input.shape, dtype=kind, device=input.device, requires_grad=requires_grad)
+
+
+def zeros_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """`zeros` of the shape, type and device of a tensor."""
+    kind = dtype or input.dtype
+    return zeros(input.shape, dtype=kind, device=input.device, requires_grad=requires_grad)
+
+
+def ones_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """`ones` of the shape, type and device of a tensor."""
+    kind = dtype or input.dtype
+    return ones(input.shape, dtype=kind, device=input.device, requires_grad=requires_grad)
+
+
+def full_like(
+    input: Tensor, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """`full` of the shape, type and device of a tensor."""
+    kind = dtype or input.dtype
+    return full(
+        input.shape, fill_value, dtype=kind, device=input.device, requires_grad=requires_grad
+    )
+
+
+def arange(
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """start, start + step, ... below ``end``; with one argument from 0."""
+    if end is None:
+        start, end = 0, start
+    if step == 0:
+        message = "arange: expected a step other than 0"
+        raise RuntimeError(message)
+    if (end - start) * step < 0:
+        message = f"arange: expected a step towards end, got start {start}, end {end}, step {step}"
+        raise RuntimeError(message)
+    if dtype is None:
+        whole = all(isinstance(v, numbers.Integral) for v in (start, end, step))
+        dtype = _dtypes.int64 if whole else _dtypes.get_default_dtype()
+    count = max(0, int(np.ceil((end - start) / step)))
+    values = (start + np.arange(count) * step).astype(dtype.numpy)
+    return _finish(Tensor._wrap(values), dtype, device, requires_grad)

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Matrix products.
+
+    c[i, j] = sum_l a[i, l] b[l, j]
+
+Shapes:   (m, k) @ (k, n) -> (m, n);  (k,) @ (k, n) -> (n,);  (m, k) @ (k,) -> (m,);  (k,) @ (k,) -> ().
+Backward: da = dc b^T, db = a^T dc.  Transposed operands are strided views: nothing is copied.
+Source:   Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnn._backend import array_module, reference
+from fastnn.autograd import Op
+from fastnn.ops import _common
+from fastnn.tensor import Tensor
+from fastnn.testing import ErrorCase, OpCase
+
+
+@reference
+def gemm(a: Any, b: Any, c: Any, accumulate: bool) -> None:
+    """c (+)= a b; a (m, k) and b (k, n) with any strides."""
+    xp = array_module(a)
+    if accumulate:
+        c += xp.matmul(a, b)
+    else:
+        xp.matmul(a, b, out=c)
+
+
+class MatMul(Op):
+    """a b for matrices."""
+
+    def forward(self, a: Any, b: Any) -> Any:
+        c = self.kernels.empty((a.shape[0], b.shape[1]), a.dtype)
+        self.kernels.gemm(a, b, c, False)
+        self.shapes = (a.shape, b.shape)
+        self.save(a if self.needs[1] else None, b if self.needs[0] else None)
+        return c
+
+    def backward(self, g: Any) -> tuple[Any, ...]:
+        a, b = self.saved  # type: ignore[misc]
+        ga = gb = None
+        if self.needs[0]:
+            ga, accumulate = self.grad_buffer(0, self.shapes[0], g.dtype)
+            self.kernels.gemm(g, b.T, ga, accumulate)
+        if self.needs[1]:
+            gb, accumulate = self.grad_buffer(1, self.shapes[1], g.dtype)
+            self.kernels.gemm(a.T, g, gb, accumulate)
+        return ga, gb
+
+    def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
+        a, b = self.saved_tensors()
+        ga = MatMul.apply((g, b.T)) if self.needs[0] else None
+        gb = MatMul.apply((a.T, g)) if self.needs[1] else None
+        return ga, gb
+
+
+def _checked(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
+    _common.require_tensor(name, "input", a)
+    _common.require_tensor(name, "other", b)
+    if a.array.dtype != b.array.dtype:
+        message = (
+            f"{name}: expected operands of one type, got {a.dtype} and {b.dtype}; convert one "
+            "with .to(...)"
+        )
+        raise RuntimeError(message)
+    _common.table_of(a, b)
+    return a, b
+
+
+def _no_fit(name: str, a: Tensor, b: Tensor) -> RuntimeError:
+    message = (
+        f"{name}: expected input (..., k) and other (k, n) or (k,) with equal k, got {a.shape} and "
+        f"{b.shape}"
+    )
+    return RuntimeError(message)
+
+
+def matmul(input: Tensor, other: Tensor) -> Tensor:
+    """The product of matrices and vectors, as torch.matmul (batches are not there yet).
+
+    Raises RuntimeError where the inner sizes differ or the types differ.
+    """
+    a, b = _checked("matmul", input, other)
+    if a.ndim > 2 or b.ndim > 2:
+        message = f"matmul: batches are not there yet; expected 1 or 2 dimensions, got {a.shape}, {b.shape}"
+        raise NotImplementedError(message)
+    if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[0]:
+        raise _no_fit("matmul", a, b)
+    left = a.unsqueeze(0) if a.ndim == 1 else a
+    right = b.unsqueeze(1) if b.ndim == 1 else b
+    out = _product(left, right)
+    shape = (a.shape[:-1]) + (b.shape[1:])
+    return out if out.shape == shape else out.reshape(shape)
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    if a.array.dtype.kind == "b":
+        message = "matmul: expected numbers, got bool tensors"
+        raise RuntimeError(message)
+    return MatMul.apply((a, b))  # type: ignore[no-any-return]
+
+
+def mm(input: Tensor, mat2: Tensor) -> Tensor:
+    """The product of two matrices (m, k) and (k, n), as torch.mm."""
+    a, b = _checked("mm", input, mat2)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+        message = f"mm: expected matrices (m, k) and (k, n), got {a.shape} and {b.shape}"
+        raise RuntimeError(message)
+    return _product(a, b)
+
+
+def mm_transposed(a: Tensor, b: Tensor) -> Tensor:
+    """a^T b, for the case table."""
+    return mm(a.t(), b)
+
+
+def mm_both_transposed(a: Tensor, b: Tensor) -> Tensor:
+    """a^T b^T, for the case table."""
+    return mm(a.t(), b.t())
+
+
+CASES = [
+    *(
+        OpCase(matmul, "matmul", list(s), ref=lambda a, b: a @ b)
+        for s in (
+            ((3, 4), (4, 5)),
+            ((4,), (4, 5)),
+            ((3, 4), (4,)),
+            ((4,), (4,)),
+            ((0, 4), (4, 5)),
+            ((3, 0), (0, 5)),
+            ((1, 70), (70, 65)),
+            ((65, 129), (129, 33)),
+        )
+    ),
+    OpCase(mm, "mm", [(3, 4), (4, 2)], ref=lambda a, b: a @ b),
+    OpCase(mm_transposed, "mm a^T b", [(70, 33), (70, 65)], ref=lambda a, b: a.T @ b),
+    OpCase(mm_both_transposed, "mm a^T b^T", [(70, 33), (65, 70)], ref=lambda a, b: a.T @ b.T),
+    *(
+        OpCase(mm, "mm", [(n, n), (n, n)], ref=lambda a, b: a @ b, bench=True, flops=2.0 * n**3)
+        for n in (64, 256, 512, 1024)
+    ),
+]
+ERRORS = [
+    ErrorCase(matmul, "matmul", [(3, 4), (5, 2)], RuntimeError, "with equal k, got (3, 4) and (5, 2)"),
+    ErrorCase(matmul, "matmul", [(), (2,)], RuntimeError, "with equal k"),
+    ErrorCase(matmul, "matmul", [(3, 4), 2.0], TypeError, "expected other as a Tensor"),
+    ErrorCase(matmul, "matmul", [(3, 4), ("int", (4, 2), 0, 9)], RuntimeError, "operands of one type"),
+    ErrorCase(mm, "mm", [(3, 4), (4,)], RuntimeError, "expected matrices"),
+    ErrorCase(mm, "mm", [(3, 4), (3, 4)], RuntimeError, "(m, k) and (k, n)"),
+    ErrorCase(mm, "mm", [None, (3, 4)], TypeError, "expected input as a Tensor"),
+]

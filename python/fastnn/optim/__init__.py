@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Optimisers, with torch's names, options and state format."""
+
+from __future__ import annotations
+
+from fastnn.optim.adam import Adam, AdamW
+from fastnn.optim.optimizer import Optimizer
+from fastnn.optim.sgd import SGD
+
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Parameter groups: a dictionary of options that keeps its learning rate in a memory cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastnn._backend import bump_mutation_stamp, zeros
+from fastnn.tensor import Tensor
+
+
+class _Required:
+    def __repr__(self) -> str:
+        return "<required parameter>"
+
+
+required: Any = _Required()
+"""As a default: an option that every group must give."""
+
+
+class ParamGroup(dict[str, Any]):
+    """One entry of ``param_groups``: ``{"params": [...], "lr": ..., ...}``.
+
+    ``lr_cell`` is one float64 that the kernels read. Assigning ``group["lr"]`` writes it, so a
+    learning rate that changes from step to step leaves a captured step valid; every other edit
+    moves the mutation stamp.
+    """
+
+    lr_cell: Any
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> ParamGroup:  # noqa: ARG004 (for __init__)
+        group = super().__new__(cls)
+        group.lr_cell = zeros((1,), "float64")
+        return group
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+        self.update(*args, **kwargs)
+
+    def sync_lr(self) -> Any:
+        """The cell, brought up to date: ``lr`` may be a Tensor that was changed in place."""
+        rate = float(self["lr"])
+        if self.lr_cell[0] != rate:
+            self.lr_cell[0] = rate
+        return self.lr_cell
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        if key != "lr":
+            bump_mutation_stamp()
+        elif isinstance(value, (int, float)) or (isinstance(value, Tensor) and value.numel() == 1):
+            self.lr_cell[0] = float(value)
+
+    def __delitem__(self, key: str) -> None:
+        super().__delitem__(key)
+        bump_mutation_stamp()
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """As of a dict; goes through assignment."""
+        for key, value in dict(*args, **kwargs).items():
+            self[key] = value
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """As of a dict; goes through assignment."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def pop(self, *args: Any) -> Any:
+        """As of a dict."""
+        bump_mutation_stamp()
+        return super().pop(*args)
+
+    def __ior__(self, other: Any) -> ParamGroup:  # type: ignore[override,misc]
+        self.update(other)
+        return self
+
+
+def _listed(owner: str, params: Any) -> list[Any]:
+    if isinstance(params, Tensor):
+        return [params]
+    if isinstance(params, (set, frozenset)):
+        message = (
+            f"{owner}: optimizer parameters need to be organized in ordered collections, but the"
+            " ordering of tensors in sets will change between runs. Please use a list instead."
+        )
+        raise TypeError(message)
+    if not isinstance(params, Iterable):
+        got = type(params).__name__
+        message = f"{owner}: expected 'params' to be a Tensor or a list, got {got}"
+        raise TypeError(message)
+    return list(params)
+
+
+def _check_params(owner: str, params: list[Any], known: set[int]) -> None:
+    for i, p in enumerate(params):
+        if not isinstance(p, Tensor):
+            message = (
+                f"{owner}: optimizer can only optimize Tensors, but one of the params is"
+                f" {type(p).__name__} (position {i})"
+            )
+            raise TypeError(message)
+        if not p.is_leaf:
+            message = (
+                f"{owner}: can't optimize a non-leaf Tensor (position {i}, shape"
+                f" {tuple(p.shape)}): it was computed from others; pass the leaves, or detach() it"
+                " and set requires_grad"
+            )
+            raise ValueError(message)
+    own = {id(p) for p in params}
+    if len(own) != len(params):
+        message = (
+            f"{owner}: optimizer contains a parameter group with duplicate parameters, which would"
+            " be updated twice; model.parameters() lists shared ones once"
+        )
+        raise ValueError(message)
+    if own & known:
+        message = (
+            f"{owner}: some parameters appear in more than one parameter group;"
+            " leave them out of all but one"
+        )
+        raise ValueError(message)
+
+
+def make_group(
+    owner: str, description: Any, defaults: dict[str, Any], known: set[int]
+) -> ParamGroup:
+    """A checked group. ``known`` holds the ids of the parameters of the other groups."""
+    if not isinstance(description, dict):
+        message = f"{owner}: param_group must be a dict, but got {type(description).__name__}"
+        raise TypeError(message)
+    if "params" not in description:
+        message = f"{owner}: a parameter group needs an entry 'params'; got {sorted(description)}"
+        raise ValueError(message)
+    params = _listed(owner, description["params"])
+    group = ParamGroup(description)
+    tuples = [isinstance(p, tuple) for p in params]
+    if any(tuples):
+        if not all(tuples):
+            message = (
+                f"{owner}: all optimizer params should be with/without names."
+                " Some param names are missing"
+            )
+            raise ValueError(message)
+        group["param_names"] = [name for name, _ in params]
+        params = [p for _, p in params]
+    group["params"] = params
+    _check_params(owner, params, known)
+    for name, default in defaults.items():
+        if name not in group:
+            if default is required:
+                message = (
+                    f"{owner}: parameter group didn't specify a value of required optimization"
+                    f" parameter {name}"
+                )
+                raise ValueError(message)
+            group[name] = default
+    return group

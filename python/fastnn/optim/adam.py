@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Adam and AdamW."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from fastnn._backend import kernels
+from fastnn._dtypes import float32
+from fastnn.ops import tensor
+from fastnn.optim._groups import ParamGroup
+from fastnn.optim._lists import buckets, check_common, require, update, zeros_like
+from fastnn.optim.optimizer import Optimizer
+from fastnn.tensor import Tensor
+
+__all__ = ["Adam", "AdamW"]
+
+
+class Adam(Optimizer):
+    """Adam, the whole group in one kernel, as torch.optim.Adam.
+
+        g <- grad (or -grad if maximize) + weight_decay * p
+        m <- beta1 * m + (1 - beta1) * g
+        v <- beta2 * v + (1 - beta2) * g^2
+        p <- p - lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + eps)
+
+    with t the number of steps of the parameter. amsgrad: the largest v so far takes the place of v
+    (Reddi, Kale, Kumar 2018). decoupled_weight_decay: p <- (1 - lr * weight_decay) * p instead of
+    adding to g (AdamW). lr may be a Tensor of one element. foreach, fused and capturable are
+    accepted and change nothing: the update is always fused over all parameters of a group.
+    Errors: ValueError for negative lr, eps or weight_decay and betas outside [0, 1);
+    NotImplementedError for differentiable=True.
+    Source: Kingma & Ba 2015.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "fused": fused,
+            "decoupled_weight_decay": decoupled_weight_decay,
+        }
+        owner = type(self).__name__
+        check_common(owner, defaults)
+        require(owner, "epsilon value", eps, eps >= 0.0, "eps >= 0")
+        for i, beta in enumerate(betas):
+            what = f"beta parameter at index {i}"
+            require(owner, what, beta, 0.0 <= beta < 1.0, "0 <= beta < 1")
+        super().__init__(params, defaults)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            group.setdefault("amsgrad", False)
+            group.setdefault("maximize", False)
+            group.setdefault("decoupled_weight_decay", isinstance(self, AdamW))
+            for p in group["params"]:
+                remembered = self.state.get(p)
+                if remembered and not isinstance(remembered["step"], Tensor):
+                    remembered["step"] = _step_cell(float(remembered["step"]))
+
+    def _remembered(self, p: Tensor, amsgrad: bool) -> dict[str, Any]:
+        state = self.state[p]
+        if not state:
+            state["step"] = _step_cell(0.0)
+            state["exp_avg"] = zeros_like(p)
+            state["exp_avg_sq"] = zeros_like(p)
+        if amsgrad and "max_exp_avg_sq" not in state:
+            state["max_exp_avg_sq"] = zeros_like(p)
+        return state
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient; return the loss of ``closure``, if given."""
+        loss = self._evaluate(closure)
+        for group in self.param_groups:
+            rate = group.sync_lr()
+            for params in buckets(group["params"]):
+                self._update(group, params, rate)
+        return loss
+
+    def _update(self, group: ParamGroup, params: list[Tensor], rate: Any) -> None:
+        amsgrad = bool(group["amsgrad"])
+        states = [self._remembered(p, amsgrad) for p in params]
+        beta1, beta2 = group["betas"]
+
+        def launch(memory: list[Any], grads: list[Any]) -> None:
+            kernels(memory[0]).adam_step(
+                memory,
+                grads,
+                [s["exp_avg"].array for s in states],
+                [s["exp_avg_sq"].array for s in states],
+                [s["max_exp_avg_sq"].array for s in states] if amsgrad else [],
+                [s["step"].array for s in states],
+                rate,
+                float(beta1),
+                float(beta2),
+                float(group["eps"]),
+                float(group["weight_decay"]),
+                bool(group["decoupled_weight_decay"]),
+                bool(group["maximize"]),
+                amsgrad,
+            )
+
+        update(params, launch)
+
+
+def _step_cell(value: float) -> Tensor:
+    """The step count of one parameter: a 0-d float32 tensor, counted up by the kernel."""
+    return tensor(value, dtype=float32)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay, as torch.optim.AdamW: before the update of :class:`Adam`,
+    p <- (1 - lr * weight_decay) * p.  Source: Loshchilov & Hutter 2019.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
+        )

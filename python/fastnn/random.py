@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Random numbers: generators, and tensors filled from them. torch's names; Philox4x32-10's numbers.
+
+The state of a generator is one memory cell, int64 [seed, offset], that kernels read and move on:
+eager calls, recorded plans, checkpoints and forked processes all use the same cell.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from fastnn import _backend, _dtypes
+from fastnn.ops import _common
+from fastnn.ops.creation import empty
+from fastnn.tensor import Tensor
+
+
+class Generator:
+    """A source of random numbers: ``manual_seed``, ``get_state``, ``set_state``."""
+
+    def __init__(self, device: Any = "cpu") -> None:
+        self.device = device
+        self.cell = _backend.empty((2,), np.int64)
+        self.manual_seed(67280421310721)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Starts over from a seed: any integer of 64 bits, negative ones included."""
+        number = int(seed)
+        if not -(2**63) <= number < 2**64:
+            message = f"manual_seed: expected an integer of 64 bits, got {seed}"
+            raise RuntimeError(message)
+        self.cell[0] = number - 2**64 if number >= 2**63 else number
+        self.cell[1] = 0
+        return self
+
+    def initial_seed(self) -> int:
+        """The seed that it was started from."""
+        return int(self.cell[0]) % 2**64
+
+    def seed(self) -> int:
+        """Starts over from a seed of the operating system, which it returns."""
+        number = int.from_bytes(os.urandom(8), "little")
+        self.manual_seed(number)
+        return number
+
+    def get_state(self) -> Tensor:
+        """The state as 16 bytes (uint8)."""
+        return Tensor._wrap(np.array(self._host()).view(np.uint8))
+
+    def set_state(self, state: Tensor) -> Generator:
+        """Continues from a state that get_state gave."""
+        if not isinstance(state, Tensor) or state.shape != (16,) or state.dtype is not _dtypes.uint8:
+            message = f"set_state: expected what get_state returned (16 bytes), got {state!r}"
+            raise RuntimeError(message)
+        numbers = np.array(state.cpu().numpy()).view(np.int64)
+        self.cell[0], self.cell[1] = int(numbers[0]), int(numbers[1])
+        return self
+
+    def _host(self) -> Any:
+        return self.cell if isinstance(self.cell, np.ndarray) else self.cell.get()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Generator:
+        made = Generator(self.device)
+        memo[id(self)] = made
+        return made.set_state(self.get_state())
+
+    def __reduce__(self) -> Any:
+        return _restore, (self.device, self._host().tolist())
+
+    def __repr__(self) -> str:
+        return f"Generator(seed={self.initial_seed()}, offset={int(self.cell[1])})"
+
+
+def _restore(device: Any, numbers: list[int]) -> Generator:
+    made = Generator(device)
+    made.cell[0], made.cell[1] = numbers
+    return made
+
+
+default_generator = Generator()
+
+
+def cell_of(op: str, generator: Generator | None, like: Tensor | None = None) -> Any:  # noqa: ARG001
+    """The memory cell of a generator (None: the default one)."""
+    if generator is None:
+        return default_generator.cell
+    if not isinstance(generator, Generator):
+        message = f"{op}: expected a fastnn.Generator or None, got {type(generator).__name__}"
+        raise TypeError(message)
+    return generator.cell
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seeds the default generator."""
+    return default_generator.manual_seed(seed)
+
+
+def initial_seed() -> int:
+    """The seed of the default generator."""
+    return default_generator.initial_seed()
+
+
+def seed() -> int:
+    """Seeds the default generator from the operating system."""
+    return default_generator.seed()
+
+
+def get_rng_state() -> Tensor:
+    """The state of the default generator."""
+    return default_generator.get_state()
+
+
+def set_rng_state(state: Tensor) -> None:
+    """Sets the state of the default generator."""
+    default_generator.set_state(state)
+
+
+def rand(
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Uniform numbers from [0, 1)."""
+    made = empty(*size, dtype=dtype, device=device).uniform_(generator=generator)
+    return made.requires_grad_() if requires_grad else made
+
+
+def randn(
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Normally distributed numbers, mean 0 and standard deviation 1."""
+    made = empty(*size, dtype=dtype, device=device).normal_(generator=generator)
+    return made.requires_grad_() if requires_grad else made
+
+
+def rand_like(input: Tensor, *, dtype: Any = None, generator: Generator | None = None) -> Tensor:
+    """`rand` of the shape and type of a tensor."""
+    return rand(input.shape, dtype=dtype or input.dtype, generator=generator)
+
+
+def randn_like(input: Tensor, *, dtype: Any = None, generator: Generator | None = None) -> Tensor:
+    """`randn` of the shape and type of a tensor."""
+    return randn(input.shape, dtype=dtype or input.dtype, generator=generator)
+
+
+def _words(op: str, n: int, generator: Generator | None) -> Any:
+    out = _backend.empty((n,), np.int64)
+    _backend.kernels(out).random_bits(out, cell_of(op, generator))
+    return out
+
+
+def randint(*args: Any, generator: Generator | None = None, dtype: Any = None) -> Tensor:
+    """``randint(high, size)`` or ``randint(low, high, size)``: integers from [low, high).
+
+    Two words make 64 bits, of which the remainder is taken: biased by less than 2^-32 for ranges
+    below 2^32.
+    """
+    if len(args) not in (2, 3):
+        message = f"randint: expected (high, size) or (low, high, size), got {len(args)} arguments"
+        raise TypeError(message)
+    low, high, size = (0, *args) if len(args) == 2 else args
+    if not high > low:
+        message = f"randint: expected low < high, got {low} and {high}"
+        raise RuntimeError(message)
+    shape = _common.shape_argument("randint", (size,))
+    n = int(np.prod(shape, dtype=np.int64))
+    pairs = _words("randint", 2 * n, generator).astype(np.uint64).reshape(n, 2)
+    wide = (pairs[:, 0] << np.uint64(32)) | pairs[:, 1]
+    values = (wide % np.uint64(high - low)).astype(np.int64) + low
+    kind = _dtypes.int64 if dtype is None else dtype
+    return Tensor._wrap(values.astype(kind.numpy).reshape(shape))
+
+
+def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None) -> Tensor:
+    """A random order of 0 ... n-1: the order that sorts n random 64-bit keys."""
+    if n < 0:
+        message = f"randperm: expected n >= 0, got {n}"
+        raise RuntimeError(message)
+    pairs = _words("randperm", 2 * n, generator).astype(np.uint64).reshape(n, 2)
+    keys = (pairs[:, 0] << np.uint64(32)) | pairs[:, 1]
+    order = np.argsort(keys, kind="stable").astype(np.int64)
+    return Tensor._wrap(order if dtype is None else order.astype(dtype.numpy))

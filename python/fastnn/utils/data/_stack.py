@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Samples side by side.
+
+This runs outside of a training step, often in a loader's thread: plain assignment to rows of memory
+that comes from the allocator, so that batches of an epoch reuse each other's memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastnn._backend import kernels
+from fastnn.tensor import Tensor
+
+
+def stack_rows(samples: Sequence[Tensor]) -> Tensor:
+    """A new tensor with ``samples``, all of one shape, along a new first dimension."""
+    first = samples[0].array
+    table = kernels(first)
+    for i, sample in enumerate(samples):
+        if sample.shape != first.shape:
+            message = (
+                "default_collate: stack expects each tensor to be equal size, but got"
+                f" {list(first.shape)} at entry 0 and {list(sample.shape)} at entry {i};"
+                " pad the samples in the data set, or pass a collate_fn of your own"
+            )
+            raise RuntimeError(message)
+    out = table.empty((len(samples), *first.shape), first.dtype)
+    for i, sample in enumerate(samples):
+        out[i] = sample.array
+    return Tensor._wrap(out)
