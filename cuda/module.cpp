@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The Python module of the CUDA kernels: one function per registered kernel, and what there is to know about the
-// devices. The same file, linked with the host's device.h implementation, is the module of the emulation.
+// The Python module of the CUDA kernels: one function per registered kernel, and what there is to
+// know about the devices. The same file, linked with the host's device.h implementation, is the
+// module of the emulation.
 //
-// A kernel is called as name(arrays and numbers in the order of its specification, stream=0); the stream is an integer
-// handle such as cupy.cuda.Stream.ptr. Arrays are read through the (CUDA) array interface, so nothing of CuPy or NumPy
-// is needed here. Every argument is checked before the launch, because a kernel given wrong memory does not fail:
-// it corrupts something else.
+// A kernel is called as name(arrays and numbers in the order of its specification, stream=0); the
+// stream is an integer handle such as cupy.cuda.Stream.ptr. Arrays are read through the (CUDA)
+// array interface, so nothing of CuPy or NumPy is needed here. Every argument is checked before the
+// launch, because a kernel given wrong memory does not fail: it corrupts something else.
 #include <pybind11/pybind11.h>
 
 #include <stdexcept>
@@ -46,7 +47,8 @@ std::string signature_of(const Kernel& kernel, const std::vector<Word>& words) {
     return text + ".";
 }
 
-// Checks the arguments, starts the kernel with the GIL released, and names the kernel in whatever goes wrong.
+// Checks the arguments, starts the kernel with the GIL released, and names the kernel in whatever
+// goes wrong.
 void call(const Kernel& kernel, const std::vector<Word>& words, const py::args& arguments) {
     const auto named = [&](const std::exception& e) {
         return std::string(kernel.name) + ": " + e.what();
@@ -103,13 +105,15 @@ py::list kernel_names() {
 
 void define_module(py::module_& module) {
     module.doc() = "CUDA kernels of fastnn. Results go into arrays that the caller allocated.";
-    module.def("device_count", [] { return query_devices().devices.size(); },
-               "The number of usable devices; 0 where there is no driver.");
+    module.def(
+        "device_count", [] { return query_devices().devices.size(); },
+        "The number of usable devices; 0 where there is no driver.");
     module.def("device_info", &device_info,
                "count, reason (why the count is 0, else empty), driver_version, runtime_version "
                "and devices.");
-    module.def("device_problem", [] { return query_devices().reason; },
-               "One sentence that says why device_count() is 0; empty where it is not.");
+    module.def(
+        "device_problem", [] { return query_devices().reason; },
+        "One sentence that says why device_count() is 0; empty where it is not.");
     module.def("kernels", &kernel_names, "The names of all kernels in this module.");
     module.def("is_emulation", &is_emulation,
                "Whether kernels run in the host emulation instead of on a GPU.");

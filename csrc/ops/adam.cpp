@@ -5,14 +5,17 @@
 //
 //   t = t + 1;  if decoupled: p = (1 - lr * weight_decay) * p
 //   g = (maximize ? -grad : grad) + (decoupled ? 0 : weight_decay * p)
-//   m = m + (1 - beta1) * (g - m);  v = beta2 * v + (1 - beta2) * g * g;  u = amsgrad ? max(u, v) :
-//   v p = p - lr / (1 - beta1^t) * m / (sqrt(u) / sqrt(1 - beta2^t) + eps)
+//   m = m + (1 - beta1) * (g - m)
+//   v = beta2 * v + (1 - beta2) * g * g
+//   u = amsgrad ? max(u, v) : v
+//   p = p - lr / (1 - beta1^t) * m / (sqrt(u) / sqrt(1 - beta2^t) + eps)
 //
 // lr and the step counts t are read when the kernel runs. What depends on them alone is computed in
 // double, once per stretch of an array; the division by sqrt(1 - beta2^t) is a multiplication, so
 // each element costs one division and one square root. Multiplications and additions are rounded
-// one by one, in the order of the formula. Source: Kingma & Ba 2015; Loshchilov & Hutter 2019
-// (decoupled); Reddi, Kale, Kumar 2018 (amsgrad).
+// one by one, in the order of the formula.
+// Source: Kingma & Ba 2015; Loshchilov & Hutter 2019 (decoupled); Reddi, Kale, Kumar 2018
+// (amsgrad).
 #include <cmath>
 
 #include "ops/parameter_list.h"
@@ -31,16 +34,16 @@ struct AdamRates {
 };
 
 // What weight decay acts on: nothing, the gradient (Adam), or the parameter (AdamW).
-enum class Decay { kNone, kGradient, kParameter };
+enum class AdamDecay { kNone, kGradient, kParameter };
 
-template <class T, bool kAmsgrad, Decay kDecay>
+template <class T, bool kAmsgrad, AdamDecay kDecay>
 void adam_range(T* p, const T* grad, T* m, T* v, T* u, idx begin, idx end, const AdamFactors<T>& f,
                 const AdamRates<T>& rates) {
     for_lanes<T>(begin, end, [=](auto lanes, idx i) {
         Vec<T> x = lanes.load(p + i);
         Vec<T> g = f.sign * lanes.load(grad + i);
-        if constexpr (kDecay == Decay::kParameter) x = f.keep * x;
-        if constexpr (kDecay == Decay::kGradient) g = g + f.decay * x;
+        if constexpr (kDecay == AdamDecay::kParameter) x = f.keep * x;
+        if constexpr (kDecay == AdamDecay::kGradient) g = g + f.decay * x;
         const Vec<T> old_m = lanes.load(m + i);
         const Vec<T> mean = old_m + f.new_m * (g - old_m);
         lanes.store(m + i, mean);
@@ -61,9 +64,9 @@ using AdamRange = void (*)(T*, const T*, T*, T*, T*, idx, idx, const AdamFactors
 
 template <class T, bool kAmsgrad>
 AdamRange<T> adam_range_for(bool decay, bool decoupled) {
-    if (!decay) return &adam_range<T, kAmsgrad, Decay::kNone>;
-    return decoupled ? &adam_range<T, kAmsgrad, Decay::kParameter>
-                     : &adam_range<T, kAmsgrad, Decay::kGradient>;
+    if (!decay) return &adam_range<T, kAmsgrad, AdamDecay::kNone>;
+    return decoupled ? &adam_range<T, kAmsgrad, AdamDecay::kParameter>
+                     : &adam_range<T, kAmsgrad, AdamDecay::kGradient>;
 }
 
 template <class T>

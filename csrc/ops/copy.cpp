@@ -4,36 +4,38 @@
 // the columns) goes square by square through registers, so that both sides are read and written in
 // whole groups of elements.
 #include "runtime/op.h"
+#include "simd/gemm_transpose.h"
 #include "simd/strided.h"
 
 namespace fastnn::FASTNN_ISA {
 
 constexpr idx kPiece = 65536;
-constexpr idx kSide = 8;
 
-// y[i * row + j] = x[j * col + i] for i, j < kSide. Constant trip counts: the compiler unrolls the
-// loops and keeps the square in registers.
+// A whole register of elements; bytes go 16 at a time, because wider shuffles of bytes are slow
+// before AVX-512 VBMI.
 template <class S>
-inline void transpose_square(const S* x, idx col, S* y, idx row) {
-    S square[kSide][kSide];
-    for (idx j = 0; j < kSide; ++j) {
-        for (idx i = 0; i < kSide; ++i) square[i][j] = x[j * col + i];
-    }
-    for (idx i = 0; i < kSide; ++i) __builtin_memcpy(y + i * row, square[i], sizeof(square[i]));
-}
+constexpr int kSide = sizeof(S) == 1 ? 16 : kVecBytes / static_cast<int>(sizeof(S));
 
+// y[i * row + j] = x[j * col + i] for i < rows, j < cols.
 template <class S>
 inline void transpose_tile(const S* x, idx col, S* y, idx row, idx rows, idx cols) {
-    idx i = 0;
-    for (; i + kSide <= rows; i += kSide) {
-        idx j = 0;
-        for (; j + kSide <= cols; j += kSide)
-            transpose_square(x + j * col + i, col, y + i * row + j, row);
-        for (; j < cols; ++j) {
-            for (idx k = i; k < i + kSide; ++k) y[k * row + j] = x[j * col + k];
+    constexpr int kN = kSide<S>;
+    const idx whole_rows = rows - rows % kN;
+    const idx whole_cols = cols - cols % kN;
+    for (idx i = 0; i < whole_rows; i += kN) {
+        for (idx j = 0; j < whole_cols; j += kN) {
+            Block<S, kN> square[kN];
+            for (int k = 0; k < kN; ++k)
+                __builtin_memcpy(&square[k], x + (j + k) * col + i, sizeof(square[k]));
+            transpose(square);
+            for (int k = 0; k < kN; ++k)
+                __builtin_memcpy(y + (i + k) * row + j, &square[k], sizeof(square[k]));
+        }
+        for (idx j = whole_cols; j < cols; ++j) {
+            for (idx k = i; k < i + kN; ++k) y[k * row + j] = x[j * col + k];
         }
     }
-    for (; i < rows; ++i) {
+    for (idx i = whole_rows; i < rows; ++i) {
         for (idx j = 0; j < cols; ++j) y[i * row + j] = x[j * col + i];
     }
 }

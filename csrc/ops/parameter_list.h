@@ -10,8 +10,7 @@
 
 namespace fastnn::FASTNN_ISA {
 
-// Elements per piece: some 50 to 100 us of work from memory, so that the list of a small model is
-// one piece.
+// Elements per piece: the parameters of a small model are one piece and wake no thread.
 constexpr idx kParameterPiece = 16384;
 
 // body(item, begin, end) for every stretch of every array, in pieces that depend on the sizes

@@ -19,17 +19,17 @@ struct SgdFactors {
 };
 
 // How a buffer is used: there is none, it is written for the first time, or it is updated.
-enum class Buffer { kNone, kFirst, kUpdate };
+enum class SgdBuffer { kNone, kFirst, kUpdate };
 
-template <class T, Buffer kBuffer, bool kNesterov, bool kDecay>
+template <class T, SgdBuffer kBuffer, bool kNesterov, bool kDecay>
 void sgd_range(T* p, const T* grad, T* buffer, idx begin, idx end, const SgdFactors<T>& f) {
     for_lanes<T>(begin, end, [=](auto lanes, idx i) {
         const Vec<T> old = lanes.load(p + i);
         Vec<T> g = f.sign * lanes.load(grad + i);
         if constexpr (kDecay) g = g + f.decay * old;
-        if constexpr (kBuffer != Buffer::kNone) {
+        if constexpr (kBuffer != SgdBuffer::kNone) {
             Vec<T> v = g;
-            if constexpr (kBuffer == Buffer::kUpdate)
+            if constexpr (kBuffer == SgdBuffer::kUpdate)
                 v = f.momentum * lanes.load(buffer + i) + f.undamped * g;
             lanes.store(buffer + i, v);
             g = kNesterov ? g + f.momentum * v : v;
@@ -41,7 +41,7 @@ void sgd_range(T* p, const T* grad, T* buffer, idx begin, idx end, const SgdFact
 template <class T>
 using SgdRange = void (*)(T*, const T*, T*, idx, idx, const SgdFactors<T>&);
 
-template <class T, Buffer kBuffer>
+template <class T, SgdBuffer kBuffer>
 SgdRange<T> sgd_range_for(bool nesterov, bool decay) {
     if (nesterov)
         return decay ? &sgd_range<T, kBuffer, true, true> : &sgd_range<T, kBuffer, true, false>;
@@ -58,9 +58,9 @@ void sgd_step(InOutList<T> params, InList<T> grads, InOutList<T> momentum_buffer
         broadcast(static_cast<T>(weight_decay))};
     const bool any = momentum_buffers.count != 0;
     const bool decay = weight_decay != 0.0;  // 0 * p would make an infinite p NaN
-    const SgdRange<T> range = !any    ? sgd_range_for<T, Buffer::kNone>(false, decay)
-                              : first ? sgd_range_for<T, Buffer::kFirst>(nesterov, decay)
-                                      : sgd_range_for<T, Buffer::kUpdate>(nesterov, decay);
+    const SgdRange<T> range = !any    ? sgd_range_for<T, SgdBuffer::kNone>(false, decay)
+                              : first ? sgd_range_for<T, SgdBuffer::kFirst>(nesterov, decay)
+                                      : sgd_range_for<T, SgdBuffer::kUpdate>(nesterov, decay);
     for_parameters(params, [&](idx item, idx begin, idx end) {
         range(params.data(item), grads.data(item), any ? momentum_buffers.data(item) : nullptr,
               begin, end, factors);

@@ -51,5 +51,6 @@ void where_forward(StridedIn<bool> condition, StridedIn<T> x, StridedIn<T> y, St
 
 }  // namespace fastnn::FASTNN_ISA
 
-FASTNN_OP(where_forward, "condition(...) x(...) y(...) out(...)", kInPlace | kAllocating, where_forward<float>,
-          where_forward<double>, where_forward<std::int64_t>, where_forward<std::int32_t>, where_forward<std::uint8_t>, where_forward<bool>)
+FASTNN_OP(where_forward, "condition(...) x(...) y(...) out(...)", kInPlace | kAllocating,
+          where_forward<float>, where_forward<double>, where_forward<std::int64_t>,
+          where_forward<std::int32_t>, where_forward<std::uint8_t>, where_forward<bool>)

@@ -26,6 +26,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <initializer_list>
 
 #include "runtime/cpu_count.h"
 #include "runtime/pool_fp.h"
@@ -35,8 +36,10 @@ namespace fastnn {
 namespace {
 
 // Waking a sleeping thread costs 30-80 us, so a thread that has just worked looks for more for a
-// while. With more threads than cores a spinning thread holds up the one it waits for: it yields,
-// and gives up sooner.
+// while. At first it keeps its core; then it offers it to others between looks, because on a busy
+// machine it may sit on the very core that the thread it waits for needs. With more threads than
+// cores it does so from the start, and gives up sooner.
+constexpr std::int64_t kEagerNs = 20'000;
 constexpr std::int64_t kSpinNs = 150'000;
 constexpr std::int64_t kCrowdedSpinNs = 10'000;
 constexpr int kLooksPerClockRead = 16;
@@ -119,16 +122,17 @@ const ThreadSettings& loaded_settings() {
 
 // Looks until ready() or until the time is up; false: it is up.
 template <class F>
-bool spin_until(const F& ready) {
+bool spin_until(const F& ready, std::int64_t eager_ns) {
     const bool crowded = pool.crowded.load(std::memory_order_relaxed);
-    const std::int64_t deadline = now_ns() + (crowded ? kCrowdedSpinNs : kSpinNs);
-    do {
+    const std::int64_t limit_ns = crowded ? kCrowdedSpinNs : kSpinNs;
+    const std::int64_t start = now_ns();
+    for (std::int64_t spent = 0; spent < limit_ns; spent = now_ns() - start) {
+        if (crowded || spent >= eager_ns) sched_yield();
         for (int i = 0; i < kLooksPerClockRead; ++i) {
             if (ready()) return true;
             cpu_pause();
         }
-        if (crowded) sched_yield();
-    } while (now_ns() < deadline);
+    }
     return ready();
 }
 
@@ -138,7 +142,7 @@ bool spin_until(const F& ready) {
 bool claim(std::uint32_t* left) {
     std::uint32_t r = pool.unclaimed.load(std::memory_order_acquire);
     while (r != 0) {
-        if (pool.unclaimed.compare_exchange_weak(r, r - 1, std::memory_order_acq_rel,
+        if (pool.unclaimed.compare_exchange_weak(r, r - 1, std::memory_order_acquire,
                                                  std::memory_order_acquire)) {
             *left = r;
             return true;
@@ -147,11 +151,11 @@ bool claim(std::uint32_t* left) {
     return false;
 }
 
-// Runs units until none is left. All are of one job, because it cannot end before the first is
-// reported.
-void help() {
+// Runs units until none is left; false: there was none. All are of one job, because it cannot end
+// before the first is reported.
+bool help() {
     std::uint32_t left = 0;
-    if (!claim(&left)) return;
+    if (!claim(&left)) return false;
     const Range range = pool.range;
     const std::uint32_t units = pool.units;
     set_fp_control(pool.control);
@@ -163,6 +167,7 @@ void help() {
     pool.helpers.fetch_add(1, std::memory_order_relaxed);
     pool.finished.fetch_add(done, std::memory_order_seq_cst);
     if (pool.caller_waits.load(std::memory_order_seq_cst) != 0) wake_sleepers(&pool.finished, 1);
+    return true;
 }
 
 // Withdraws this worker from the sleepers; false: it was called meanwhile, and its token is there
@@ -194,8 +199,8 @@ void* worker_main(void* argument) {
     };
     const auto has_work = [] { return pool.unclaimed.load(std::memory_order_acquire) != 0; };
     while (!retired()) {
-        help();
-        if (spin_until([&] { return has_work() || retired(); })) continue;
+        const std::int64_t eager_ns = help() ? kEagerNs : 0;
+        if (spin_until([&] { return has_work() || retired(); }, eager_ns)) continue;
         pool.sleepers.fetch_add(1, std::memory_order_seq_cst);
         const bool wanted = pool.unclaimed.load(std::memory_order_seq_cst) != 0 || retired();
         if (wanted && withdraw()) continue;
@@ -209,8 +214,7 @@ void* worker_main(void* argument) {
 
 void call_sleepers(std::uint32_t count) {
     const std::uint32_t asleep = pool.sleepers.load(std::memory_order_seq_cst);
-    // Withdrawing workers lower the number meanwhile, hence the loop; only the holder of `busy`
-    // calls.
+    // Withdrawing workers lower the number meanwhile, hence the loop.
     std::uint32_t left = asleep;
     std::uint32_t called = std::min(count, left);
     while (called != 0 && !pool.sleepers.compare_exchange_weak(left, left - called))
@@ -280,7 +284,7 @@ void wait_for_helpers(std::uint32_t claimed) {
     const auto ready = [claimed] {
         return pool.finished.load(std::memory_order_acquire) == claimed;
     };
-    if (ready() || spin_until(ready)) return;
+    if (ready() || spin_until(ready, kEagerNs)) return;
     pool.caller_waits.store(1, std::memory_order_seq_cst);
     for (;;) {
         const std::uint32_t count = pool.finished.load(std::memory_order_seq_cst);

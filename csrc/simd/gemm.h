@@ -63,12 +63,14 @@ inline constexpr idx kMostDepth = 384;
 inline constexpr idx kThreadWork = idx{1} << 20;  // multiply-adds below which one thread is faster
 inline constexpr idx kTaskWork = idx{1} << 18;    // and the least that a task is worth
 inline constexpr idx kVectorWork = idx{1} << 17;  // the same for a matrix times a vector
-inline constexpr idx kMostTasks = 64;
+inline constexpr idx kMostTasks = 32;
 inline constexpr idx kFewRows = 192;
 inline constexpr idx kTaskRows = 96;
 inline constexpr idx kTaskPanels = 8;
+inline constexpr idx kPackSteps = 16;
+inline constexpr idx kAheadRows = 24;
 inline constexpr idx kPackAPanels = 3;             // A is packed for this many panels or more
-inline constexpr idx kPackBTiles = 2;              // B for this many tiles or more
+inline constexpr idx kPackBSteps = 1536;           // B where the tiles of a panel take more steps of k
 inline constexpr idx kSharedBytes = idx{8} << 20;  // of packed B at a time
 #endif
 
@@ -145,7 +147,8 @@ bool run_task(const GemmProblem<T>& g, const GemmTask& task, const SharedPanels<
     T* packed_a = nullptr;
     T* packed_b = nullptr;
     if (task.pack_a) {
-        const idx size = (g.tile_row(task.tile1) - row0) * g.depth + kPackSlack<T>;
+        const idx size = (g.tile_row(task.tile1) - row0) * g.depth +
+                         (task.tile1 - task.tile0) * kPackSlack<T>;
         packed_a = static_cast<T*>(pool_scratch(static_cast<std::size_t>(size) * sizeof(T), 0));
         if (packed_a == nullptr) return false;
     }
@@ -155,15 +158,23 @@ bool run_task(const GemmProblem<T>& g, const GemmTask& task, const SharedPanels<
         packed_b = static_cast<T*>(pool_scratch(static_cast<std::size_t>(size) * sizeof(T), 1));
         if (packed_b == nullptr) return false;
     }
+    const auto packed_tile = [&](idx t, idx row, idx depth) {
+        return packed_a + (row - row0) * depth + (t - task.tile0) * kPackSlack<T>;
+    };
     for (idx block = shared.k0; block < shared.k1; block += g.depth) {
         const idx depth = shared.k1 - block < g.depth ? shared.k1 - block : g.depth;
         const bool last_block = block + depth == g.k;
         if (task.pack_a) {
-            for (idx t = task.tile0; t < task.tile1; ++t) {
-                const idx row = g.tile_row(t);
-                pack_a_tile(g.a + row * g.a_row + block * g.a_step, g.a_row, g.a_step,
-                            g.tile_row(t + 1) - row, g.m - row, depth,
-                            packed_a + (row - row0) * depth);
+            // A few steps for all tiles, then the next few: a line of A holds parts of several.
+            for (idx p = 0; p < depth; p += kPackSteps) {
+                const idx steps = depth - p < kPackSteps ? depth - p : kPackSteps;
+                for (idx t = task.tile0; t < task.tile1; ++t) {
+                    const idx row = g.tile_row(t);
+                    const idx rows = g.tile_row(t + 1) - row;
+                    pack_a_tile(g.a + row * g.a_row + (block + p) * g.a_step, g.a_row, g.a_step,
+                                rows, g.m - row, steps,
+                                packed_tile(t, row, depth) + p * rows);
+                }
             }
         }
         for (idx q = task.panel0; q < task.panel1; ++q) {
@@ -187,6 +198,20 @@ bool run_task(const GemmProblem<T>& g, const GemmTask& task, const SharedPanels<
                 pack_b_panel(b, g.b_step, g.b_column, depth, vectors, cols, packed_b);
                 tile.b = packed_b;
             }
+            // The next panel of shared B comes from L3 or memory: the tiles of this one fetch it, each a part.
+            const idx tiles = task.tile1 - task.tile0;
+            idx ahead_bytes = 0;
+            tile.ahead = reinterpret_cast<const char*>(tile.b);
+            tile.ahead_step = 0;
+            if (tile.b == b) {
+                tile.ahead = reinterpret_cast<const char*>(b + kAheadRows * g.b_step);
+                tile.ahead_step = g.b_step * static_cast<idx>(sizeof(T));
+            } else if (shared.data != nullptr && q + 1 < task.panel1) {
+                const idx next = g.panel_vector(q + 1);
+                ahead_bytes = depth * (g.panel_vector(q + 2) - next) * kVecBytes / tiles;
+                tile.ahead = reinterpret_cast<const char*>(shared.panel(block, depth, next));
+                tile.ahead_step = ahead_bytes / depth;
+            }
             idx kernel_rows = 0;
             TileKernel<T> kernel = nullptr;
             for (idx t = task.tile0; t < task.tile1; ++t) {
@@ -199,12 +224,12 @@ bool run_task(const GemmProblem<T>& g, const GemmTask& task, const SharedPanels<
                                  : find_tile_kernel<T, false>(static_cast<int>(rows), vectors);
                     kernel_rows = rows;
                 }
-                tile.a = task.pack_a ? packed_a + (row - row0) * depth
-                                     : g.a + row * g.a_row + block * g.a_step;
+                tile.a = task.pack_a ? packed_tile(t, row, depth) : g.a + row * g.a_row + block * g.a_step;
                 tile.a_row = g.a_row;
                 tile.a_step = task.pack_a ? rows : g.a_step;
                 tile.c = g.c + row * g.c_row + col;
                 kernel(tile);
+                tile.ahead += ahead_bytes;
                 if constexpr (!std::is_same_v<Epilogue, NoEpilogue>) {
                     if (last_block) finish_tile(g.c, g.c_row, row, rows, col, cols, epilogue);
                 }
@@ -229,8 +254,8 @@ bool run_few_rows(const GemmProblem<T>& g, idx tasks, const Epilogue& epilogue) 
                           i * g.panels / tasks,
                           (i + 1) * g.panels / tasks,
                           false,
-                          g.tiles >= kPackBTiles};
-            task.pack_a = task.panel1 - task.panel0 >= kPackAPanels;
+                          g.tiles * g.depth > kPackBSteps};
+            task.pack_a = g.a_step != 1 && task.panel1 - task.panel0 >= kPackAPanels;
             if (!run_task(g, task, none, epilogue)) __atomic_store_n(&ok, false, __ATOMIC_RELAXED);
         }
     });
@@ -287,7 +312,7 @@ bool run_many_rows(const GemmProblem<T>& g, idx tasks, const Epilogue& epilogue)
                                   panel0 + (q + 1) * panels / panel_tasks,
                                   false,
                                   true};
-                    task.pack_a = task.panel1 - task.panel0 >= kPackAPanels;
+                    task.pack_a = g.a_step != 1 && task.panel1 - task.panel0 >= kPackAPanels;
                     if (!run_task(g, task, shared, epilogue))
                         __atomic_store_n(&ok, false, __ATOMIC_RELAXED);
                 }

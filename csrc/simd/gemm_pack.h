@@ -17,12 +17,10 @@
 
 namespace fastnn::FASTNN_ISA {
 
-// A's tiles have at most 8 rows: registers of 8 lanes are enough to transpose them.
+// Rows of a tile of A are copied kBlock at a time; what is copied beyond the last is overwritten by
+// the next step, or falls into kPackSlack elements after the tile.
 template <class T>
 inline constexpr int kBlock = kLanes<T> < 8 ? kLanes<T> : 8;
-
-// Tiles of A are written in registers of kBlock lanes whose lanes past the tile's rows are
-// overwritten by what follows; after the last tile that many elements of the buffer are needed.
 template <class T>
 inline constexpr idx kPackSlack = kBlock<T>;
 
@@ -37,44 +35,17 @@ FASTNN_SIMD_INLINE void store_block(T* p, Block<T, kBlock<T>> v) {
     __builtin_memcpy(p, &v, sizeof v);
 }
 
-// Rows first..first+count-1 of a tile whose rows are contiguous in memory; stops before the last
-// depth % kBlock steps.
-template <class T>
-FASTNN_SIMD_INLINE void pack_a_transposed(const T* a, idx a_row, idx rows, idx depth, idx first,
-                                          int count, T* out) {
-    constexpr int block = kBlock<T>;
-    for (idx p = 0; p + block <= depth; p += block) {
-        Block<T, block> r[block];
-#pragma GCC unroll 8
-        for (int i = 0; i < block; ++i)
-            r[i] = i < count ? load_block(a + (first + i) * a_row + p) : Block<T, block>{};
-        transpose(r);
-#pragma GCC unroll 8
-        for (int i = 0; i < block; ++i) store_block(out + (p + i) * rows + first, r[i]);
-    }
-}
-
 // `readable` rows of the matrix stand at a, `rows` of them are the tile.
 template <class T>
 void pack_a_tile(const T* a, idx a_row, idx a_step, idx rows, idx readable, idx depth, T* out) {
     constexpr int block = kBlock<T>;
-    idx done = 0;
-    if (a_row == 1 && rows <= block && readable >= block) {
-        for (; done < depth; ++done) store_block(out + done * rows, load_block(a + done * a_step));
+    if (a_row == 1 && (rows + block - 1) / block * block <= readable) {
+        for (idx p = 0; p < depth; ++p)
+            for (idx i = 0; i < rows; i += block)
+                store_block(out + p * rows + i, load_block(a + p * a_step + i));
         return;
     }
-    if (a_step == 1) {
-        // The last group of rows first: its unused lanes fall on the first rows of the next step.
-        for (idx first = (rows - 1) / block * block; first >= 0; first -= block) {
-            const int count = static_cast<int>(rows - first < block ? rows - first : block);
-            if (count == block)
-                pack_a_transposed(a, a_row, rows, depth, first, block, out);
-            else
-                pack_a_transposed(a, a_row, rows, depth, first, count, out);
-        }
-        done = depth / block * block;
-    }
-    for (idx p = done; p < depth; ++p)
+    for (idx p = 0; p < depth; ++p)
         for (idx i = 0; i < rows; ++i) out[p * rows + i] = a[i * a_row + p * a_step];
 }
 

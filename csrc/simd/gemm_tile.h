@@ -50,6 +50,8 @@ struct TileOperands {
     T* c;
     idx c_row;
     idx depth;  // steps of k
+    const char* ahead;  // what will be wanted next: brought to L2 at ahead_step bytes a step
+    idx ahead_step;
     int lanes;
     bool add;  // C += the sums, else C = the sums
 };
@@ -84,7 +86,11 @@ __attribute__((noinline)) void tile_kernel(const TileOperands<T>& t) {
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) sum[i][v] = Vec<T>{};
 
+    const char* ahead = t.ahead;
+    const idx ahead_step = t.ahead_step;
     for (idx p = t.depth; p > 0; --p) {
+        __builtin_prefetch(ahead, 0, 2);
+        ahead += ahead_step;
         Vec<T> row[V];
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) row[v] = load(b + v * lanes);

@@ -2,11 +2,9 @@
 // exp, tanh and sigmoid for simd/math.h. n is the whole number next to x / ln 2, r = x - n ln 2:
 //
 //   exp(x)     = 2^n exp(r), |r| <= ln 2 / 2
-//   tanh(x)    = sign(x) h / (1 + h), h = expm1(2 |x|) / 2 = 2^(n-1) expm1(r) + (2^(n-1) - 1/2)
+//   tanh(x)    = x + x^3 T(x^2) for |x| < 0.55, else sign(x) (1 - 2 / (exp(2 |x|) + 1)), where the
+//                subtrahend, which has the rounding errors, is less than the result
 //   sigmoid(x) = (x >= 0 ? 1 : e) / (1 + e), e = exp(-|x|), which cannot overflow
-//
-// tanh is taken as h - h^2 / (1 + h) where h < 1 and as 1 - 1 / (1 + h) elsewhere: the quotient,
-// which has the rounding errors of h and of 1 + h, is then the smaller term.
 //
 // n comes from adding 1.5 * 2^(p - 1) to x / ln 2, p being the precision: the sum has n, rounded,
 // in its low bits. 2^n is wanted next, so the addend includes the bias of the exponent, and one
@@ -59,16 +57,16 @@ FASTNN_SIMD_INLINE VecD exp_poly(VecD r) {
     return fma(fma(q, r, broadcast(1.0)), r, broadcast(1.0));
 }
 
-// (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2; error relative to expm1(r) below 2^-31 and 2^-57.
-FASTNN_SIMD_INLINE VecF expm1_poly(VecF r) {
-    return poly(r, 0.5f, 0x1.555554p-3f, 0x1.5554eap-5f, 0x1.1113acp-7f, 0x1.6d4c9p-10f,
-                0x1.9c5d9p-13f);
+// (tanh(x) / x - 1) / z for z = x^2 <= 0.55^2; error relative to tanh(x) below 2^-29 and 2^-55.
+FASTNN_SIMD_INLINE VecF tanh_small_poly(VecF z) {
+    return poly(z, -0x1.55554ap-2f, 0x1.110ceep-3f, -0x1.b91ecap-5f, 0x1.58ea38p-6f,
+                -0x1.994c24p-8f);
 }
-FASTNN_SIMD_INLINE VecD expm1_poly(VecD r) {
-    return poly_even_odd(r, 0x1.0000000000001p-1, 0x1.5555555555557p-3, 0x1.5555555554b3p-5,
-                         0x1.1111111110588p-7, 0x1.6c16c16fe95cp-10, 0x1.a01a01a91b935p-13,
-                         0x1.a019eee24b8p-16, 0x1.71de0a746231cp-19, 0x1.280cd850fe3d1p-22,
-                         0x1.af3e6573b7aep-26, 0x1.c3b2221645eb3p-30);
+FASTNN_SIMD_INLINE VecD tanh_small_poly(VecD z) {
+    return poly_even_odd(z, -0x1.555555555549ep-2, 0x1.11111111029adp-3, -0x1.ba1ba1ad733ccp-5,
+                         0x1.664f45c319792p-6, -0x1.226ddd4d54ef1p-7, 0x1.d6c61e42f6547p-9,
+                         -0x1.7cf3c260763a2p-10, 0x1.2fa2a2072d197p-11, -0x1.b90a4c5e87a11p-13,
+                         0x1.ac0277c6e1a72p-15);
 }
 
 // x = n ln 2 + r; the low bits of `sum` hold n plus the bias in `round`.
@@ -122,13 +120,13 @@ template <class T>
 FASTNN_SIMD_INLINE Vec<T> tanh_all(Vec<T> x) {
     using C = ExpConstants<T>;
     const Vec<T> one = broadcast(T(1));
-    const Vec<T> y = min(broadcast(2 * C::kTanhOne), abs(x) + abs(x));
-    const ExpReduced<Vec<T>> red = exp_reduce<T>(y, C::kRound - 1);
-    const Vec<T> scale = power_of_two<T>(red.sum);  // 2^(n - 1)
-    const Vec<T> p = fma(red.r * red.r, expm1_poly(red.r), red.r);
-    const Vec<T> h = fma(scale, p, scale - broadcast(T(0.5)));
-    const auto small = h < one;
-    return copysign(select(small, h, one) - select(small, h * h, one) / (one + h), x);
+    const Vec<T> a = min(broadcast(C::kTanhOne), abs(x));
+    const Vec<T> z = a * a;
+    const Vec<T> small = fma(a * z, tanh_small_poly(z), a);
+    const ExpReduced<Vec<T>> red = exp_reduce<T>(a + a, C::kRound);
+    const Vec<T> e_plus_1 = fma(exp_poly(red.r), power_of_two<T>(red.sum), one);
+    const Vec<T> large = one - broadcast(T(2)) / e_plus_1;
+    return copysign(select(a < broadcast(T(0.55)), small, large), x);
 }
 
 template <class T>

@@ -80,9 +80,9 @@ inline idx greater(idx a, idx b) { return a > b ? a : b; }
 // Below this many elements a row is not worth its call: the loop then runs along the other
 // dimension of the plane.
 constexpr idx kShortRow = 8;
-// Side of a square tile: two operands of 32 x 32 eight-byte elements are 16 KiB, half of a small
-// first-level cache.
-constexpr idx kTileSide = 32;
+// Side of a square tile: the 64 cache lines and pages that a column of it touches stay in the
+// first-level cache and in the translation buffers while its rows are worked through.
+constexpr idx kTileSide = 64;
 
 // The dimensions that matter, in the output's order, neighbours merged; returns how many, at least
 // one.

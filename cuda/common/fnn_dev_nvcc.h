@@ -10,11 +10,12 @@
 #define FNN_UNROLL _Pragma("unroll")
 
 // FNN_SHARED(tile, float[32][33]); declares `tile` in shared memory.
-#define FNN_SHARED(name, ...)           \
+#define FNN_SHARED(name, ...)            \
     using name##_shared_t = __VA_ARGS__; \
     __shared__ name##_shared_t name
 
-// FNN_DYN_SHARED(float, values); declares `float* values` at the launch's dynamic shared memory, 16-byte aligned.
+// FNN_DYN_SHARED(float, values); declares `float* values` at the launch's dynamic shared memory,
+// 16-byte aligned.
 extern __shared__ __align__(16) unsigned char fnn_dynamic_shared[];
 #define FNN_DYN_SHARED(type, name) type* const name = reinterpret_cast<type*>(fnn_dynamic_shared)
 

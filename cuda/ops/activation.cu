@@ -5,11 +5,13 @@
 //   tanh     y = tanh(x)              grad_x = grad_y * (1 - y^2)
 //   sigmoid  y = 1 / (1 + exp(-x))    grad_x = grad_y * y * (1 - y)
 //
-// The backward pass needs only the output. A NaN passes through in both directions. All outputs are '='; in place is
-// allowed (y = x, grad_x = grad_y or y), which is why no pointer here is __restrict__.
+// The backward pass needs only the output. A NaN passes through in both directions. All outputs are
+// '='; in place is allowed (y = x, grad_x = grad_y or y), which is why no pointer here is
+// __restrict__.
 //
-// One grid-stride kernel per direction. The work is bound by memory: where all addresses are 16-byte aligned a thread
-// moves 16 bytes per access, and the fewer than 16 / sizeof(T) elements that remain go one by one.
+// One grid-stride kernel per direction. The work is bound by memory: where all addresses are
+// 16-byte aligned a thread moves 16 bytes per access, and the fewer than 16 / sizeof(T) elements
+// that remain go one by one.
 #include "common/fnn_dev.h"
 
 namespace fastnn::cuda {
@@ -41,7 +43,8 @@ struct Tanh {
 };
 
 struct Sigmoid {
-    // exp(-|x|) cannot overflow, and both forms keep their relative accuracy where the result is tiny or near 1.
+    // exp(-|x|) cannot overflow, and both forms keep their relative accuracy where the result is
+    // tiny or near 1.
     template <class T>
     static FNN_DEV T forward(T x) {
         const T e = math::exp(-math::fabs(x));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Argument checks of the CUDA module. The order is: number of arguments, each argument by itself, element types
-// together (they choose the variant), shapes together, memory overlap.
+// Argument checks of the CUDA module. The order is: number of arguments, each argument by itself,
+// element types together (they choose the variant), shapes together, memory overlap.
 #include "runtime/arguments.h"
 
 #include <cstring>
@@ -38,9 +38,7 @@ struct ArrayView {
     std::string dtype_name() const { return dtype != nullptr ? dtype->name : typestr; }
 };
 
-bool is_array(Role role) {
-    return role == Role::kIn || role == Role::kOut || role == Role::kInOut;
-}
+bool is_array(Role role) { return role == Role::kIn || role == Role::kOut || role == Role::kInOut; }
 
 std::string shape_text(const std::vector<idx>& shape) {
     std::string text = "(";
@@ -191,8 +189,9 @@ void check_shapes(const Kernel& kernel, const std::vector<Word>& words,
     }
 }
 
-// A written array may share memory with another array only as a whole, and only if both are (...) arguments, whose
-// kernels read an element before they write the same element. Two outputs never share.
+// A written array may share memory with another array only as a whole, and only if both are (...)
+// arguments, whose kernels read an element before they write the same element. Two outputs never
+// share.
 void check_overlap(const Kernel& kernel, const std::vector<Word>& words,
                    const std::vector<std::optional<ArrayView>>& arrays, const Variant& variant) {
     for (std::size_t o = 0; o < words.size(); ++o) {
@@ -205,10 +204,9 @@ void check_overlap(const Kernel& kernel, const std::vector<Word>& words,
                 other.address >= out.address + out.bytes()) {
                 continue;
             }
-            const bool in_place = variant.arguments[i].role == Role::kIn &&
-                                  words[i].form == Word::Form::kSameShape &&
-                                  words[o].form == Word::Form::kSameShape &&
-                                  out.address == other.address;
+            const bool in_place =
+                variant.arguments[i].role == Role::kIn && words[i].form == Word::Form::kSameShape &&
+                words[o].form == Word::Form::kSameShape && out.address == other.address;
             if (!in_place) {
                 throw py::value_error(std::string(kernel.name) + ": expected " + words[o].name +
                                       " in memory of its own, got memory that overlaps " +

@@ -34,8 +34,8 @@ struct CheckedCall {
 // Fails (std::logic_error, at import) if the words do not fit the launcher's C++ signature.
 std::vector<Word> parse_specification(const Kernel& kernel);
 
-// Raises ValueError, and TypeError for what is no array or number at all; both name the kernel, what it expected and
-// what it got.
+// Raises ValueError, and TypeError for what is no array or number at all; both name the kernel,
+// what it expected and what it got.
 CheckedCall check_arguments(const Kernel& kernel, const std::vector<Word>& words,
                             const pybind11::args& arguments);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The GPU side of device.h. The runtime is linked statically and looks for the driver at the first call, so importing
-// the module needs neither.
+// The GPU side of device.h. The runtime is linked statically and looks for the driver at the first
+// call, so importing the module needs neither.
 #include "runtime/device.h"
 
 #include <cuda_runtime_api.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What differs between the module for a GPU and the same module built for the host: where arrays lie and what device
-// there is. device.cpp implements it with the CUDA runtime; the host build has its own implementation.
+// What differs between the module for a GPU and the same module built for the host: where arrays
+// lie and what device there is. device.cpp implements it with the CUDA runtime; the host build has
+// its own implementation.
 #pragma once
 
 #include <cstddef>
@@ -36,10 +37,11 @@ bool is_emulation();
 const char* array_interface();
 const char* array_kind();
 
-// The memory of one call's arrays as a kernel sees it. On a GPU that is the arrays' own memory. The host build copies
-// each array into a block of exactly its size, so that AddressSanitizer sees the first byte outside it.
+// The memory of one call's arrays as a kernel sees it. On a GPU that is the arrays' own memory. The
+// host build copies each array into a block of exactly its size, so that AddressSanitizer sees the
+// first byte outside it.
 class CallMemory {
-public:
+  public:
     CallMemory();
     ~CallMemory();
     CallMemory(const CallMemory&) = delete;
@@ -48,7 +50,7 @@ public:
     void* enter(void* data, std::size_t bytes, Role role);
     void finish();  // after the launch succeeded: results reach the caller's arrays
 
-private:
+  private:
     struct Block {
         void* caller;
         void* allocation;

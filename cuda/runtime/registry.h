@@ -6,17 +6,21 @@
 //
 //   FASTNN_CUDA_OP(relu_forward, "x(...) y(...)", float, double)
 //
-// From the C++ signature come the element types and which buffers are read or written; from the specification
-// string come names and shapes; from the types at the end one variant each. The specification follows the CPU side:
+// From the C++ signature come the element types and which buffers are read or written; from the
+// specification string come names and shapes; from the types at the end one variant each. The
+// specification follows the CPU side:
 //   a        a number: idx, double or bool in C++
-//   x(...)   a contiguous array; all (...) arguments of a call have the same shape, and an output may be the very
+//   x(...)   a contiguous array; all (...) arguments of a call have the same shape, and an output
+//   may be the very
 //            memory of an input (in place)
-//   x(*)     a contiguous array of any shape, and an output shares memory with nothing; the launcher checks the
+//   x(*)     a contiguous array of any shape, and an output shares memory with nothing; the
+//   launcher checks the
 //            sizes and throws std::invalid_argument
 //
-// In and Out mean '=', InOut means '+='. Neither Python nor the CUDA toolkit is needed here: .cu files and the module
-// include this header alike, and so does the host build. Kernels register themselves in a list that is linked
-// through static objects, so no list of kernels is kept by hand and nothing is allocated before main.
+// In and Out mean '=', InOut means '+='. Neither Python nor the CUDA toolkit is needed here: .cu
+// files and the module include this header alike, and so does the host build. Kernels register
+// themselves in a list that is linked through static objects, so no list of kernels is kept by hand
+// and nothing is allocated before main.
 #pragma once
 
 #include <cstddef>
@@ -53,8 +57,8 @@ struct ArgumentType {
     DType dtype;  // kCount for what is no array
 };
 
-// One argument of one call, already checked. `data` is an array's memory or the stream, `integer` a whole number or
-// a flag, `real` a real number.
+// One argument of one call, already checked. `data` is an array's memory or the stream, `integer` a
+// whole number or a flag, `real` a real number.
 struct Value {
     void* data;
     idx size;
@@ -103,8 +107,8 @@ struct ArgumentTraits<cudaStream_t> {
 
 using AnyFunction = void (*)();
 
-// A launcher for one choice of element types, with its signature erased: `call` knows it and casts back. The last
-// argument is the stream.
+// A launcher for one choice of element types, with its signature erased: `call` knows it and casts
+// back. The last argument is the stream.
 struct Variant {
     const ArgumentType* arguments;
     std::size_t argument_count;
@@ -156,7 +160,7 @@ struct Types {};
 // The static object behind FASTNN_CUDA_OP. `launcher(Type<T>{})` is the launcher for T.
 template <std::size_t kVariants>
 class Registration {
-public:
+  public:
     template <class Launcher, class... T>
     Registration(const char* name, const char* specification, Types<T...>, Launcher launcher)
         : variants_{make_variant(launcher(Type<T>{}))...},
@@ -166,7 +170,7 @@ public:
     Registration(const Registration&) = delete;
     Registration& operator=(const Registration&) = delete;
 
-private:
+  private:
     Variant variants_[kVariants];
     Kernel kernel_;
 };
@@ -175,7 +179,7 @@ Registration(const char*, const char*, Types<T...>, Launcher) -> Registration<si
 
 }  // namespace fastnn::cuda
 
-#define FASTNN_CUDA_OP(launcher, specification, ...)                        \
-    static const ::fastnn::cuda::Registration registration_of_##launcher(   \
-        #launcher, specification, ::fastnn::cuda::Types<__VA_ARGS__>{},     \
+#define FASTNN_CUDA_OP(launcher, specification, ...)                      \
+    static const ::fastnn::cuda::Registration registration_of_##launcher( \
+        #launcher, specification, ::fastnn::cuda::Types<__VA_ARGS__>{},   \
         [](auto type) { return &launcher<typename decltype(type)::type>; });

@@ -134,9 +134,9 @@ def make_arrays(case: OpCase | ErrorCase, dtype: Any) -> list[Any]:
             made.append(np.asarray(x).astype(np.float32).astype(dtype))
         elif isinstance(argument, tuple) and argument and argument[0] == "int":
             _, shape, start, stop = argument
-            made.append(rng.integers(start, stop, shape))
+            made.append(np.asarray(rng.integers(start, stop, shape)))
         elif isinstance(argument, tuple) and argument and argument[0] == "bool":
-            made.append(rng.random(argument[1]) < 0.5)
+            made.append(np.asarray(rng.random(argument[1]) < 0.5))
         elif isinstance(argument, tuple) and argument and argument[0] == "cells":
             made.append(np.asarray(argument[1], np.int64))
         else:

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The scheduler of the emulation: launches, run orders, barriers, warp collectives, and the checks of each.
+// The scheduler of the emulation: launches, run orders, barriers, warp collectives, and the checks
+// of each.
 //
-// Compiled without -fsanitize=thread even in the ThreadSanitizer build: what the scheduler reads and writes is no
-// business of the kernel's, and only tsan_release and tsan_acquire say what a barrier orders. Per barrier there are two
-// such objects, used in turn: with one, a thread that leaves late would also acquire what a fast thread released at
-// the next barrier, and a race between the two phases would go unseen.
+// Compiled without -fsanitize=thread even in the ThreadSanitizer build: what the scheduler reads
+// and writes is no business of the kernel's, and only tsan_release and tsan_acquire say what a
+// barrier orders. Per barrier there are two such objects, used in turn: with one, a thread that
+// leaves late would also acquire what a fast thread released at the next barrier, and a race
+// between the two phases would go unseen.
 #include "cuemu.h"
 
 #include <algorithm>
@@ -46,18 +48,20 @@ struct Thread {
     unsigned position;  // in the ready set
     Fiber* fiber;
     State state;
-    Place place;      // where it waits
-    Collective call;  // of a thread in a collective
+    Place place;             // where it waits
+    Collective call;         // of a thread in a collective
     unsigned warp_barriers;  // that this thread, as the lowest lane, has completed
 };
 
 struct Block {
     Block(dim3 index_, unsigned thread_count, std::size_t shared_bytes)
-        : index(index_), threads(thread_count), shared(shared_bytes),
+        : index(index_),
+          threads(thread_count),
+          shared(shared_bytes),
           sync(new char[2 * (thread_count + 1) * kSyncStride]) {}
 
-    // Objects for tsan_release and tsan_acquire: of the block barrier, and of the warp barriers whose lowest lane is
-    // the given thread.
+    // Objects for tsan_release and tsan_acquire: of the block barrier, and of the warp barriers
+    // whose lowest lane is the given thread.
     void* barrier_sync(unsigned turn) { return &sync[turn * kSyncStride]; }
     void* warp_sync(unsigned thread, unsigned turn) {
         return &sync[(2 * (thread + 1) + turn) * kSyncStride];
@@ -80,7 +84,8 @@ struct Block {
 
 struct Run {
     const Launch* launch;
-    std::vector<std::unique_ptr<Block>> blocks;  // resident, in the order in which they were started
+    std::vector<std::unique_ptr<Block>>
+        blocks;  // resident, in the order in which they were started
     ReadySet ready;
     std::vector<Thread*> spinning;
     std::vector<Thread*> by_position;
@@ -139,8 +144,8 @@ void finish_thread() {
         const Thread& other = warp[lane];
         if (other.state == State::kInCollective &&
             (other.call.mask >> self.number % kWarp & 1u) != 0) {
-            fail(other.place, "lane %u exits while lane %u waits for it in %s",
-                 self.number % kWarp, lane, other.call.name);
+            fail(other.place, "lane %u exits while lane %u waits for it in %s", self.number % kWarp,
+                 lane, other.call.name);
         }
     }
     tsan_release(&finish_sync);
@@ -207,8 +212,8 @@ void start_block(Run& run, std::size_t number) {
     for (Thread& thread : block.threads) run.by_position[thread.position] = &thread;
 }
 
-// The identity of a thread's fiber. Block by block it shifts by one, so that thread t of two blocks is not one and the
-// same thread for ThreadSanitizer, which would then see no race between them.
+// The identity of a thread's fiber. Block by block it shifts by one, so that thread t of two blocks
+// is not one and the same thread for ThreadSanitizer, which would then see no race between them.
 unsigned fiber_identity(const Run& run, const Thread& thread, std::size_t block_number) {
     const std::size_t count = run.by_position.size();
     return static_cast<unsigned>((thread.position + block_number) % count);
@@ -256,6 +261,7 @@ void schedule(Run& run, std::size_t block_number) {
     unsigned next = 0;
     int idle_rounds = 0;
     run.ready.reset(count, true);
+    run.spinning.reserve(count);  // fibers push here, and must not allocate: see cuemu_shared.h
     while (unfinished > 0 && !failed) {
         if (is_random(chosen_order)) next = static_cast<unsigned>(random() % count);
         if (is_greedy(chosen_order)) next = 0;
@@ -359,10 +365,17 @@ int barrier(Place place, Reduction reduction, int value) {
              base_name(block.barrier_place.file), block.barrier_place.line);
     }
     switch (reduction) {
-        case Reduction::kNone: break;
-        case Reduction::kCount: block.result[parity] += value != 0 ? 1 : 0; break;
-        case Reduction::kAnd: block.result[parity] &= value != 0 ? 1 : 0; break;
-        case Reduction::kOr: block.result[parity] |= value != 0 ? 1 : 0; break;
+        case Reduction::kNone:
+            break;
+        case Reduction::kCount:
+            block.result[parity] += value != 0 ? 1 : 0;
+            break;
+        case Reduction::kAnd:
+            block.result[parity] &= value != 0 ? 1 : 0;
+            break;
+        case Reduction::kOr:
+            block.result[parity] |= value != 0 ? 1 : 0;
+            break;
     }
     tsan_release(block.barrier_sync(parity));
     if (++block.waiting == block.threads.size()) {
@@ -442,8 +455,9 @@ void* dynamic_shared() { return current->block->shared.dynamic(); }
 
 }  // namespace cuemu
 
-// 0 forward, 1 reverse, 2 random; 3 and 4 greedy forward and reverse: always the first thread that can run, so that a
-// warp or block gets as far ahead of the others as the barriers allow. Called through ctypes by the tests.
+// 0 forward, 1 reverse, 2 random; 3 and 4 greedy forward and reverse: always the first thread that
+// can run, so that a warp or block gets as far ahead of the others as the barriers allow. Called
+// through ctypes by the tests.
 extern "C" __attribute__((visibility("default"))) void cuemu_set_order(int order) {
     const std::lock_guard<std::mutex> lock(cuemu::run_mutex);
     cuemu::chosen_order = order;

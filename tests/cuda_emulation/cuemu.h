@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A SIMT emulation: what a kernel file sees instead of the CUDA toolkit when an ordinary C++ compiler compiles it.
-// It needs no toolkit header, so the same code runs where there is no toolkit.
+// A SIMT emulation: what a kernel file sees instead of the CUDA toolkit when an ordinary C++
+// compiler compiles it. It needs no toolkit header, so the same code runs where there is no
+// toolkit.
 //
-// A block's threads are fibers on one OS thread (cuemu_fiber.h). Blocks run one after another; in a cooperative launch
-// all are resident. A fiber runs until it waits at a barrier or in a warp collective, or spins; the run order decides
-// which one is next, so that a kernel can be run in several orders. Shared memory and outputs are filled with 0xff
-// bytes, which is NaN, so that what was never written shows in the results.
+// A block's threads are fibers on one OS thread (cuemu_fiber.h). Blocks run one after another; in a
+// cooperative launch all are resident. A fiber runs until it waits at a barrier or in a warp
+// collective, or spins; the run order decides which one is next, so that a kernel can be run in
+// several orders. Shared memory and outputs are filled with 0xff bytes, which is NaN, so that what
+// was never written shows in the results.
 //
-// Stricter than the hardware, because kernels of this project are written that way: a block is a multiple of 32
-// threads, no thread leaves before the last barrier, all threads of a barrier stand at the same source line, and all
-// lanes of a collective name the same mask, line and operation. A violation ends the launch with std::runtime_error.
+// Stricter than the hardware, because kernels of this project are written that way: a block is a
+// multiple of 32 threads, no thread leaves before the last barrier, all threads of a barrier stand
+// at the same source line, and all lanes of a collective name the same mask, line and operation. A
+// violation ends the launch with std::runtime_error.
 //
-// Not emulated: the passing of time, streams (a launch is synchronous), caches, and the memory model beyond what
-// ThreadSanitizer sees of it.
+// Not emulated: the passing of time, streams (a launch is synchronous), caches, and the memory
+// model beyond what ThreadSanitizer sees of it.
 #pragma once
 
 #include <cmath>
@@ -31,15 +34,14 @@
 
 #define FNN_UNROLL
 
-// Each place (and each instantiation of a template) has a lambda type of its own, so it has a variable of its own in
-// every resident block. `static` would not do: blocks would share it, and AddressSanitizer puts no red zone round the
-// local statics of templates.
+// Each place (and each instantiation of a template) has a lambda type of its own, so it has a
+// variable of its own in every resident block. `static` would not do: blocks would share it, and
+// AddressSanitizer puts no red zone round the local statics of templates.
 #define FNN_SHARED(name, ...)            \
     using name##_shared_t = __VA_ARGS__; \
     name##_shared_t& name = ::cuemu::shared<name##_shared_t>([] {})
 
-#define FNN_DYN_SHARED(type, name) \
-    type* const name = static_cast<type*>(::cuemu::dynamic_shared())
+#define FNN_DYN_SHARED(type, name) type* const name = static_cast<type*>(::cuemu::dynamic_shared())
 
 // ---- types and built-in variables ----
 
@@ -96,9 +98,7 @@ void run(const Launch& launch);
 
 #define CUEMU_HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
-inline void __syncthreads(CUEMU_HERE) {
-    cuemu::barrier({file, line}, cuemu::Reduction::kNone, 0);
-}
+inline void __syncthreads(CUEMU_HERE) { cuemu::barrier({file, line}, cuemu::Reduction::kNone, 0); }
 inline int __syncthreads_count(int value, CUEMU_HERE) {
     return cuemu::barrier({file, line}, cuemu::Reduction::kCount, value);
 }

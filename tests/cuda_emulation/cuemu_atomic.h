@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Atomic functions of the emulation. Relaxed, as on the device: they order nothing but themselves. Each returns the
-// old value. All fibers run on one OS thread; the operations are truly atomic only so that ThreadSanitizer knows them
-// as such.
+// Atomic functions of the emulation. Relaxed, as on the device: they order nothing but themselves.
+// Each returns the old value. All fibers run on one OS thread; the operations are truly atomic only
+// so that ThreadSanitizer knows them as such.
 #pragma once
 
 namespace cuemu {
 
-// The general form: `next(old)` is stored if nobody came between, which on one OS thread never happens.
+// The general form: `next(old)` is stored if nobody came between, which on one OS thread never
+// happens.
 template <class T, class Next>
 inline T atomic_update(T* p, Next next) {
     T old;
@@ -45,8 +46,8 @@ inline T atomic_compare_exchange(T* p, T expected, T value) {
 
 // Integers wrap round on the device; so the signed form adds as unsigned.
 inline int atomicAdd(int* p, int value) {
-    return static_cast<int>(cuemu::atomic_add(reinterpret_cast<unsigned*>(p),
-                                              static_cast<unsigned>(value)));
+    return static_cast<int>(
+        cuemu::atomic_add(reinterpret_cast<unsigned*>(p), static_cast<unsigned>(value)));
 }
 inline unsigned atomicAdd(unsigned* p, unsigned value) { return cuemu::atomic_add(p, value); }
 inline unsigned long long atomicAdd(unsigned long long* p, unsigned long long value) {

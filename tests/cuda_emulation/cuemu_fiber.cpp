@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Fibers of the emulation; see cuemu_fiber.h. One OS thread at a time runs here: the scheduler holds a lock.
+// Fibers of the emulation; see cuemu_fiber.h. One OS thread at a time runs here: the scheduler
+// holds a lock.
 #include "cuemu_fiber.h"
 
 #include <sys/mman.h>
@@ -77,8 +78,9 @@ ucontext_t scheduler_context;
 #else
 void* scheduler_stack_pointer = nullptr;
 
-// cuemu_switch(void** saved, void* next): saves the callee-saved registers and the stack pointer, and continues where
-// `next` was saved. The floating-point control words are the same in all fibers.
+// cuemu_switch(void** saved, void* next): saves the callee-saved registers and the stack pointer,
+// and continues where `next` was saved. The floating-point control words are the same in all
+// fibers.
 extern "C" void cuemu_switch(void** saved, void* next);
 asm(R"(
 .text
@@ -166,8 +168,9 @@ void prepare(Fiber* fiber, void (*entry)()) {
     fiber->context.uc_link = nullptr;
     makecontext(&fiber->context, begin, 0);
 #else
-    // As cuemu_switch leaves a stack: six registers, then the address it returns to. Above that stands the 0 that
-    // ends a backtrace; it also gives begin() the stack alignment of a called function.
+    // As cuemu_switch leaves a stack: six registers, then the address it returns to. Above that
+    // stands the 0 that ends a backtrace; it also gives begin() the stack alignment of a called
+    // function.
     void** top = reinterpret_cast<void**>(fiber->stack + kStackBytes);
     top[-1] = nullptr;
     top[-2] = reinterpret_cast<void*>(&begin);

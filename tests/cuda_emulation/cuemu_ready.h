@@ -8,7 +8,7 @@
 namespace cuemu {
 
 class ReadySet {
-public:
+  public:
     void reset(unsigned count, bool full) {
         words_.assign((count + 63) / 64, full ? ~std::uint64_t{0} : 0);
         if (full && count % 64 != 0) words_.back() = (std::uint64_t{1} << count % 64) - 1;
@@ -28,7 +28,7 @@ public:
         return -1;
     }
 
-private:
+  private:
     static int position(std::size_t word, std::uint64_t bits) {
         return static_cast<int>(word * 64) + __builtin_ctzll(bits);
     }

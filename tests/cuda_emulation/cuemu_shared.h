@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The shared memory of one resident block, filled with 0xff bytes (NaN), within the limits of a device.
+// The shared memory of one resident block, filled with 0xff bytes (NaN), within the limits of a
+// device.
 //
-// Each variable is an allocation of exactly its size, so that AddressSanitizer sees the first byte outside it. With
-// ThreadSanitizer it is a part of one arena that the scheduler allocates before the block starts, because there an
-// allocation inside a fiber would count as a write of that one thread; arenas live until the launch is over, because
-// freeing counts as a write too, and because an address used by two blocks would look like memory they share.
+// Each variable is an allocation of exactly its size, so that AddressSanitizer sees the first byte
+// outside it. With ThreadSanitizer it is a part of one arena that the scheduler allocates before
+// the block starts, because there an allocation inside a fiber would count as a write of that one
+// thread; arenas live until the launch is over, because freeing counts as a write too, and because
+// an address used by two blocks would look like memory they share.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +23,7 @@ constexpr std::size_t kStaticSharedLimit = 48 * 1024;
 constexpr std::size_t kSharedLimit = 227 * 1024;  // of the largest device, after asking for it
 
 class SharedMemory {
-public:
+  public:
     explicit SharedMemory(std::size_t dynamic_bytes) : dynamic_bytes_(dynamic_bytes) {
         variables_.reserve(kMaxVariables);
         if (kTsan) {
@@ -59,7 +61,7 @@ public:
 
     void* dynamic() { return kTsan ? arena_.get() : dynamic_.get(); }
 
-private:
+  private:
     static constexpr std::size_t kMaxVariables = 64;
 
     struct Variable {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Warp collectives of the emulation: shuffles, votes, __syncwarp.
 //
-// Each lane of the mask leaves a pointer to its operands and waits; the last one to come computes the results of all.
-// Shuffles and votes order no memory; __syncwarp does. Reading a lane that takes no part, undefined on the device, is
-// an error here.
+// Each lane of the mask leaves a pointer to its operands and waits; the last one to come computes
+// the results of all. Shuffles and votes order no memory; __syncwarp does. Reading a lane that
+// takes no part, undefined on the device, is an error here.
 #pragma once
 
 namespace cuemu {
@@ -20,8 +20,8 @@ struct Collective {
 void collective(const Collective& call);
 unsigned lane_index();
 
-// The compute functions read what other fibers wrote on their stacks. The scheduler orders that, which
-// ThreadSanitizer cannot know; and it must not learn it either, since shuffles order nothing.
+// The compute functions read what other fibers wrote on their stacks. The scheduler orders that,
+// which ThreadSanitizer cannot know; and it must not learn it either, since shuffles order nothing.
 #define CUEMU_UNSANITIZED __attribute__((no_sanitize("thread")))
 
 enum class Shuffle { kIndex, kUp, kDown, kXor };
@@ -37,17 +37,25 @@ struct ShuffleOperands {
 
 constexpr int kNoLane = -1;
 
-// The lane that `lane` reads, or kNoLane for its own value. A segment is `width` lanes, a power of two.
+// The lane that `lane` reads, or kNoLane for its own value. A segment is `width` lanes, a power of
+// two.
 CUEMU_UNSANITIZED inline int shuffle_source(Shuffle kind, int lane, int argument, int width) {
     const int segment = lane / width * width;
     const int inside = lane - segment;
     int source = 0;
     switch (kind) {
-        case Shuffle::kIndex: return segment + (argument & (width - 1));
-        case Shuffle::kUp: source = inside - argument; break;
-        case Shuffle::kDown: source = inside + argument; break;
-        // Only the upper end is checked: a lane may read the segments below its own, never those above.
-        case Shuffle::kXor: return (lane ^ argument) < segment + width ? lane ^ argument : kNoLane;
+        case Shuffle::kIndex:
+            return segment + (argument & (width - 1));
+        case Shuffle::kUp:
+            source = inside - argument;
+            break;
+        case Shuffle::kDown:
+            source = inside + argument;
+            break;
+        // Only the upper end is checked: a lane may read the segments below its own, never those
+        // above.
+        case Shuffle::kXor:
+            return (lane ^ argument) < segment + width ? lane ^ argument : kNoLane;
     }
     return source >= 0 && source < width ? segment + source : kNoLane;
 }
@@ -62,9 +70,8 @@ CUEMU_UNSANITIZED void compute_shuffle(void* const* lanes, unsigned mask) {
             fail(own->place, "lane %d reads lane %d, which is not in the mask 0x%08x", lane, source,
                  mask);
         }
-        own->result = source == kNoLane
-                          ? own->value
-                          : static_cast<ShuffleOperands<T>*>(lanes[source])->value;
+        own->result =
+            source == kNoLane ? own->value : static_cast<ShuffleOperands<T>*>(lanes[source])->value;
     }
 }
 

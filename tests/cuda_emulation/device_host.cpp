@@ -8,9 +8,7 @@
 
 namespace fastnn::cuda {
 
-DeviceReport query_devices() {
-    return {{{"SIMT emulation on the host", 0, 0, 1, 0}}, "", 0, 0};
-}
+DeviceReport query_devices() { return {{{"SIMT emulation on the host", 0, 0, 1, 0}}, "", 0, 0}; }
 
 bool is_emulation() { return true; }
 
@@ -23,8 +21,8 @@ CallMemory::~CallMemory() {
     for (const Block& block : blocks_) std::free(block.allocation);
 }
 
-// A copy at the same offset from a 16-byte boundary, ending where its allocation ends. What a kernel only writes starts
-// as NaN, unless it shares memory with an input.
+// A copy at the same offset from a 16-byte boundary, ending where its allocation ends. What a
+// kernel only writes starts as NaN, unless it shares memory with an input.
 void* CallMemory::enter(void* data, std::size_t bytes, Role role) {
     for (Block& block : blocks_) {
         if (block.caller == data && block.bytes == bytes) {

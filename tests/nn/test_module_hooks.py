@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Forward hooks, forward pre-hooks and full backward hooks."""
 
+# Hooks are called with fixed arguments, most of which a test does not need.
+# ruff: noqa: ARG001, ARG002, ARG005
 from __future__ import annotations
 
 import copy
@@ -32,9 +34,7 @@ def test_hooks_with_kwargs():
     m.register_forward_pre_hook(
         lambda mod, args, kwargs: (args, {**kwargs, "factor": 3.0}), with_kwargs=True
     )
-    m.register_forward_hook(
-        lambda mod, args, kwargs, out: out + kwargs["factor"], with_kwargs=True
-    )
+    m.register_forward_hook(lambda mod, args, kwargs, out: out + kwargs["factor"], with_kwargs=True)
     assert m(fastnn.tensor(2.0), factor=100.0).item() == 10.0
     m.register_forward_pre_hook(lambda mod, args, kwargs: args, with_kwargs=True)
     with pytest.raises(RuntimeError, match="tuple of \\(new_args, new_kwargs\\)"):
@@ -71,7 +71,8 @@ def test_hook_may_remove_itself():
 def test_always_call_runs_when_forward_raises():
     class Bad(nn.Module):
         def forward(self, x):
-            raise KeyError("inside")
+            message = "inside"
+            raise KeyError(message)
 
     m, seen = Bad(), []
     m.register_forward_hook(lambda mod, args, out: seen.append(out), always_call=True)
@@ -138,7 +139,7 @@ def test_backward_hook_with_several_inputs_and_outputs():
 
     m, seen = Two(), []
     m.register_full_backward_hook(
-        lambda mod, gi, go: seen.append(([g and g.item() for g in gi], [g and g.item() for g in go]))
+        lambda mod, *grads: seen.append([[g and g.item() for g in part] for part in grads])
     )
     a = fastnn.tensor(2.0, requires_grad=True)
     b = fastnn.tensor(5.0, requires_grad=True)
@@ -146,7 +147,7 @@ def test_backward_hook_with_several_inputs_and_outputs():
     assert isinstance(out, tuple)
     assert out[1] == 3
     (out[0] + out[2]).backward()
-    assert seen == [([6.0, None, 3.0], [1.0, None, 1.0])]
+    assert seen == [[[6.0, None, 3.0], [1.0, None, 1.0]]]
 
 
 def test_backward_hook_result_must_fit():

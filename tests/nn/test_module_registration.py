@@ -69,7 +69,7 @@ def test_assignments_that_torch_refuses():
     ("value", "what"),
     [
         (lambda: nn.Parameter(fastnn.zeros(1)), "cannot assign parameters before"),
-        (lambda: nn.ReLU(), "cannot assign module before Module.__init__"),
+        (nn.ReLU, "cannot assign module before Module.__init__"),
     ],
 )
 def test_assignment_before_init_says_so(value, what):

@@ -32,7 +32,7 @@ def test_names_in_order():
         "first.bias",
         "rest.1.weight",
     ]
-    assert [n for n, _ in net.named_parameters(prefix="net")][0] == "net.first.weight"
+    assert next(net.named_parameters(prefix="net"))[0] == "net.first.weight"
     assert [n for n, _ in net.named_parameters(recurse=False)] == []
     assert [n for n, _ in net.named_buffers()] == ["count", "scale"]
     assert [n for n, _ in net.named_children()] == ["first", "rest"]
@@ -40,7 +40,7 @@ def test_names_in_order():
     assert [type(m) for m in net.modules()] == [Net, nn.Linear, nn.Sequential, nn.Tanh, nn.Linear]
     assert list(net.children()) == [net.first, net.rest]
     assert list(net.parameters())[2] is net.rest[1].weight
-    assert list(net.buffers())[0] is net.count
+    assert next(net.buffers()) is net.count
 
 
 def test_shared_things_come_once():

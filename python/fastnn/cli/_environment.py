@@ -16,7 +16,8 @@ _X86_LEVELS = ("x86_v2", "x86_v3", "x86_v4")
 
 def _heading(about: dict[str, Any]) -> str:
     if about["backend"] == "numpy":
-        return f"fastnn {fastnn.__version__}: runs on NumPy {about['numpy']} (backend numpy)"
+        what = f"NumPy {about['numpy']} (backend numpy), not on native kernels"
+        return f"fastnn {fastnn.__version__}: runs on {what}: {about['reasons']['cpu']}"
     if about["backend"] == "cuda":
         return f"fastnn {fastnn.__version__}: runs on CUDA kernels (backend cuda)"
     threads = f"{about['threads']} thread{'s' if about['threads'] != 1 else ''}"
@@ -47,7 +48,10 @@ def _level_lines(about: dict[str, Any]) -> list[str]:
 def environment_lines() -> list[str]:
     """The first says what runs; the others, indented, why not something else."""
     about = _backend.describe()
-    lines = [f"not {name}: {why}" for name, why in about["reasons"].items()]
+    others = dict(about["reasons"])
+    if about["backend"] == "numpy":
+        del others["cpu"]  # the heading has it
+    lines = [f"not {name}: {why}" for name, why in others.items()]
     return [_heading(about), *("  " + line for line in lines + _level_lines(about))]
 
 

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import platform
 import sys
 import textwrap
+from importlib import metadata
 
 import numpy as np
 
@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _optional(name: str) -> str:
     """The version of an optional dependency, looked up without importing it."""
     try:
-        return importlib.import_module("importlib.metadata").version(name)
-    except ImportError:  # PackageNotFoundError is one
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
         return "not installed"
 
 

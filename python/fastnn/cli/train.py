@@ -123,7 +123,10 @@ def _train(arguments: argparse.Namespace, job: Job, folder: RunFolder) -> int:
     progress = make_progress()
     for line in environment_lines():
         progress.line(line)
-    for line in build_log_tail(_LOG_LINES):
+    log = build_log_tail(_LOG_LINES)
+    if log:
+        progress.line("  the end of the build's log (fastnn info shows more of it):")
+    for line in log:
         progress.line("  | " + line)
     progress.line(job.summary)
     metadata = {"fastnn": fastnn.__version__, "task": arguments.task, "model": arguments.model}

@@ -57,18 +57,21 @@ class Registry:
     # ---- attributes ----
 
     def __getattr__(self, name: str) -> Any:
+        # Every use of self.weight in a forward comes here: no loop over the tables.
         own = self.__dict__
-        if "_parameters" in own:
-            for table in _TABLES:
-                entries = own[table]
-                if name in entries:
-                    return entries[name]
-            message = f"'{type(self).__name__}' object has no attribute '{name}'"
-        else:
+        if "_parameters" not in own:
             message = (
                 f"'{type(self).__name__}' object has no attribute '{name}': Module.__init__() has"
                 " not run; call super().__init__() first in your __init__"
             )
+            raise AttributeError(message, name=name, obj=self)
+        if name in (entries := own["_parameters"]):
+            return entries[name]
+        if name in (entries := own["_modules"]):
+            return entries[name]
+        if name in (entries := own["_buffers"]):
+            return entries[name]
+        message = f"'{type(self).__name__}' object has no attribute '{name}'"
         raise AttributeError(message, name=name, obj=self)
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -399,8 +399,8 @@ CASES = [
         )
         for s in _SHAPES
     ),
-    OpCase(add_tensors, "add", [(3, 4), (3, 4)], kwargs={"alpha": 2.5}, ref=lambda x, y: x + 2.5 * y),
-    OpCase(sub_tensors, "sub", [(3, 4), (4,)], kwargs={"alpha": -3}, ref=lambda x, y: x + 3 * y),
+    OpCase(add_tensors, "add", [(3, 4), (3, 4)], kwargs={"alpha": 2.5}, ref=lambda x, y, alpha: x + alpha * y),
+    OpCase(sub_tensors, "sub", [(3, 4), (4,)], kwargs={"alpha": -3}, ref=lambda x, y, alpha: x - alpha * y),
     OpCase(negative, "neg", [(3, 5)], ref=lambda x: -x),
     OpCase(add_tensors, "add", [(1024, 1024), (1024, 1024)], ref=lambda x, y: x + y, bench=True),
     OpCase(mul_tensors, "mul", [(1024, 1024), (1024,)], ref=lambda x, y: x * y, bench=True),

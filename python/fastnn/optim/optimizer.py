@@ -12,11 +12,11 @@ from typing import Any
 from fastnn._backend import bump_mutation_stamp
 from fastnn._grad_mode import enable_grad, no_grad
 from fastnn._hooks import RemovableHandle
-from fastnn.optim._groups import ParamGroup, make_group
+from fastnn.optim._groups import ParamGroup, make_group, required
 from fastnn.optim._state import pack, unpack
 from fastnn.tensor import Tensor
 
-__all__ = ["Optimizer"]
+__all__ = ["Optimizer", "required"]
 
 _HOOK_KINDS = ("step_pre", "step_post", "save_pre", "save_post", "load_pre", "load_post")
 

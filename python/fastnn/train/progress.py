@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any
 
 from fastnn.train.loop import BatchStats, Callback, EpochResult
 
@@ -39,7 +39,7 @@ def _metrics(metrics: Mapping[str, float]) -> str:
 class PlainProgress(Callback):
     """One plain line per epoch."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: IO[str] | None = None) -> None:
         self.stream = sys.stdout if stream is None else stream
         self.epochs = 0
 
@@ -113,7 +113,7 @@ class LiveProgress(PlainProgress):
             self._bar = None
 
 
-def make_progress(stream: TextIO | None = None) -> PlainProgress:
+def make_progress(stream: IO[str] | None = None) -> PlainProgress:
     """A live bar if ``stream`` (default: standard output) is a capable terminal and rich is there.
 
     NO_COLOR leaves the bar without colour (https://no-color.org); rich looks at it.

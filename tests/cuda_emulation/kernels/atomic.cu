@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Test kernels for atomics, and for flags between the blocks of a cooperative launch.
-//   histogram     bin (n) -> count (bins) '+=', weight (bins) '+=' n-th weights: value (n) summed per bin
-//   extremes      value (n) -> out (4): minimum, maximum, one of the values by exchange, sum of squares by
+//   histogram     bin (n) -> count (bins) '+=', weight (bins) '+=' n-th weights: value (n) summed
+//   per bin extremes      value (n) -> out (4): minimum, maximum, one of the values by exchange,
+//   sum of squares by
 //                 compare-and-swap; `out` holds the starting values
-//   smooth        x (n), '+=': `steps` times x[i] = (x[i-1] + x[i+1]) / 2 inside, a grid barrier after each step
+//   smooth        x (n), '+=': `steps` times x[i] = (x[i-1] + x[i+1]) / 2 inside, a grid barrier
+//   after each step
 #include "common/fnn_dev.h"
 
 namespace fastnn::cuda {
@@ -68,8 +70,8 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-// `arrived` is one zero; the result is in x after an even number of steps. `cooperative` is false only to show that an
-// ordinary launch cannot do this.
+// `arrived` is one zero; the result is in x after an even number of steps. `cooperative` is false
+// only to show that an ordinary launch cannot do this.
 template <class T>
 void smooth(InOut<T> x, Out<T> scratch, InOut<std::int32_t> arrived, idx steps, bool cooperative,
             cudaStream_t stream) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Test kernels that break the rules: one entry per fault that the emulation reports. They are never run on a device.
+// Test kernels that break the rules: one entry per fault that the emulation reports. They are never
+// run on a device.
 #include "common/fnn_dev.h"
 
 namespace fastnn::cuda {
@@ -37,7 +38,7 @@ __global__ void full_mask_in_half_a_warp(float* y) {
 
 __global__ void masks_that_differ(float* y) {
     const unsigned mask = threadIdx.x % kWarpSize == 5 ? 0x0000ffffu : kFullMask;
-    if (threadIdx.x % kWarpSize < 16) y[threadIdx.x] = __shfl_sync(mask, 1.0f, 0);
+    y[threadIdx.x] = __shfl_sync(mask, 1.0f, 0);
 }
 
 __global__ void operations_that_differ(float* y) {
@@ -66,9 +67,9 @@ template <class T>
 void fault(Out<T> y, idx which, cudaStream_t stream) {
     using Kernel = void (*)(float*);
     const Kernel kernels[] = {
-        exit_before_barrier,      barrier_in_a_branch,     divergent_barriers,
-        mask_without_caller,      full_mask_in_half_a_warp, masks_that_differ,
-        operations_that_differ,   source_outside_the_mask, barrier_against_shuffle,
+        exit_before_barrier,    barrier_in_a_branch,      divergent_barriers,
+        mask_without_caller,    full_mask_in_half_a_warp, masks_that_differ,
+        operations_that_differ, source_outside_the_mask,  barrier_against_shuffle,
     };
     launch(kernels[which], 1, kThreads, 0, stream, y.data);
 }

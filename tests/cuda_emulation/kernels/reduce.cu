@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Test kernel: mean and variance of each row, one block per row, by two calls of one block reduction. It needs both of
-// the reduction's barriers, and the tests remove either.
+// Test kernel: mean and variance of each row, one block per row, by two calls of one block
+// reduction. It needs both of the reduction's barriers, and the tests remove either.
 //   row_moments  x (rows, columns) -> mean (rows), variance (rows), all '='
 #include "common/fnn_dev.h"
 

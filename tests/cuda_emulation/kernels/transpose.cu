@@ -30,8 +30,7 @@ FNN_DEV void transpose_tile(const T* x, T* y, T* tile, idx rows, idx columns) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads)
-    static_kernel(const T* x, T* y, idx rows, idx columns) {
+__global__ void __launch_bounds__(kThreads) static_kernel(const T* x, T* y, idx rows, idx columns) {
     FNN_SHARED(tile, T[kTile * kPitch]);
     transpose_tile(x, y, tile, rows, columns);
 }

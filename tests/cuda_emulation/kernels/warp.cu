@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Test kernels for warp collectives and barrier reductions. One block; thread t writes column t of `out`, one row per
-// operation.
+// Test kernels for warp collectives and barrier reductions. One block; thread t writes column t of
+// `out`, one row per operation.
 //   warp_shuffles  x (threads) -> out (6, threads)
 //   warp_votes     x (threads) -> out (7, threads)
 //   warp_exchange  x (threads) -> out (threads): through shared memory, ordered by __syncwarp alone

@@ -19,7 +19,7 @@ from fastnn.utils.data import DataLoader, TensorDataset
 __all__ = ["DEFAULTS", "SUMMARY", "add_arguments", "build"]
 
 SUMMARY = "the UCI handwritten digits that ship in the package: 1797 images of 8x8 pixels"
-DEFAULTS = Defaults(epochs=40, batch_size=32, lr=2e-3)
+DEFAULTS = Defaults(epochs=40, batch_size=32, lr=1e-3)
 
 _TEST_FRACTION, _SPLIT_SEED, _TOP = 0.2, 0, 16
 _EVALUATION_BATCH = 512

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The case table, run: every operation's CASES and ERRORS on every backend and instruction set.
+
+Value and gradients in a type are compared with the references in the next higher precision: the
+error may be twice that of the references in the same type, plus 4 eps of the largest value.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import _backend, autograd, testing
+from fastnn.tensor import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CASES = list(testing.all_cases())
+SMALL = [c for c in CASES if not c.bench]
+ERRORS = list(testing.all_errors())
+HIGHER = {"float32": np.float64, "float64": np.longdouble}
+
+if _backend.name == "cpu":
+    BACKENDS = ["numpy", *_backend.cpu.usable_levels()]
+else:
+    BACKENDS = ["numpy"]
+
+
+@contextlib.contextmanager
+def running_on(backend: str) -> Iterator[None]:
+    """Runs on the references, or on the native kernels of one instruction-set level."""
+    if backend == "numpy":
+        with _backend.use("numpy"):
+            yield
+        return
+    before = _backend.cpu.isa()
+    _backend.cpu.set_isa(backend)
+    try:
+        with _backend.use("cpu"):
+            yield
+    finally:
+        _backend.cpu.set_isa(before)
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    with running_on(request.param):
+        yield request.param
+
+
+def forward_and_gradients(case: testing.OpCase, dtype: Any) -> list[np.ndarray[Any, Any]]:
+    """Outputs, then the gradients of all floating-point inputs for fixed output gradients."""
+    arguments = testing.make_tensors(case, dtype, requires_grad=True)
+    outs = testing.call(case, arguments)
+    results = [np.array(o.detach().numpy()) for o in outs]
+    leaves = [a for a in arguments if isinstance(a, Tensor) and a.requires_grad]
+    roots = [o for o in outs if o.requires_grad]
+    if case.grad and leaves and roots:
+        rng = np.random.default_rng(5)
+        weights = [
+            np.asarray(rng.uniform(-1, 1, o.shape)).astype(np.float32).astype(o.array.dtype)
+            for o in roots
+        ]
+        grads = autograd.grad(roots, leaves, [Tensor._wrap(w) for w in weights], allow_unused=True)
+        results += [np.array(g.numpy()) for g in grads if g is not None]
+    return results
+
+
+def assert_within(
+    got: np.ndarray[Any, Any], plain: np.ndarray[Any, Any], exact: np.ndarray[Any, Any], what: str
+) -> None:
+    assert got.shape == exact.shape, f"{what}: shape {got.shape}, expected {exact.shape}"
+    if got.dtype.kind != "f":
+        np.testing.assert_array_equal(got, exact.astype(got.dtype), err_msg=what)
+        return
+    finite = np.isfinite(exact)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(exact), err_msg=what)
+    np.testing.assert_array_equal(got[~finite], exact[~finite].astype(got.dtype), err_msg=what)
+    if not finite.any():
+        return
+    exact = exact[finite].astype(np.longdouble)
+    error = np.abs(got[finite] - exact).max()
+    largest = np.abs(exact).max()
+    bound = 2 * np.abs(plain[finite] - exact).max() + 4 * np.finfo(got.dtype).eps * largest
+    assert error <= bound, f"{what}: error {error:.3g} above the bound {bound:.3g}"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", SMALL, ids=lambda c: c.id)
+def test_values_and_gradients_are_as_exact_as_numpy(
+    case: testing.OpCase, dtype: str, backend: str
+) -> None:
+    got = forward_and_gradients(case, dtype)
+    with _backend.use("numpy"):
+        plain = forward_and_gradients(case, dtype)
+        exact = forward_and_gradients(case, HIGHER[dtype])
+    assert len(got) == len(exact)
+    for i, (g, p, e) in enumerate(zip(got, plain, exact, strict=True)):
+        assert_within(g, p, e, f"{case.id} on {backend}, result {i}")
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.bench], ids=lambda c: c.id)
+def test_what_is_timed_is_right(case: testing.OpCase) -> None:
+    """The shapes of the benchmarks, in float32, where threads take part."""
+    got = forward_and_gradients(case, np.float32)
+    with _backend.use("numpy"):
+        plain = forward_and_gradients(case, np.float32)
+        exact = forward_and_gradients(case, np.float64)
+    for i, (g, p, e) in enumerate(zip(got, plain, exact, strict=True)):
+        assert_within(g, p, e, f"{case.id}, result {i}")
+
+
+@pytest.mark.parametrize("case", SMALL, ids=lambda c: c.id)
+def test_reference_agrees_with_plain_numpy(case: testing.OpCase) -> None:
+    assert case.ref is not None, f"{case.id} has no plain NumPy formula"
+    arrays = testing.make_arrays(case, np.float64)
+    want = case.ref(*arrays, **case.kwargs)
+    want = want if isinstance(want, tuple) else (want,)
+    with _backend.use("numpy"):
+        got = testing.call(case, testing.make_tensors(case, np.float64))
+    assert len(got) == len(want)
+    for g, w in zip(got, want, strict=True):
+        assert g.shape == np.shape(w)
+        np.testing.assert_allclose(g.numpy(), w, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("case", [c for c in SMALL if c.grad], ids=lambda c: c.id)
+def test_gradient_is_the_derivative(case: testing.OpCase, backend: str) -> None:
+    del backend
+    arguments = testing.make_tensors(case, np.float64, requires_grad=True)
+    assert any(isinstance(a, Tensor) and a.requires_grad for a in arguments) or not case.double_grad
+    if any(isinstance(a, Tensor) and a.requires_grad for a in arguments):
+        assert autograd.gradcheck(
+            lambda *a: testing.call(case, list(a)), arguments, rtol=1e-6, atol=1e-7
+        )
+
+
+@pytest.mark.parametrize("case", [c for c in SMALL if c.grad and c.double_grad], ids=lambda c: c.id)
+def test_gradient_of_the_gradient(case: testing.OpCase) -> None:
+    arguments = testing.make_tensors(case, np.float64, requires_grad=True)
+    assert autograd.gradgradcheck(
+        lambda *a: testing.call(case, list(a)), arguments, rtol=1e-5, atol=1e-6
+    )
+
+
+def _strided(a: np.ndarray[Any, Any], how: str) -> np.ndarray[Any, Any]:
+    """The same values in other memory: transposed order, negative strides, gaps, unaligned."""
+    if how == "transposed":
+        return np.array(a.T, order="C").T
+    if how == "reversed":
+        flip = tuple(slice(None, None, -1) for _ in a.shape)
+        return np.asarray(np.array(a[flip])[flip])
+    if how == "gaps":
+        wide = np.zeros((*a.shape, 3), a.dtype)
+        wide[..., 1] = a
+        return wide[..., 1]
+    raw = np.zeros(a.nbytes + 1, np.uint8)
+    out = raw[1:].view(a.dtype).reshape(a.shape)
+    out[...] = a
+    return out
+
+
+@pytest.mark.parametrize("how", ["transposed", "reversed", "gaps", "unaligned", "read-only"])
+@pytest.mark.parametrize("case", [c for c in SMALL if c.name != "view"], ids=lambda c: c.id)
+def test_layout_of_the_inputs_does_not_matter(
+    case: testing.OpCase, how: str, backend: str
+) -> None:
+    want = testing.call(case, testing.make_tensors(case, np.float32))
+    arguments: list[Any] = []
+    for value in testing.make_arrays(case, np.float32):
+        if not isinstance(value, np.ndarray):
+            arguments.append(value)
+        elif how == "read-only":
+            value.flags.writeable = False
+            arguments.append(Tensor._wrap(value))
+        elif how == "unaligned":
+            # What as_tensor does with such an array is part of the promise.
+            arguments.append(fastnn.as_tensor(_strided(value, how)))
+        else:
+            arguments.append(Tensor._wrap(_strided(value, how)))
+    before = [np.array(a.array) for a in arguments if isinstance(a, Tensor)]
+    got = testing.call(case, arguments)
+    for g, w in zip(got, want, strict=True):
+        # The order of a sum may follow the layout (and NumPy's BLAS does); other values never do.
+        by_blas = backend == "numpy" and case.name.split()[0] in ("matmul", "mm", "linear")
+        tolerance = 1e-5 if by_blas or case.name in ("sum", "mean") else 0
+        np.testing.assert_allclose(g.numpy(), w.numpy(), rtol=tolerance, atol=tolerance)
+    after = [a.array for a in arguments if isinstance(a, Tensor)]
+    for b, a in zip(before, after, strict=True):
+        np.testing.assert_array_equal(a, b, err_msg="an input was changed")
+
+
+@pytest.mark.parametrize("case", SMALL, ids=lambda c: c.id)
+def test_special_values_give_what_the_references_give(case: testing.OpCase, backend: str) -> None:
+    """NaN, infinities, zeros of both signs and denormals in every floating-point input."""
+    del backend
+    special = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-42, -1e-42, 3e38], np.float32)
+    results = []
+    for use in (None, "numpy"):
+        rng = np.random.default_rng(11)
+        arguments = testing.make_tensors(case, np.float32)
+        for a in arguments:
+            if isinstance(a, Tensor) and a.array.dtype.kind == "f" and a.array.size:
+                place = np.asarray(rng.random(a.shape) < 0.3)
+                a.array[place] = rng.choice(special, int(place.sum()))
+        with np.errstate(all="ignore"), _backend.use(use) if use else contextlib.nullcontext():
+            results.append([o.numpy() for o in testing.call(case, arguments)])
+    for got, want in zip(*results, strict=True):
+        if got.dtype.kind == "f":
+            np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+            np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-38, equal_nan=True)
+        else:
+            np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("case", ERRORS, ids=lambda c: c.id)
+def test_bad_input_is_refused_with_a_clear_message(case: testing.ErrorCase, backend: str) -> None:
+    del backend
+    arguments = testing.make_tensors(case, np.float32)
+    with pytest.raises(case.error) as caught:
+        case.fn(*arguments, **case.kwargs)
+    text = str(caught.value)
+    assert case.message in text, text
+    assert text.startswith(case.name.strip("_")) or case.name.startswith("__"), text
+    assert any(word in text for word in ("expected", "not there yet", "out of range")), text
+
+
+# What `fastnn.ops` exports beside functions of tensors: made from data, or the plumbing of others;
+# each is tested in a file of its own.
+NOT_OF_TENSORS = {
+    "arange", "as_tensor", "asarray", "empty", "empty_like", "from_dlpack", "from_numpy", "full",
+    "full_like", "ones", "ones_like", "tensor", "zeros", "zeros_like", "binary", "binary_",
+    "one_dim", "result_type", "scaled", "setitem", "copy_", "fill_", "uniform_", "normal_", "relu_",
+}  # fmt: skip
+
+
+def test_every_operation_has_cases_and_three_refused_calls() -> None:
+    from fastnn import ops  # noqa: PLC0415
+
+    public = {n for n in ops.__all__ if callable(getattr(ops, n)) and n[0].islower()}
+    cases, errors = {c.name for c in CASES}, [e.name for e in ERRORS]
+    for name in public - NOT_OF_TENSORS:
+        shown = "__getitem__" if name == "getitem" else name
+        assert shown in cases, f"{name} has no case"
+        assert errors.count(shown) >= 3, f"{name} has {errors.count(shown)} refused calls, not 3"
+
+
+def test_every_native_kernel_is_launched_by_some_case() -> None:
+    if _backend.name != "cpu":
+        pytest.skip("there are no native kernels")
+    launched: list[Any] = []
+    before = _backend.cpu.set_recorder(launched)
+    try:
+        for case in SMALL:
+            forward_and_gradients(case, np.float32)
+    finally:
+        _backend.cpu.set_recorder(before)
+    ran = {entry[0] for entry in launched}
+    # Launched by fills and by the optimisers, which have their own tests.
+    elsewhere = {"uniform", "normal", "random_bits", "sgd_step", "adam_step"}
+    missing = {k.__name__ for k in _backend.native.values() if k.id not in ran} - elsewhere
+    assert not missing
+
+
+def test_every_native_kernel_has_a_reference() -> None:
+    assert set(_backend.native) <= set(_backend.references)

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Derive the polynomial coefficients of csrc/simd/math_*.h. Needs mpmath; takes some minutes.
+
+    python derive_coefficients.py
+
+For each function f and weight w it looks for the coefficients c that minimise the largest value of
+
+    | w(x) (f(x) - sum over k of c[k] x^k) |        on an interval [a, b],
+
+by Remez's exchange algorithm (Cheney, "Introduction to Approximation Theory", 1966), on a fine grid
+of Chebyshev points. Coefficients must be rounded to float or double in the end. The errors of the
+low ones count most, so they are rounded one after the other, and those that are still free are
+fitted again each time; of all stages the one with the smallest error is kept. Prints, for each
+polynomial, the base-2 logarithm of the error before and after rounding, and the coefficients from
+the constant upwards, as they stand in the headers.
+"""
+
+from __future__ import annotations
+
+import bisect
+import sys
+from collections.abc import Callable, Sequence
+
+import mpmath as mp
+
+mp.mp.prec = 200
+
+Number = mp.mpf
+Function = Callable[[Number], Number]
+
+ONE = mp.mpf(1)
+FLOAT, DOUBLE = 24, 53
+GRID_PER_COEFFICIENT = 40
+CHECK_POINTS = 2000
+CONVERGED = mp.mpf("1.001")  # largest error on the grid over that on the reference
+
+
+def chebyshev_points(a: Number, b: Number, intervals: int) -> list[Number]:
+    middle, radius = (a + b) / 2, (b - a) / 2
+    return [middle - radius * mp.cos(mp.pi * i / intervals) for i in range(intervals + 1)]
+
+
+def exchange(reference: list[int], errors: Sequence[Number], entering: int) -> list[int]:
+    """Put a point into the reference for a neighbour of equal sign: signs go on alternating."""
+    sign = mp.sign(errors[entering])
+    after = bisect.bisect(reference, entering)
+    for neighbour in (after - 1, after):
+        if 0 <= neighbour < len(reference) and mp.sign(errors[reference[neighbour]]) == sign:
+            return [*reference[:neighbour], entering, *reference[neighbour + 1 :]]
+    return [entering, *reference[:-1]] if after == 0 else [*reference[1:], entering]
+
+
+def remez(f: Function, w: Function, powers: Sequence[int], a: Number, b: Number) -> list[Number]:
+    """Minimax coefficients of the given powers."""
+    count = len(powers)
+    intervals = GRID_PER_COEFFICIENT * count | 1  # odd: 0 is then not a point of [-a, a]
+    points = chebyshev_points(a, b, intervals)
+    values, weights = [f(x) for x in points], [w(x) for x in points]
+    basis = [[x**k for k in powers] for x in points]
+    reference = [round(intervals * i / count) for i in range(count + 1)]
+    while True:
+        matrix, right = mp.matrix(count + 1, count + 1), mp.matrix(count + 1, 1)
+        for row, i in enumerate(reference):
+            for k in range(count):
+                matrix[row, k] = basis[i][k]
+            matrix[row, count] = (-1) ** row / weights[i]
+            right[row] = values[i]
+        solution = mp.lu_solve(matrix, right)
+        coefficients = [solution[k] for k in range(count)]
+        errors = [
+            weight * (value - mp.fdot(coefficients, row))
+            for weight, value, row in zip(weights, values, basis, strict=True)
+        ]
+        worst = max(range(len(errors)), key=lambda i: abs(errors[i]))
+        if abs(errors[worst]) <= abs(solution[count]) * CONVERGED:
+            return coefficients
+        reference = exchange(reference, errors, worst)
+
+
+def rounded(x: Number, precision: int) -> Number:
+    with mp.workprec(precision):
+        return +x
+
+
+def fit(
+    name: str,
+    f: Function,
+    w: Function,
+    degree: int,
+    interval: tuple[Number, Number],
+    precision: int,
+    given: Sequence[Number] = (),
+) -> None:
+    """Fit, round and print. `given` are the lowest coefficients, if they are prescribed."""
+    a, b = interval
+    fixed = list(given)
+    stages: list[list[Number]] = []
+    minimax: list[Number] = []
+    while len(fixed) <= degree:
+        known = list(fixed)
+        powers = range(len(known), degree + 1)
+        free = remez(
+            lambda x, known=known: f(x) - mp.polyval(known[::-1] or [0], x), w, powers, a, b
+        )
+        minimax = minimax or [*known, *free]
+        stages.append([*known, *(rounded(c, precision) for c in free)])
+        fixed.append(rounded(free[0], precision))
+    points = [a + (b - a) * i / CHECK_POINTS for i in range(CHECK_POINTS + 1)]
+    samples = [(x, f(x), w(x)) for x in points]
+
+    def error(coefficients: list[Number]) -> Number:
+        return max(
+            abs(weight * (value - mp.polyval(coefficients[::-1], x)))
+            for x, value, weight in samples
+        )
+
+    best = min(stages, key=error)
+    before, after = (float(mp.log(error(c), 2)) for c in (minimax, best))
+    sys.stdout.write(f"{name}: 2^{before:.2f}, rounded 2^{after:.2f}\n")
+    for coefficient in best:
+        sys.stdout.write(f"    {float(coefficient).hex()}\n")
+    sys.stdout.flush()
+
+
+def log_remainder(x: Number) -> Number:
+    """(log(1 + x) - x + x^2 / 2) / x^3"""
+    return ONE / 3 - x / 4 if abs(x) < 1e-15 else (mp.log1p(x) - x + x * x / 2) / x**3
+
+
+def atanh_remainder(z: Number) -> Number:
+    """(2 atanh(s) / s - 2) / z at z = s^2"""
+    s = mp.sqrt(z)
+    return (mp.log((1 + s) / (1 - s)) / s - 2) / z
+
+
+def tanh_remainder(z: Number) -> Number:
+    """(tanh(x) / x - 1) / z at z = x^2"""
+    x = mp.sqrt(z)
+    return -ONE / 3 + 2 * z / 15 - 17 * z * z / 315 if z < 1e-12 else (mp.tanh(x) / x - 1) / z
+
+
+def erf_remainder(z: Number) -> Number:
+    """erf(x) / x - 1 at z = x^2"""
+    x = mp.sqrt(z)
+    return 2 / mp.sqrt(mp.pi) - 1 if z < 1e-20 else mp.erf(x) / x - 1
+
+
+def log_erfc(t: Number) -> Number:
+    return mp.log(mp.erfc(1 + t))
+
+
+def main() -> None:
+    half_ln2 = mp.log(2) / 2 * mp.mpf("1.001")  # n is rounded from an inexact x / ln 2
+    for degree, precision in ((6, FLOAT), (11, DOUBLE)):
+        interval = (-half_ln2, half_ln2)
+        fit("exp", mp.exp, lambda x: mp.exp(-x), degree, interval, precision, [ONE, ONE])
+
+    margin = mp.mpf("1.0005")
+    low, high = (mp.sqrt(ONE / 2) - 1) * margin, (mp.sqrt(2 * ONE) - 1) * margin
+    fit("log, float", log_remainder, lambda x: x**3 / mp.log1p(x), 7, (low, high), FLOAT)
+    z_end = ((mp.sqrt(2 * ONE) - 1) / (mp.sqrt(2 * ONE) + 1) * margin) ** 2
+    fit("log, double", atanh_remainder, lambda z: z, 6, (mp.mpf("1e-30"), z_end), DOUBLE)
+
+    z_range = (mp.mpf("1e-9"), mp.mpf("0.55") ** 2)
+    for degree, precision in ((4, FLOAT), (9, DOUBLE)):
+        fit(
+            "tanh below 0.55",
+            tanh_remainder,
+            lambda z: z / (1 + z * tanh_remainder(z)),
+            degree,
+            z_range,
+            precision,
+        )
+
+    for degree, precision in ((6, FLOAT), (11, DOUBLE)):
+        unit = (mp.mpf(0), ONE)
+        fit(
+            "erf below 1",
+            erf_remainder,
+            lambda z: 1 / (1 + erf_remainder(z)),
+            degree,
+            unit,
+            precision,
+        )
+    for degree, end, precision in ((6, "3.95", FLOAT), (17, "5.95", DOUBLE)):
+        beyond = (mp.mpf(0), mp.mpf(end) - 1)
+        fit("log(erfc(1 + t))", log_erfc, lambda t: mp.erfc(1 + t), degree, beyond, precision)
+
+
+if __name__ == "__main__":
+    main()
