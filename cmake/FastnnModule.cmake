@@ -14,9 +14,13 @@ foreach(level IN LISTS FASTNN_LEVELS)
   add_library(fastnn_${level} OBJECT ${op_sources})
   fastnn_flags(fastnn_${level} ${level})
   target_compile_definitions(fastnn_${level} PRIVATE FASTNN_ISA=${level})
-  # Unoptimised vector code is too slow to test with, and at -O0 more inline functions are emitted as
-  # shared symbols; the sanitizers want the same level for speed.
-  target_compile_options(fastnn_${level} PRIVATE $<IF:$<CONFIG:Debug>,-O1,-O3>)
+  # Never -O0: unoptimised vector code is too slow to test with, and more of it becomes shared
+  # symbols. Under a sanitizer -O3 takes long to compile and shows nothing more.
+  if(FASTNN_SANITIZE)
+    target_compile_options(fastnn_${level} PRIVATE -O1)
+  else()
+    target_compile_options(fastnn_${level} PRIVATE $<IF:$<CONFIG:Debug>,-O1,-O3>)
+  endif()
   if(level STREQUAL FASTNN_BASELINE)
     target_compile_definitions(fastnn_${level} PRIVATE FASTNN_ONCE=1)
     target_link_libraries(fastnn_${level} PRIVATE Python::Module Python::NumPy)

@@ -5,6 +5,7 @@
 
 #include <pybind11/pybind11.h>
 
+#include "runtime/allocator.h"
 #include "runtime/isa.h"
 #include "runtime/launch.h"
 #include "runtime/pool.h"
@@ -41,6 +42,16 @@ void choose_threads(int n) {
     fastnn::pool_set_threads(n);
 }
 
+// What was wrong with environment variables, in words.
+py::list config_problems() {
+    py::list problems;
+    const char* isa = fastnn::level_problem();
+    for (const char* text : {isa == nullptr ? "" : isa, fastnn::pool_config_problem(), fastnn::allocator_config_problem()}) {
+        if (*text != '\0') problems.append(text);
+    }
+    return problems;
+}
+
 py::object text_or_none(const char* text) {
     if (text == nullptr) return py::none();
     return py::str(text);
@@ -63,6 +74,7 @@ PYBIND11_MODULE(_cpu, m) {
     m.def("isa", [] { return fastnn::kLevelNames[fastnn::level_in_use()]; }, "the level in use");
     m.def("set_isa", choose_level, py::arg("level"), "chooses a level; not while kernels run");
     m.def("isa_problem", [] { return text_or_none(fastnn::level_problem()); });
+    m.def("config_problems", config_problems, "what was wrong with environment variables; empty when all is well");
     m.def("num_threads", fastnn::pool_threads);
     m.def("set_num_threads", choose_threads, py::arg("n"));
     m.def("last_participants", fastnn::pool_last_participants,

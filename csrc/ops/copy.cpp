@@ -24,12 +24,16 @@ inline void transpose_tile(const S* x, idx col, S* y, idx row, idx rows, idx col
     const idx whole_cols = cols - cols % kN;
     for (idx i = 0; i < whole_rows; i += kN) {
         for (idx j = 0; j < whole_cols; j += kN) {
-            Block<S, kN> square[kN];
-            for (int k = 0; k < kN; ++k)
+            Block<S, kN> square[kN];  // unrolled, or it would stand in memory
+#pragma GCC unroll 16
+            for (int k = 0; k < kN; ++k) {
                 __builtin_memcpy(&square[k], x + (j + k) * col + i, sizeof(square[k]));
+            }
             transpose(square);
-            for (int k = 0; k < kN; ++k)
+#pragma GCC unroll 16
+            for (int k = 0; k < kN; ++k) {
                 __builtin_memcpy(y + (i + k) * row + j, &square[k], sizeof(square[k]));
+            }
         }
         for (idx j = whole_cols; j < cols; ++j) {
             for (idx k = i; k < i + kN; ++k) y[k * row + j] = x[j * col + k];

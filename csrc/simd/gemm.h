@@ -10,19 +10,21 @@
 // have no influence, on levels with fused multiply-add not even the level.
 //
 // Blocking: C is cut into tiles of up to kTileRows rows and kTileVectors vectors, of nearly equal
-// size so that no edge is padded. A block of k deep panel of B (one tile wide) stays in L1 or comes
-// from L2 while the tiles of A pass by; a task's rows of A stay in L2. Two ways to share the work:
-//   few rows    tasks are ranges of panels; each packs its panels of B by itself just before using
-//   them many rows   B is packed once, by all threads, and tasks are blocks of rows times ranges of
-//   panels
-// A is packed where enough panels use it, B unless it is used once and contiguous. Tasks depend on
-// the shape alone.
+// size so that no edge is padded. A panel of B, one tile wide and a block of k deep, is in L1 and
+// L2 while the tiles of A pass by; a task's rows of A are in L2. There are two ways to share the
+// work:
 //
-// Scratch: slots 0 (A, per thread) and 1 (B: the caller's if shared, else per thread) of
-// pool_scratch.
+//   * Few rows: a task is a range of panels. It packs each panel just before it is used.
+//   * Many rows: all threads pack B first, in parts of at most kSharedBytes. A task is a block of
+//     rows times a range of panels; while it works on one panel it fetches the next into L2.
 //
-// Source: Goto and van de Geijn 2008; Smith, van de Geijn, Smelyanskiy, Hammond, Van Zee 2014 for
-// the parallel loops.
+// A is read where it is if its rows are contiguous, else packed if enough panels use it. So is a
+// panel of B if its rows are contiguous and few tiles use it. Tasks depend on the shape alone.
+//
+// Scratch: slots 0 (A, of each thread) and 1 (B, of the caller if shared, else of each thread).
+//
+// Source: Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication"; Smith,
+// van de Geijn, Smelyanskiy, Hammond, Van Zee 2014 for the parallel loops.
 #pragma once
 
 #include <cstddef>
@@ -58,24 +60,23 @@ struct BiasEpilogue {
     }
 };
 
-#ifndef FASTNN_GEMM_TUNE
-inline constexpr idx kMostDepth = 384;
-inline constexpr idx kThreadWork = idx{1} << 20;  // multiply-adds below which one thread is faster
-inline constexpr idx kTaskWork = idx{1} << 18;    // and the least that a task is worth
-inline constexpr idx kVectorWork = idx{1} << 17;  // the same for a matrix times a vector
-inline constexpr idx kMostTasks = 32;
-inline constexpr idx kFewRows = 192;
-inline constexpr idx kTaskRows = 96;
-inline constexpr idx kTaskPanels = 8;
-inline constexpr idx kPackSteps = 16;
-inline constexpr idx kAheadRows = 24;
-inline constexpr idx kPackAPanels = 3;             // A is packed for this many panels or more
-inline constexpr idx kPackBSteps = 1536;           // B where the tiles of a panel take more steps of k
-inline constexpr idx kSharedBytes = idx{8} << 20;  // of packed B at a time
-#endif
+// Measured on a core with 48 KB of L1 and 2 MB of L2, of 32 fused multiply-adds of floats a cycle.
+inline constexpr idx kMostDepth = 384;             // of a block of k
+inline constexpr idx kThreadWork = idx{1} << 20;   // multiply-adds; below, one thread is faster
+inline constexpr idx kTaskWork = idx{1} << 18;     // the least that a task should have to do
+inline constexpr idx kVectorWork = idx{1} << 17;   // the same for a matrix times a vector
+inline constexpr idx kMostTasks = 32;              // unless blocks of kTaskRows make more
+inline constexpr idx kFewRows = 192;               // A with these many rows stays in L2
+inline constexpr idx kTaskRows = 96;               // of a task where there are many
+inline constexpr idx kTaskPanels = 8;              // a task has at least half as many, if it can
+inline constexpr idx kPackAPanels = 3;             // a task with these many panels packs A
+inline constexpr idx kPackBSteps = 1536;           // tiles times depth from which B is packed
+inline constexpr idx kPackSteps = 16;              // of k, when packing A
+inline constexpr idx kAheadRows = 24;              // of B, when reading it where it is
+inline constexpr idx kSharedBytes = idx{8} << 20;  // of packed B
 
-// Blocks of at most kMostDepth steps, as equal as multiples of 16 (whole vectors when packing)
-// allow.
+// The length of the blocks of k: at most kMostDepth and as equal as multiples of 16 allow, which
+// are whole vectors when packing.
 inline idx block_depth(idx k) {
     const idx blocks = (k + kMostDepth - 1) / kMostDepth;
     return (k + blocks * 16 - 1) / (blocks * 16) * 16;
@@ -102,7 +103,17 @@ struct GemmProblem {
 };
 
 // Tiles [tile0, tile1) times panels [panel0, panel1).
+template <class T>
 struct GemmTask {
+    GemmTask(const GemmProblem<T>& g, idx first_tile, idx last_tile, idx first_panel,
+             idx last_panel)
+        : tile0(first_tile),
+          tile1(last_tile),
+          panel0(first_panel),
+          panel1(last_panel),
+          pack_a(g.a_step != 1 && last_panel - first_panel >= kPackAPanels),
+          pack_b(g.b_column != 1 || (last_tile - first_tile) * g.depth > kPackBSteps) {}
+
     idx tile0, tile1, panel0, panel1;
     bool pack_a, pack_b;
 };
@@ -140,20 +151,19 @@ FASTNN_SIMD_INLINE void finish_tile(T* c, idx c_row, idx row, idx rows, idx col,
 // One task over the k of `shared`, or over all of k with panels of its own if shared.data is null.
 // False: no memory.
 template <class T, class Epilogue>
-bool run_task(const GemmProblem<T>& g, const GemmTask& task, const SharedPanels<T>& shared,
+bool run_task(const GemmProblem<T>& g, const GemmTask<T>& task, const SharedPanels<T>& shared,
               const Epilogue& epilogue) {
     constexpr idx lanes = kLanes<T>;
     const idx row0 = g.tile_row(task.tile0);
     T* packed_a = nullptr;
     T* packed_b = nullptr;
     if (task.pack_a) {
-        const idx size = (g.tile_row(task.tile1) - row0) * g.depth +
-                         (task.tile1 - task.tile0) * kPackSlack<T>;
+        const idx size =
+            (g.tile_row(task.tile1) - row0) * g.depth + (task.tile1 - task.tile0) * kPackSlack<T>;
         packed_a = static_cast<T*>(pool_scratch(static_cast<std::size_t>(size) * sizeof(T), 0));
         if (packed_a == nullptr) return false;
     }
-    const bool whole_panels = g.b_column == 1 && g.n % lanes == 0;
-    if (shared.data == nullptr && (task.pack_b || !whole_panels)) {
+    if (shared.data == nullptr && (task.pack_b || g.n % lanes != 0)) {
         const idx size = g.depth * kTileVectors * lanes;
         packed_b = static_cast<T*>(pool_scratch(static_cast<std::size_t>(size) * sizeof(T), 1));
         if (packed_b == nullptr) return false;
@@ -172,8 +182,7 @@ bool run_task(const GemmProblem<T>& g, const GemmTask& task, const SharedPanels<
                     const idx row = g.tile_row(t);
                     const idx rows = g.tile_row(t + 1) - row;
                     pack_a_tile(g.a + row * g.a_row + (block + p) * g.a_step, g.a_row, g.a_step,
-                                rows, g.m - row, steps,
-                                packed_tile(t, row, depth) + p * rows);
+                                rows, g.m - row, steps, packed_tile(t, row, depth) + p * rows);
                 }
             }
         }
@@ -191,15 +200,15 @@ bool run_task(const GemmProblem<T>& g, const GemmTask& task, const SharedPanels<
             const T* b = g.b + block * g.b_step + col * g.b_column;
             if (shared.data != nullptr) {
                 tile.b = shared.panel(block, depth, vector);
-            } else if (!task.pack_b && g.b_column == 1 && tile.lanes == lanes) {
+            } else if (!task.pack_b && tile.lanes == lanes) {
                 tile.b = b;
                 tile.b_step = g.b_step;
             } else {
                 pack_b_panel(b, g.b_step, g.b_column, depth, vectors, cols, packed_b);
                 tile.b = packed_b;
             }
-            // The next panel of shared B comes from L3 or memory: the tiles of this one fetch it, each a part.
-            const idx tiles = task.tile1 - task.tile0;
+            // The next panel of shared B comes from L3 or memory: the tiles of this one fetch it,
+            // each a part. Of a B that is read where it is, they fetch some rows ahead.
             idx ahead_bytes = 0;
             tile.ahead = reinterpret_cast<const char*>(tile.b);
             tile.ahead_step = 0;
@@ -208,27 +217,27 @@ bool run_task(const GemmProblem<T>& g, const GemmTask& task, const SharedPanels<
                 tile.ahead_step = g.b_step * static_cast<idx>(sizeof(T));
             } else if (shared.data != nullptr && q + 1 < task.panel1) {
                 const idx next = g.panel_vector(q + 1);
-                ahead_bytes = depth * (g.panel_vector(q + 2) - next) * kVecBytes / tiles;
+                ahead_bytes =
+                    depth * (g.panel_vector(q + 2) - next) * kVecBytes / (task.tile1 - task.tile0);
                 tile.ahead = reinterpret_cast<const char*>(shared.panel(block, depth, next));
                 tile.ahead_step = ahead_bytes / depth;
             }
-            idx kernel_rows = 0;
-            TileKernel<T> kernel = nullptr;
+            const auto find = [&](idx rows) {
+                const int r = static_cast<int>(rows);
+                return task.pack_a || g.a_row == 1 ? find_tile_kernel<T, true>(r, vectors)
+                                                   : find_tile_kernel<T, false>(r, vectors);
+            };
+            const idx least = g.m / g.tiles;  // rows of a tile; some have one more
+            const TileKernel<T> kernels[2] = {find(least), find(least + 1)};
             for (idx t = task.tile0; t < task.tile1; ++t) {
                 const idx row = g.tile_row(t);
                 const idx rows = g.tile_row(t + 1) - row;
-                if (rows != kernel_rows) {
-                    const bool packed_rows = task.pack_a || g.a_row == 1;
-                    kernel = packed_rows
-                                 ? find_tile_kernel<T, true>(static_cast<int>(rows), vectors)
-                                 : find_tile_kernel<T, false>(static_cast<int>(rows), vectors);
-                    kernel_rows = rows;
-                }
-                tile.a = task.pack_a ? packed_tile(t, row, depth) : g.a + row * g.a_row + block * g.a_step;
+                tile.a = task.pack_a ? packed_tile(t, row, depth)
+                                     : g.a + row * g.a_row + block * g.a_step;
                 tile.a_row = g.a_row;
                 tile.a_step = task.pack_a ? rows : g.a_step;
                 tile.c = g.c + row * g.c_row + col;
-                kernel(tile);
+                kernels[rows - least](tile);
                 tile.ahead += ahead_bytes;
                 if constexpr (!std::is_same_v<Epilogue, NoEpilogue>) {
                     if (last_block) finish_tile(g.c, g.c_row, row, rows, col, cols, epilogue);
@@ -239,80 +248,79 @@ bool run_task(const GemmProblem<T>& g, const GemmTask& task, const SharedPanels<
     return true;
 }
 
-inline idx clamp_index(idx x, idx low, idx high) { return x < low ? low : x > high ? high : x; }
+inline idx clamp_index(idx x, idx low, idx high) {
+    const idx most = x < high ? x : high;
+    return most < low ? low : most;
+}
 
-// Few rows: ranges of panels, which are made an even number so that two threads have the same to
-// do.
 template <class T, class Epilogue>
 bool run_few_rows(const GemmProblem<T>& g, idx tasks, const Epilogue& epilogue) {
     const SharedPanels<T> none{nullptr, 0, g.k, 0, 0};
     bool ok = true;
     parallel_for(tasks, 1, [&](idx begin, idx end) {
         for (idx i = begin; i < end; ++i) {
-            GemmTask task{0,
-                          g.tiles,
-                          i * g.panels / tasks,
-                          (i + 1) * g.panels / tasks,
-                          false,
-                          g.tiles * g.depth > kPackBSteps};
-            task.pack_a = g.a_step != 1 && task.panel1 - task.panel0 >= kPackAPanels;
+            const GemmTask<T> task(g, 0, g.tiles, i * g.panels / tasks, (i + 1) * g.panels / tasks);
             if (!run_task(g, task, none, epilogue)) __atomic_store_n(&ok, false, __ATOMIC_RELAXED);
         }
     });
     return ok;
 }
 
-// Many rows: B packed by all in parts of at most kSharedBytes, each part then used by all.
-template <class T, class Epilogue>
-bool run_many_rows(const GemmProblem<T>& g, idx tasks, const Epilogue& epilogue) {
+// Packs panels [panel0, panel0 + panels) of the range of k of `shared`.
+template <class T>
+void pack_shared(const GemmProblem<T>& g, const SharedPanels<T>& shared, idx panel0, idx panels) {
     constexpr idx lanes = kLanes<T>;
-    const idx most = kSharedBytes / static_cast<idx>(sizeof(T)) / lanes;  // vectors
+    const idx pieces = (shared.k1 - shared.k0 + g.depth - 1) / g.depth * panels;
+    parallel_for(pieces, clamp_index(pieces / 16, 1, pieces), [&](idx begin, idx end) {
+        for (idx i = begin; i < end; ++i) {
+            const idx block = shared.k0 + i / panels * g.depth;
+            const idx depth = shared.k1 - block < g.depth ? shared.k1 - block : g.depth;
+            const idx vector = g.panel_vector(panel0 + i % panels);
+            const idx next = g.panel_vector(panel0 + i % panels + 1);
+            const idx col = vector * lanes;
+            const idx cols = (next * lanes < g.n ? next * lanes : g.n) - col;
+            pack_b_panel(g.b + block * g.b_step + col * g.b_column, g.b_step, g.b_column, depth,
+                         static_cast<int>(next - vector), cols, shared.panel(block, depth, vector));
+        }
+    });
+}
+
+template <class T, class Epilogue>
+bool run_many_rows(const GemmProblem<T>& g, idx worth, const Epilogue& epilogue) {
+    const idx most = kSharedBytes / kVecBytes;  // vectors of packed B
     const idx wide = clamp_index(most / g.depth / kTileVectors, 1, g.panels);
     const idx groups = (g.panels + wide - 1) / wide;
+    const idx all_blocks = (g.k + g.depth - 1) / g.depth;
+    const idx row_blocks = (g.m + kTaskRows - 1) / kTaskRows;
+    // Eight tasks let four threads have the same to do, more than the work is worth never pays.
+    const idx row_tasks =
+        clamp_index(clamp_index(row_blocks, worth < 8 ? worth : 8, worth), 1, g.tiles);
     bool ok = true;
     for (idx group = 0; group < groups; ++group) {
         const idx panel0 = group * g.panels / groups;
-        const idx panel1 = (group + 1) * g.panels / groups;
-        const idx panels = panel1 - panel0;
+        const idx panels = (group + 1) * g.panels / groups - panel0;
         const idx vector0 = g.panel_vector(panel0);
-        const idx vectors = g.panel_vector(panel1) - vector0;
-        const idx all_blocks = (g.k + g.depth - 1) / g.depth;
+        const idx vectors = g.panel_vector(panel0 + panels) - vector0;
         const idx blocks = clamp_index(most / g.depth / vectors, 1, all_blocks);
-        const idx size = vectors * lanes * (blocks == all_blocks ? g.k : blocks * g.depth);
-        T* data = static_cast<T*>(pool_scratch(static_cast<std::size_t>(size) * sizeof(T), 1));
+        const idx deep = blocks == all_blocks ? g.k : blocks * g.depth;
+        const idx bytes = vectors * kVecBytes * deep;
+        T* data = static_cast<T*>(pool_scratch(static_cast<std::size_t>(bytes), 1));
         if (data == nullptr) return false;
-        const idx row_tasks =
-            clamp_index((g.m + kTaskRows - 1) / kTaskRows, tasks < 8 ? tasks : 8, g.tiles);
-        const idx panel_tasks =
-            clamp_index(tasks / row_tasks, 1, (panels + kTaskPanels - 1) / kTaskPanels);
-        for (idx k0 = 0; k0 < g.k; k0 += blocks * g.depth) {
-            const idx k1 = g.k - k0 < blocks * g.depth ? g.k : k0 + blocks * g.depth;
-            const SharedPanels<T> shared{data, k0, k1, vector0, vectors};
-            const idx here = (k1 - k0 + g.depth - 1) / g.depth;
-            const idx pieces = here * panels;
-            parallel_for(pieces, clamp_index(pieces / 16, 1, pieces), [&](idx begin, idx end) {
-                for (idx i = begin; i < end; ++i) {
-                    const idx block = k0 + i / panels * g.depth;
-                    const idx vector = g.panel_vector(panel0 + i % panels);
-                    const idx next = g.panel_vector(panel0 + i % panels + 1);
-                    const idx depth = k1 - block < g.depth ? k1 - block : g.depth;
-                    const idx end_col = next * lanes < g.n ? next * lanes : g.n;
-                    pack_b_panel(g.b + block * g.b_step + vector * lanes * g.b_column, g.b_step,
-                                 g.b_column, depth, static_cast<int>(next - vector),
-                                 end_col - vector * lanes, shared.panel(block, depth, vector));
-                }
-            });
+        // Every range of panels packs A anew.
+        const idx most_tasks = g.a_step == 1 ? kMostTasks : kMostTasks / 2;
+        const idx panel_tasks = clamp_index((worth < most_tasks ? worth : most_tasks) / row_tasks,
+                                            1, (panels + kTaskPanels - 1) / kTaskPanels);
+        for (idx k0 = 0; k0 < g.k; k0 += deep) {
+            const SharedPanels<T> shared{data, k0, g.k - k0 < deep ? g.k : k0 + deep, vector0,
+                                         vectors};
+            pack_shared(g, shared, panel0, panels);
             parallel_for(row_tasks * panel_tasks, 1, [&](idx begin, idx end) {
                 for (idx i = begin; i < end; ++i) {
                     const idx r = i / panel_tasks;
                     const idx q = i % panel_tasks;
-                    GemmTask task{r * g.tiles / row_tasks,
-                                  (r + 1) * g.tiles / row_tasks,
-                                  panel0 + q * panels / panel_tasks,
-                                  panel0 + (q + 1) * panels / panel_tasks,
-                                  false,
-                                  true};
-                    task.pack_a = g.a_step != 1 && task.panel1 - task.panel0 >= kPackAPanels;
+                    const GemmTask<T> task(
+                        g, r * g.tiles / row_tasks, (r + 1) * g.tiles / row_tasks,
+                        panel0 + q * panels / panel_tasks, panel0 + (q + 1) * panels / panel_tasks);
                     if (!run_task(g, task, shared, epilogue))
                         __atomic_store_n(&ok, false, __ATOMIC_RELAXED);
                 }
@@ -357,14 +365,15 @@ bool gemm(idx m, idx n, idx k, const T* a, idx a_rs, idx a_cs, const T* b, idx b
     g.panels = (g.vectors + kTileVectors - 1) / kTileVectors;
     const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
     if (work < static_cast<double>(kThreadWork)) return run_few_rows(g, 1, epilogue);
-    const double worth = work / static_cast<double>(kTaskWork);
-    const idx tasks =
-        worth < static_cast<double>(kMostTasks) ? static_cast<idx>(worth) : kMostTasks;
+    const double tasks = work / static_cast<double>(kTaskWork);
+    const idx worth = tasks < 1e9 ? static_cast<idx>(tasks) : idx{1000000000};
     if (m <= kFewRows && g.panels >= 3) {
+        // An even number of few panels, so that two threads have the same to do.
         if (g.panels < 8) g.panels = clamp_index(g.panels + g.panels % 2, 1, g.vectors);
-        return run_few_rows(g, tasks < g.panels ? tasks : g.panels, epilogue);
+        const idx most = g.panels < kMostTasks ? g.panels : kMostTasks;
+        return run_few_rows(g, worth < most ? worth : most, epilogue);
     }
-    return run_many_rows(g, tasks, epilogue);
+    return run_many_rows(g, worth, epilogue);
 }
 
 }  // namespace fastnn::FASTNN_ISA

@@ -49,8 +49,8 @@ struct TileOperands {
     idx b_step;
     T* c;
     idx c_row;
-    idx depth;  // steps of k
-    const char* ahead;  // what will be wanted next: brought to L2 at ahead_step bytes a step
+    idx depth;          // steps of k
+    const char* ahead;  // what is wanted next: each step brings a line to L2, ahead_step bytes on
     idx ahead_step;
     int lanes;
     bool add;  // C += the sums, else C = the sums

@@ -46,27 +46,27 @@ struct ExpConstants<double> {
 
 // exp(r) for |r| <= ln 2 / 2; relative error below 2^-28 and 2^-57.
 FASTNN_SIMD_INLINE VecF exp_poly(VecF r) {
-    return poly(r, 1.0f, 1.0f, 0x1.fffffcp-2f, 0x1.555494p-3f, 0x1.5558c2p-5f, 0x1.12388p-7f,
-                0x1.6a39c2p-10f);
+    return poly(r, 1.0f, 1.0f, 0x1.fffffcp-2f, 0x1.555492p-3f, 0x1.5558b4p-5f, 0x1.12399ap-7f,
+                0x1.6a48cap-10f);
 }
 FASTNN_SIMD_INLINE VecD exp_poly(VecD r) {
-    const VecD q = poly_even_odd(r, 0x1.000000000000ap-1, 0x1.55555555554f3p-3, 0x1.555555555059p-5,
-                                 0x1.1111111122e69p-7, 0x1.6c16c1850db4bp-10, 0x1.a01a015f5a859p-13,
-                                 0x1.a01996ffe9aeap-16, 0x1.71de7db1cdbc6p-19,
-                                 0x1.28b0c295f4a12p-22, 0x1.aecc0f14d1dc6p-26);
+    const VecD q = poly_even_odd(
+        r, 0x1.000000000000ap-1, 0x1.5555555555508p-3, 0x1.555555555074dp-5, 0x1.11111111253ecp-7,
+        0x1.6c16c18453801p-10, 0x1.a01a01348c3afp-13, 0x1.a01999b7124f3p-16, 0x1.71df132d4e6a4p-19,
+        0x1.28adb770819dbp-22, 0x1.ad974da9f5f05p-26);
     return fma(fma(q, r, broadcast(1.0)), r, broadcast(1.0));
 }
 
 // (tanh(x) / x - 1) / z for z = x^2 <= 0.55^2; error relative to tanh(x) below 2^-29 and 2^-55.
 FASTNN_SIMD_INLINE VecF tanh_small_poly(VecF z) {
-    return poly(z, -0x1.55554ap-2f, 0x1.110ceep-3f, -0x1.b91ecap-5f, 0x1.58ea38p-6f,
-                -0x1.994c24p-8f);
+    return poly(z, -0x1.55554ap-2f, 0x1.110ceep-3f, -0x1.b91e7ep-5f, 0x1.58e518p-6f,
+                -0x1.9921ap-8f);
 }
 FASTNN_SIMD_INLINE VecD tanh_small_poly(VecD z) {
-    return poly_even_odd(z, -0x1.555555555549ep-2, 0x1.11111111029adp-3, -0x1.ba1ba1ad733ccp-5,
-                         0x1.664f45c319792p-6, -0x1.226ddd4d54ef1p-7, 0x1.d6c61e42f6547p-9,
-                         -0x1.7cf3c260763a2p-10, 0x1.2fa2a2072d197p-11, -0x1.b90a4c5e87a11p-13,
-                         0x1.ac0277c6e1a72p-15);
+    return poly_even_odd(z, -0x1.555555555549ep-2, 0x1.11111111029b4p-3, -0x1.ba1ba1ad73a73p-5,
+                         0x1.664f45c32da53p-6, -0x1.226ddd4f5e3b6p-7, 0x1.d6c61e812ecbfp-9,
+                         -0x1.7cf3c4a54c398p-10, 0x1.2fa2aec00a84ep-11, -0x1.b90a9b1fcb532p-13,
+                         0x1.ac0346b0cd10fp-15);
 }
 
 // x = n ln 2 + r; the low bits of `sum` hold n plus the bias in `round`.

@@ -46,8 +46,8 @@ struct LogConstants<double> {
 FASTNN_SIMD_INLINE VecF log_sum(VecF k, VecF f) {
     using C = ExpConstants<float>;
     const VecF f2 = f * f;
-    const VecF p = poly(f, 0x1.555554p-2f, -0x1.00022ap-2f, 0x1.99a03cp-3f, -0x1.5471acp-3f,
-                        0x1.22d578p-3f, -0x1.0d867ap-3f, 0x1.057ad8p-3f, -0x1.38fa3ep-4f);
+    const VecF p = poly(f, 0x1.555554p-2f, -0x1.000228p-2f, 0x1.99a022p-3f, -0x1.5471fcp-3f,
+                        0x1.22d83p-3f, -0x1.0d86f4p-3f, 0x1.056864p-3f, -0x1.38c84ep-4f);
     VecF rest = fma(f * p, f2, k * broadcast(C::kLn2Lo));
     rest = fma(f2, broadcast(-0.5f), rest);
     return fma(k, broadcast(C::kLn2Hi), f + rest);
@@ -58,9 +58,9 @@ FASTNN_SIMD_INLINE VecD log_sum(VecD k, VecD f) {
     const VecD s = f / (broadcast(2.0) + f);
     const VecD s2 = s * s;
     const VecD half_f2 = f * f * broadcast(0.5);
-    const VecD p =
-        poly(s2, 0x1.5555555555593p-1, 0x1.999999997f9ebp-2, 0x1.249249422a306p-2,
-             0x1.c71c51dd24fap-3, 0x1.746646e7474a8p-3, 0x1.39a10ec2ac021p-3, 0x1.2f0ac95408535p-3);
+    const VecD p = poly(s2, 0x1.5555555555593p-1, 0x1.999999997f9e9p-2, 0x1.249249422b9a3p-2,
+                        0x1.c71c51d672bcep-3, 0x1.74664a024f58fp-3, 0x1.39a08c41a6d1fp-3,
+                        0x1.2f11e5601b805p-3);
     const VecD rest = fma(s, fma(s2, p, half_f2), k * broadcast(C::kLn2Lo));
     return fma(k, broadcast(C::kLn2Hi), f - (half_f2 - rest));
 }

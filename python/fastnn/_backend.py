@@ -157,6 +157,8 @@ def _choose() -> str:
 
 
 cpu = _load_cpu()
+for _problem in () if cpu is None else cpu.config_problems():
+    warnings.warn(_problem, RuntimeWarning, stacklevel=2)
 cuda, cupy = _load_cuda() if os.environ.get("FASTNN_BACKEND", "").lower() == "cuda" else (None, None)
 
 _numpy_table = Table("numpy", np, _numpy_empty)

@@ -26,7 +26,7 @@ def tensor_repr(t: Tensor) -> str:
         prefix="tensor(",
         threshold=_THRESHOLD,
         edgeitems=_EDGE_ITEMS,
-        floatmode="maxprec_equal" if _plain(array) else "maxprec",
+        floatmode="maxprec" if _whole(array) else "fixed",
     )
     parts = [text if array.size or array.ndim == 1 else f"[], size={array.shape}"]
     default = (_dtypes.get_default_dtype(), _dtypes.int64, _dtypes.bool_)
@@ -41,8 +41,12 @@ def tensor_repr(t: Tensor) -> str:
     return "tensor(" + ", ".join(parts) + ")"
 
 
-def _plain(array: np.ndarray[Any, Any]) -> bool:
-    return array.dtype.kind == "f" and bool(np.isfinite(array).all())
+def _whole(array: np.ndarray[Any, Any]) -> bool:
+    """Whether all finite numbers are whole: torch prints ``[1., 2.]`` then."""
+    if array.dtype.kind != "f":
+        return True
+    finite = array[np.isfinite(array)]
+    return bool((finite == np.floor(finite)).all())
 
 
 def tensor_deepcopy(t: Tensor, memo: dict[int, Any]) -> Tensor:

@@ -20,8 +20,12 @@ FORWARD, REVERSE, RANDOM, GREEDY_FORWARD, GREEDY_REVERSE = ORDERS = range(5)
 
 @cache
 def load_path(path: Path) -> ModuleType:
-    """Import the module that was built at ``path``."""
-    spec = importlib.util.spec_from_file_location(build.MODULE, path)
+    """Import the module that was built at ``path``.
+
+    The folder is part of the name, because pybind11 gives a second module of one name the contents
+    of the first.
+    """
+    spec = importlib.util.spec_from_file_location(f"{path.parent.name}.{build.MODULE}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

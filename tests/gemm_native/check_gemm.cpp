@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Checks csrc/simd/gemm.h at the level it is compiled for. Every element is compared bit by bit with the definition of
-// gemm.h (blocks of k, in each a multiply-add per step), and with a sum in long double within the bound of that order
-// of summation. Matrices end at a page that cannot be touched, or start after one; gaps between rows hold
-// sentinels; scratch is of exactly the size asked for and full of NaN. Prints one line per failure, returns their count.
+// Checks csrc/simd/gemm.h at the level it is compiled for. Every element is compared bit by bit
+// with the definition of gemm.h (blocks of k, in each a multiply-add per step), and with a sum in
+// long double within the bound of that order of summation. Matrices end at a page that cannot be
+// touched, or start after one; gaps between rows hold sentinels; scratch is of exactly the size
+// asked for and full of NaN. Prints one line per failure, returns their count.
 //
-// The pool here starts its threads anew for each call: slow, and nothing that is left over can hide a mistake.
+// The pool here starts its threads anew for each call: slow, and nothing that is left over can hide
+// a mistake.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -161,15 +163,16 @@ void check(Shape s, Form form_a, Form form_b, bool accumulate, bool with_epilogu
     std::atomic<int> wrong{0};
     const CheckedEpilogue<T> epilogue{bias.data, s.m, s.n, &seen, &wrong};
     const auto run = [&](const auto& ep) {
-        return gemm<T>(s.m, s.n, s.k, a.memory->data, a.row, a.column, b.memory->data, b.row, b.column, c.data, c_row,
-                       accumulate, ep);
+        return gemm<T>(s.m, s.n, s.k, a.memory->data, a.row, a.column, b.memory->data, b.row,
+                       b.column, c.data, c_row, accumulate, ep);
     };
     const bool ok = with_epilogue ? run(epilogue) : run(NoEpilogue{});
 
     const bool finishes = s.k > 0 || !accumulate;
     const char* problem = ok ? nullptr : "returned false";
     if (wrong != 0) problem = "epilogue called out of range";
-    if (with_epilogue && seen != (finishes ? s.m * s.n : 0)) problem = "epilogue not called once per element";
+    if (with_epilogue && seen != (finishes ? s.m * s.n : 0))
+        problem = "epilogue not called once per element";
     const idx depth = s.k > 0 ? block_depth(s.k) : 1;
     for (idx i = 0; i < s.m && problem == nullptr; ++i) {
         for (idx j = i % sample; j < s.n && problem == nullptr; j += sample) {
@@ -190,31 +193,38 @@ void check(Shape s, Form form_a, Form form_b, bool accumulate, bool with_epilogu
             if (with_epilogue && finishes) {
                 expected = (expected + bias.data[j]) + static_cast<T>(i);
                 exact += static_cast<long double>(bias.data[j]) + static_cast<long double>(i);
-                size += std::fabs(static_cast<long double>(bias.data[j])) + static_cast<long double>(i);
+                size +=
+                    std::fabs(static_cast<long double>(bias.data[j])) + static_cast<long double>(i);
             }
             const T got = c.data[i * c_row + j];
-            // Higham 2002, section 3.1: steps in a chain, each with a relative error of at most epsilon.
+            // Higham 2002, section 3.1: steps in a chain, each with a relative error of at most
+            // epsilon.
             const idx steps = depth + s.k / depth + 6;
-            const long double bound = size * static_cast<long double>(steps) * std::numeric_limits<T>::epsilon();
-            if (std::memcmp(&got, &expected, sizeof got) != 0) problem = "bits differ from the definition";
+            const long double bound =
+                size * static_cast<long double>(steps) * std::numeric_limits<T>::epsilon();
+            if (std::memcmp(&got, &expected, sizeof got) != 0)
+                problem = "bits differ from the definition";
             if (!(std::fabs(got - exact) <= bound)) problem = "error above the bound";
         }
     }
     for (idx i = 0; i + 1 < s.m && c_count > 0 && problem == nullptr; ++i)
         for (idx j = s.n; j < c_row; ++j) {
             const auto at = static_cast<std::size_t>(i * c_row + j);
-            if (std::memcmp(&c.data[at], &before[at], sizeof(T)) != 0) problem = "wrote between the rows of C";
+            if (std::memcmp(&c.data[at], &before[at], sizeof(T)) != 0)
+                problem = "wrote between the rows of C";
         }
     if (problem != nullptr) {
         ++failures;
-        std::printf("%s %lld x %lld x %lld, forms %d %d, accumulate %d, epilogue %d, threads %d: %s\n",
-                    sizeof(T) == 4 ? "float" : "double", static_cast<long long>(s.m), static_cast<long long>(s.n),
-                    static_cast<long long>(s.k), static_cast<int>(form_a), static_cast<int>(form_b), accumulate,
-                    with_epilogue, fastnn::threads, problem);
+        std::printf(
+            "%s %lld x %lld x %lld, forms %d %d, accumulate %d, epilogue %d, threads %d: %s\n",
+            sizeof(T) == 4 ? "float" : "double", static_cast<long long>(s.m),
+            static_cast<long long>(s.n), static_cast<long long>(s.k), static_cast<int>(form_a),
+            static_cast<int>(form_b), accumulate, with_epilogue, fastnn::threads, problem);
     }
 }
 
-constexpr Form kForms[] = {Form::kRows, Form::kColumns, Form::kPaddedRows, Form::kPaddedColumns, Form::kSpread};
+constexpr Form kForms[] = {Form::kRows, Form::kColumns, Form::kPaddedRows, Form::kPaddedColumns,
+                           Form::kSpread};
 
 template <class T>
 void check_all() {
@@ -225,22 +235,42 @@ void check_all() {
     // Every size from 1 to 70 in every place, each time with other partners, forms and options.
     for (idx size = 0; size <= 70; ++size) {
         for (const Form form_a : kForms) {
-            check<T>({size, pick(1, 70), pick(1, 70)}, form_a, any_form(), pick(0, 1) != 0, pick(0, 1) != 0);
-            check<T>({pick(1, 70), size, pick(1, 70)}, any_form(), form_a, pick(0, 1) != 0, pick(0, 1) != 0);
-            check<T>({pick(1, 70), pick(1, 70), size}, form_a, any_form(), pick(0, 1) != 0, pick(0, 1) != 0);
+            check<T>({size, pick(1, 70), pick(1, 70)}, form_a, any_form(), pick(0, 1) != 0,
+                     pick(0, 1) != 0);
+            check<T>({pick(1, 70), size, pick(1, 70)}, any_form(), form_a, pick(0, 1) != 0,
+                     pick(0, 1) != 0);
+            check<T>({pick(1, 70), pick(1, 70), size}, form_a, any_form(), pick(0, 1) != 0,
+                     pick(0, 1) != 0);
         }
     }
     // Vectors; more than one block of k; the shapes of small networks.
-    for (const Shape s : {Shape{1, 70, 900}, {70, 1, 900}, {1, 1, 1000}, {1, 600, 40}, {600, 1, 40}, {9, 10, 784},
-                          {33, 17, 1500}, {5, 130, 385}, {200, 3, 400}, {64, 10, 128}, {32, 10, 64}})
+    for (const Shape s : {Shape{1, 70, 900},
+                          {70, 1, 900},
+                          {1, 1, 1000},
+                          {1, 600, 40},
+                          {600, 1, 40},
+                          {9, 10, 784},
+                          {33, 17, 1500},
+                          {5, 130, 385},
+                          {200, 3, 400},
+                          {64, 10, 128},
+                          {32, 10, 64}})
         for (const Form form_a : kForms)
-            for (const Form form_b : kForms) check<T>(s, form_a, form_b, pick(0, 1) != 0, pick(0, 1) != 0);
+            for (const Form form_b : kForms)
+                check<T>(s, form_a, form_b, pick(0, 1) != 0, pick(0, 1) != 0);
     // Large enough for threads: vectors, few rows, many rows, many parts of packed B.
     for (fastnn::threads = 1; fastnn::threads <= 4; ++fastnn::threads) {
         const idx sample = fastnn::threads == 4 ? 1 : 7;
-        for (const Shape s : {Shape{1, 1500, 900}, {1700, 1, 800}, {65, 131, 190}, {130, 70, 400}, {257, 113, 66}})
+        for (const Shape s : {Shape{1, 1500, 900},
+                              {1700, 1, 800},
+                              {65, 131, 190},
+                              {130, 70, 400},
+                              {257, 113, 66},
+                              {40, 40, 1000},
+                              {700, 10, 200}})
             for (int form = 0; form < 4; ++form)
-                check<T>(s, kForms[form % 2], kForms[form / 2], form % 2 == 0, form / 2 == 0, sample);
+                check<T>(s, kForms[form % 2], kForms[form / 2], form % 2 == 0, form / 2 == 0,
+                         sample);
         check<T>({300, 301, 302}, any_form(), any_form(), true, true, sample);
     }
     fastnn::threads = 2;
@@ -252,7 +282,8 @@ void check_all() {
     fastnn::out_of_memory = true;
     std::vector<T> a(300 * 300, T(1)), c(300 * 300);
     for (const idx m : {idx{40}, idx{300}}) {
-        if (gemm<T>(m, 300, 300, a.data(), 300, 1, a.data(), 1, 300, c.data(), 300, false, NoEpilogue{})) {
+        if (gemm<T>(m, 300, 300, a.data(), 300, 1, a.data(), 1, 300, c.data(), 300, false,
+                    NoEpilogue{})) {
             ++failures;
             std::printf("no failure without memory at m = %lld\n", static_cast<long long>(m));
         }

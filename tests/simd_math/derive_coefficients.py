@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 
 import mpmath as mp
 
-mp.mp.prec = 200
+mp.mp.prec = 400
 
 Number = mp.mpf
 Function = Callable[[Number], Number]
@@ -32,12 +32,14 @@ ONE = mp.mpf(1)
 FLOAT, DOUBLE = 24, 53
 GRID_PER_COEFFICIENT = 40
 CHECK_POINTS = 2000
+MOST_EXCHANGES = 80  # reached where the error of what is rounded already dominates
 CONVERGED = mp.mpf("1.001")  # largest error on the grid over that on the reference
 
 
-def chebyshev_points(a: Number, b: Number, intervals: int) -> list[Number]:
+def chebyshev_points(a: Number, b: Number, count: int) -> list[Number]:
+    """Neither end, and for an even count not the middle, where functions may be 0 / 0."""
     middle, radius = (a + b) / 2, (b - a) / 2
-    return [middle - radius * mp.cos(mp.pi * i / intervals) for i in range(intervals + 1)]
+    return [middle - radius * mp.cos(mp.pi * (2 * i + 1) / (2 * count)) for i in range(count)]
 
 
 def exchange(reference: list[int], errors: Sequence[Number], entering: int) -> list[int]:
@@ -50,31 +52,37 @@ def exchange(reference: list[int], errors: Sequence[Number], entering: int) -> l
     return [entering, *reference[:-1]] if after == 0 else [*reference[1:], entering]
 
 
-def remez(f: Function, w: Function, powers: Sequence[int], a: Number, b: Number) -> list[Number]:
-    """Minimax coefficients of the given powers."""
-    count = len(powers)
-    intervals = GRID_PER_COEFFICIENT * count | 1  # odd: 0 is then not a point of [-a, a]
-    points = chebyshev_points(a, b, intervals)
-    values, weights = [f(x) for x in points], [w(x) for x in points]
-    basis = [[x**k for k in powers] for x in points]
-    reference = [round(intervals * i / count) for i in range(count + 1)]
-    while True:
+def remez(
+    f: Function, w: Function, lowest: int, highest: int, a: Number, b: Number
+) -> list[Number]:
+    """Minimax coefficients of x^lowest ... x^highest."""
+    count = highest - lowest + 1
+    points = chebyshev_points(a, b, GRID_PER_COEFFICIENT * (highest + 1))
+    # Divided by x^lowest the problem is one for all powers from 0, whose errors alternate.
+    values = [f(x) / x**lowest for x in points]
+    weights = [w(x) * abs(x) ** lowest for x in points]
+    powers = [[x**k for k in range(count)] for x in points]
+    last = len(points) - 1
+    reference = [round(last * (1 - mp.cos(mp.pi * i / count)) / 2) for i in range(count + 1)]
+    coefficients: list[Number] = []
+    for _ in range(MOST_EXCHANGES):
         matrix, right = mp.matrix(count + 1, count + 1), mp.matrix(count + 1, 1)
         for row, i in enumerate(reference):
             for k in range(count):
-                matrix[row, k] = basis[i][k]
+                matrix[row, k] = powers[i][k]
             matrix[row, count] = (-1) ** row / weights[i]
             right[row] = values[i]
         solution = mp.lu_solve(matrix, right)
         coefficients = [solution[k] for k in range(count)]
         errors = [
             weight * (value - mp.fdot(coefficients, row))
-            for weight, value, row in zip(weights, values, basis, strict=True)
+            for weight, value, row in zip(weights, values, powers, strict=True)
         ]
         worst = max(range(len(errors)), key=lambda i: abs(errors[i]))
         if abs(errors[worst]) <= abs(solution[count]) * CONVERGED:
-            return coefficients
+            break
         reference = exchange(reference, errors, worst)
+    return coefficients
 
 
 def rounded(x: Number, precision: int) -> Number:
@@ -98,9 +106,13 @@ def fit(
     minimax: list[Number] = []
     while len(fixed) <= degree:
         known = list(fixed)
-        powers = range(len(known), degree + 1)
         free = remez(
-            lambda x, known=known: f(x) - mp.polyval(known[::-1] or [0], x), w, powers, a, b
+            lambda x, known=known: f(x) - mp.polyval(known[::-1] or [0], x),
+            w,
+            len(known),
+            degree,
+            a,
+            b,
         )
         minimax = minimax or [*known, *free]
         stages.append([*known, *(rounded(c, precision) for c in free)])

@@ -304,7 +304,7 @@ def check_in_place(name: str, t: Tensor, *others: Any) -> bool:
     """Raises where an in-place change is not allowed; returns whether it must be recorded."""
     _common.require_tensor(name, "the tensor to change", t)
     array = t.array
-    if 0 in array.strides and any(
+    if array.size and 0 in array.strides and any(
         s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)
     ):
         message = f"{name}: several elements of this expanded tensor share memory; clone() it first"

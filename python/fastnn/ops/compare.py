@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Comparisons: eq, ne, lt, le, gt, ge, elementwise with broadcasting, to bool. No gradient.
+"""Comparisons: eq, ne, lt, le, gt, ge, elementwise with broadcasting and torch's type promotion.
 
-Comparisons with NaN are false, except ne.
+Shapes:   x (...), y (...) -> bool of their common broadcast shape.      Backward: none.
+Comparisons with NaN are false, except ne, which is true; 0 and -0 are equal (IEEE 754).
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ def _compare(kernel: str, a: Any, b: Any) -> Tensor:
     table = _common.table_of(a, b)
     dtype = _common.result_type(a, b)
     x = to(a.detach(), dtype).array
-    y = to(b.detach(), dtype).array if isinstance(b, Tensor) else _common.scalar_array(table, b, dtype)
+    y = (
+        to(b.detach(), dtype).array
+        if isinstance(b, Tensor)
+        else _common.scalar_array(table, b, dtype)
+    )
     shape = _common.broadcast_shape(kernel, x.shape, y.shape)
     out = table.empty(shape, _dtypes.bool_.numpy)
     wide = (_common.broadcast_array(table, x, shape), _common.broadcast_array(table, y, shape))
@@ -71,32 +76,62 @@ def ge(x: Any, y: Any, out: Any) -> None:
 
 
 def eq_tensors(input: Tensor, other: Any) -> Tensor:
-    """input == other, as torch.eq."""
+    """input == other elementwise, as torch.eq; false where either is NaN.
+
+    Shapes: input (...), other (...) or a number -> bool of their broadcast shape.   Raises
+    TypeError unless input is a tensor and other a tensor or a number, RuntimeError for shapes that
+    do not broadcast or a number that the type of input cannot hold.
+    """
     return _compare("eq", input, other)
 
 
 def ne_tensors(input: Tensor, other: Any) -> Tensor:
-    """input != other, as torch.ne."""
+    """input != other elementwise, as torch.ne; true where either is NaN.
+
+    Shapes: input (...), other (...) or a number -> bool of their broadcast shape.   Raises
+    TypeError unless input is a tensor and other a tensor or a number, RuntimeError for shapes that
+    do not broadcast or a number that the type of input cannot hold.
+    """
     return _compare("ne", input, other)
 
 
 def lt_tensors(input: Tensor, other: Any) -> Tensor:
-    """input < other, as torch.lt."""
+    """input < other elementwise, as torch.lt; false where either is NaN.
+
+    Shapes: input (...), other (...) or a number -> bool of their broadcast shape.   Raises
+    TypeError unless input is a tensor and other a tensor or a number, RuntimeError for shapes that
+    do not broadcast or a number that the type of input cannot hold.
+    """
     return _compare("lt", input, other)
 
 
 def le_tensors(input: Tensor, other: Any) -> Tensor:
-    """input <= other, as torch.le."""
+    """input <= other elementwise, as torch.le; false where either is NaN.
+
+    Shapes: input (...), other (...) or a number -> bool of their broadcast shape.   Raises
+    TypeError unless input is a tensor and other a tensor or a number, RuntimeError for shapes that
+    do not broadcast or a number that the type of input cannot hold.
+    """
     return _compare("le", input, other)
 
 
 def gt_tensors(input: Tensor, other: Any) -> Tensor:
-    """input > other, as torch.gt."""
+    """input > other elementwise, as torch.gt; false where either is NaN.
+
+    Shapes: input (...), other (...) or a number -> bool of their broadcast shape.   Raises
+    TypeError unless input is a tensor and other a tensor or a number, RuntimeError for shapes that
+    do not broadcast or a number that the type of input cannot hold.
+    """
     return _compare("gt", input, other)
 
 
 def ge_tensors(input: Tensor, other: Any) -> Tensor:
-    """input >= other, as torch.ge."""
+    """input >= other elementwise, as torch.ge; false where either is NaN.
+
+    Shapes: input (...), other (...) or a number -> bool of their broadcast shape.   Raises
+    TypeError unless input is a tensor and other a tensor or a number, RuntimeError for shapes that
+    do not broadcast or a number that the type of input cannot hold.
+    """
     return _compare("ge", input, other)
 
 

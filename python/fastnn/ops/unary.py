@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Elementwise functions of one operand: exp, log.
 
-Shapes:   x (...) -> y (...).      Backward: exp: dx = dy y;  log: dx = dy / x.
+Shapes:   x (...) -> y (...).
+Backward: exp: dx = dy y;  log: dx = dy / x.
+Saved:    exp: y;  log: x.
 """
 
 from __future__ import annotations
@@ -84,12 +86,21 @@ def _floating(name: str, input: Tensor) -> Tensor:
 
 
 def exp(input: Tensor) -> Tensor:
-    """e to the power of input, elementwise, as torch.exp (integers become the default type)."""
+    """e to the power of input, elementwise, as torch.exp.
+
+    Shapes: input (...) -> (...); integers and bools become the default floating-point type.
+    Infinity above the largest exponent, 0 below the smallest, NaN for NaN.   Raises TypeError for
+    no tensor.
+    """
     return Exp.apply((_floating("exp", input),))  # type: ignore[no-any-return]
 
 
 def log(input: Tensor) -> Tensor:
-    """The natural logarithm, elementwise, as torch.log: -inf at 0, NaN below."""
+    """The natural logarithm, elementwise, as torch.log: -inf at 0, NaN below.
+
+    Shapes: input (...) -> (...); integers and bools become the default floating-point type.
+    Raises TypeError for no tensor.
+    """
     return Log.apply((_floating("log", input),))  # type: ignore[no-any-return]
 
 

@@ -5,6 +5,7 @@
 
 Shapes:   condition, x, y broadcast together.
 Backward: dx = condition ? g : 0,  dy = condition ? 0 : g, summed over broadcast dimensions.
+Saved:    condition.
 """
 
 from __future__ import annotations
@@ -69,8 +70,10 @@ class Where(Op):
 def where(condition: Tensor, input: Any, other: Any) -> Tensor:
     """``input`` where the condition holds, else ``other`` (tensors or numbers), as torch.where.
 
-    Raises TypeError if the condition is no tensor, RuntimeError if it is not of type bool or the
-    shapes do not broadcast.
+    Shapes: condition (...), input (...), other (...) -> their common broadcast shape, in the
+    promoted type of input and other. What is not chosen gets a gradient of 0, even where it is NaN.
+    Raises TypeError if the condition is no tensor or the others neither tensors nor numbers,
+    RuntimeError if the condition is not of type bool or the shapes do not broadcast.
     """
     _common.require_tensor("where", "condition", condition)
     _common.as_operand("where", input)
@@ -81,7 +84,9 @@ def where(condition: Tensor, input: Any, other: Any) -> Tensor:
     table = _common.table_of(condition, input, other)
     dtype = _common.result_type(input, other)
     pair = [
-        to(v, dtype) if isinstance(v, Tensor) else Tensor._wrap(_common.scalar_array(table, v, dtype))
+        to(v, dtype)
+        if isinstance(v, Tensor)
+        else Tensor._wrap(_common.scalar_array(table, v, dtype))
         for v in (input, other)
     ]
     return Where.apply((condition, *pair))  # type: ignore[no-any-return]

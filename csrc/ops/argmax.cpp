@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// y[o, i] = the first j at which x[o, j, i] is largest; NaN counts as largest. x (outer, n, inner),
+// y (outer, inner), contiguous; y is `=`.
+//
+// inner == 1: the largest element of each block of 1024 by vectors; a block that has a larger one
+// than those before is looked through again, in cache, for its place. A long row is cut into at
+// most 256 chunks, which compete in order. inner > 1: up to 512 neighbouring columns together, row
+// by row.
+#include "ops/blocked_sum.h"
+#include "runtime/op.h"
+#include "runtime/parallel.h"
+#include "simd/strided.h"
+
+namespace fastnn::FASTNN_ISA {
+
+namespace {
+
+constexpr idx kBlock = 1024;
+constexpr idx kPiece = 65536;  // elements per piece of a parallel loop, and least per chunk
+constexpr idx kMaxChunks = 256;
+constexpr idx kEnoughRows = 32;  // with so many rows, none is cut into chunks
+constexpr idx kTile = 512;
+constexpr int kSlot = 3;  // of the pool's scratch: the chunks' winners
+
+// What is compared: a bool by whether its byte is zero.
+template <class T>
+using Value = Stored<T>;
+template <class T>
+inline Value<T> value_of(Value<T> v) {
+    if constexpr (std::is_same_v<T, bool>) {
+        return v != 0 ? 1 : 0;
+    } else {
+        return v;
+    }
+}
+
+template <class V>
+inline bool is_nan(V v) {
+    if constexpr (std::is_floating_point_v<V>) {
+        return v != v;
+    } else {
+        return false;
+    }
+}
+
+// Whether b, which comes later, takes the place of a.
+template <class V>
+inline bool beats(V b, V a) {
+    return b > a || (is_nan(b) && !is_nan(a));
+}
+
+template <class T>
+inline Value<T> block_max(const Value<T>* x, idx n) {
+    if constexpr (std::is_floating_point_v<T>) {
+        return row_max(x, n);
+    } else {
+        Value<T> top = value_of<T>(x[0]);
+        for (idx i = 1; i < n; ++i) {
+            const Value<T> v = value_of<T>(x[i]);
+            top = v > top ? v : top;
+        }
+        return top;
+    }
+}
+
+// The place of the first largest of x[begin, end), not empty.
+template <class T>
+idx first_largest(const Value<T>* x, idx begin, idx end) {
+    idx found = begin;
+    Value<T> best = value_of<T>(x[begin]);
+    for (idx i = begin; i < end && !is_nan(best); i += kBlock) {
+        const idx n = lesser(kBlock, end - i);
+        const Value<T> top = block_max<T>(x + i, n);
+        if (!beats(top, best)) continue;
+        best = top;
+        for (found = i; found < i + n - 1; ++found) {
+            const Value<T> v = value_of<T>(x[found]);
+            if (v == top || is_nan(v)) break;
+        }
+    }
+    return found;
+}
+
+template <class T>
+Status argmax_rows(const Value<T>* x, idx* y, idx outer, idx n) {
+    if (outer >= kEnoughRows || n < 2 * kPiece) {
+        parallel_for(outer, greater(1, kPiece / n), [&](idx begin, idx end) {
+            for (idx o = begin; o < end; ++o) y[o] = first_largest<T>(x + o * n, 0, n);
+        });
+        return Status::kOk;
+    }
+    const idx size = greater(kPiece, (n + kMaxChunks - 1) / kMaxChunks);
+    const idx chunks = (n + size - 1) / size;
+    const idx units = outer * chunks;
+    auto* winners =
+        static_cast<idx*>(pool_scratch(static_cast<std::size_t>(units) * sizeof(idx), kSlot));
+    if (winners == nullptr) return Status::kNoMemory;
+    parallel_for(units, 1, [&](idx begin, idx end) {
+        for (idx u = begin; u < end; ++u) {
+            const idx first = u % chunks * size;
+            winners[u] = first_largest<T>(x + u / chunks * n, first, lesser(first + size, n));
+        }
+    });
+    for (idx o = 0; o < outer; ++o) {
+        const Value<T>* row = x + o * n;
+        idx found = winners[o * chunks];
+        for (idx k = 1; k < chunks; ++k) {
+            const idx next = winners[o * chunks + k];
+            if (beats(value_of<T>(row[next]), value_of<T>(row[found]))) found = next;
+        }
+        y[o] = found;
+    }
+    return Status::kOk;
+}
+
+template <class T>
+void argmax_columns(const Value<T>* x, idx* y, idx outer, idx n, idx inner) {
+    const idx tiles = (inner + kTile - 1) / kTile;
+    const idx piece = greater(1, kPiece / (n * lesser(inner, kTile)));
+    parallel_for(outer * tiles, piece, [&](idx begin, idx end) {
+        for (idx u = begin; u < end; ++u) {
+            const idx at = u % tiles * kTile;
+            const idx width = lesser(kTile, inner - at);
+            const Value<T>* from = x + u / tiles * n * inner + at;
+            idx* to = y + u / tiles * inner + at;
+            Value<T> best[kTile];
+            for (idx i = 0; i < width; ++i) {
+                best[i] = value_of<T>(from[i]);
+                to[i] = 0;
+            }
+            for (idx j = 1; j < n; ++j) {
+                const Value<T>* row = from + j * inner;
+                FASTNN_INDEPENDENT
+                for (idx i = 0; i < width; ++i) {
+                    const Value<T> v = value_of<T>(row[i]);
+                    const bool better = beats(v, best[i]);
+                    best[i] = better ? v : best[i];
+                    to[i] = better ? j : to[i];
+                }
+            }
+        }
+    });
+}
+
+}  // namespace
+
+template <class T>
+Status argmax_forward(In<T> x, Out<std::int64_t> y) {
+    const idx n = x.shape[1];
+    if (y.size == 0) return Status::kOk;
+    if (n == 0) return Status::kBadValue;
+    if (x.shape[2] == 1) return argmax_rows<T>(stored(x.data), y.data, x.shape[0], n);
+    argmax_columns<T>(stored(x.data), y.data, x.shape[0], n, x.shape[2]);
+    return Status::kOk;
+}
+
+}  // namespace fastnn::FASTNN_ISA
+
+FASTNN_OP(argmax_forward, "x(outer,n,inner) y(outer,inner)", kPlain, argmax_forward<float>,
+          argmax_forward<double>, argmax_forward<std::int64_t>, argmax_forward<std::int32_t>,
+          argmax_forward<std::uint8_t>, argmax_forward<bool>)

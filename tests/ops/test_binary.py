@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""add, sub, mul, div as kernels: types, layouts, wrapping, in place, threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastnn
+from fastnn import _backend
+from layouts import (
+    DTYPES,
+    FLOATS,
+    INTEGERS,
+    arrays,
+    assert_same_bits,
+    levels,
+    native_only,
+    shapes,
+    values,
+    with_threads,
+)
+
+FORMULAS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}
+VARIANTS = [
+    (name, dtype)
+    for name, dtypes in (
+        ("add", DTYPES),
+        ("sub", (*FLOATS, *INTEGERS)),
+        ("mul", DTYPES),
+        ("div", FLOATS),
+    )
+    for dtype in dtypes
+]
+
+
+def kernel(name: str) -> Any:
+    return getattr(_backend.default_table(), name)
+
+
+def plain(name: str, x: Any, y: Any) -> Any:
+    with np.errstate(all="ignore"):
+        return np.asarray(FORMULAS[name](x, y))
+
+
+@given(st.data(), st.sampled_from(VARIANTS), shapes)
+def test_kernels_equal_numpy_in_every_layout(
+    data: st.DataObject, variant: tuple[str, str], shape: tuple[int, ...]
+) -> None:
+    name, dtype = variant
+    x, y = data.draw(arrays(shape, dtype)), data.draw(arrays(shape, dtype))
+    want = plain(name, x, y)
+    for level in levels():
+        out = data.draw(arrays(shape, dtype, broadcast=False))
+        with np.errstate(all="ignore"):
+            kernel(name)(x, y, out)
+        assert_same_bits(out, want, (variant, level))
+
+
+@given(st.data(), st.sampled_from(VARIANTS), shapes, st.booleans())
+def test_output_may_be_an_input(
+    data: st.DataObject, variant: tuple[str, str], shape: tuple[int, ...], first: bool
+) -> None:
+    name, dtype = variant
+    changed, other = (
+        data.draw(arrays(shape, dtype, broadcast=False)),
+        data.draw(arrays(shape, dtype)),
+    )
+    operands = (changed, other) if first else (other, changed)
+    want = plain(name, *operands)
+    with np.errstate(all="ignore"):
+        kernel(name)(*operands, changed)
+    assert_same_bits(changed, want, variant)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_integers_wrap(dtype: str) -> None:
+    info = np.iinfo(dtype)
+    n = 100  # whole vectors and a rest
+    low, high = np.full(n, info.min, dtype), np.full(n, info.max, dtype)
+    one, out = np.ones(n, dtype), np.empty(n, dtype)
+    for level in levels():
+        kernel("add")(high, one, out)
+        assert (out == info.min).all(), level
+        kernel("sub")(low, one, out)
+        assert (out == info.max).all(), level
+        kernel("mul")(high, high, out)
+        assert (out == 1).all(), level
+
+
+@native_only
+@pytest.mark.parametrize("name", ["add", "mul"])
+def test_any_byte_but_zero_is_true(name: str) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.choice(np.array([0, 1, 2, 128, 255], np.uint8), 1000)
+    y = rng.choice(np.array([0, 1, 2, 128, 255], np.uint8), 1000)
+    out = np.empty(1000, bool)
+    for _ in levels():
+        kernel(name)(x.view(bool), y.view(bool), out)
+        np.testing.assert_array_equal(out.view(np.uint8), FORMULAS[name](x != 0, y != 0))
+
+
+@native_only
+@pytest.mark.parametrize("layout", ["contiguous", "transposed", "row", "column", "in place"])
+@pytest.mark.parametrize("name", list(FORMULAS))
+def test_threads_do_not_change_bits(name: str, layout: str) -> None:
+    rng = np.random.default_rng(1)
+    x, y = values(rng, (523, 611), "float32"), values(rng, (523, 611), "float32")
+    if layout == "transposed":
+        y = np.ascontiguousarray(y.T).T
+    elif layout == "row":
+        y = np.broadcast_to(y[0], y.shape)
+    elif layout == "column":
+        y = np.broadcast_to(y[:, :1], y.shape)
+    want = plain(name, x, y)
+    results = []
+    for threads in (1, 2, 3, 4):
+        out = x.copy() if layout == "in place" else np.empty_like(x)
+        with_threads(threads, kernel(name), out if layout == "in place" else x, y, out)
+        assert_same_bits(out, want, (name, layout, threads))
+        results.append(out.tobytes())
+    assert len(set(results)) == 1
+
+
+@native_only
+@pytest.mark.parametrize("name", list(FORMULAS))
+def test_bits_do_not_depend_on_the_place_in_memory(name: str) -> None:
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=77).astype("f4"), rng.normal(size=77).astype("f4")
+    want = plain(name, x, y).tobytes()
+    for _ in levels():
+        for offset in range(32):
+            room = np.zeros((3, 120), "f4")
+            a, b, out = room[:, offset : offset + 77]
+            a[:], b[:] = x, y
+            kernel(name)(a, b, out)
+            assert out.tobytes() == want
+            assert not room[2, :offset].any()
+            assert not room[2, offset + 77 :].any()
+
+
+@native_only
+def test_output_that_overlaps_an_input_is_refused() -> None:
+    memory = np.zeros(40, "f4")
+    for out in (memory[1:21], memory[:20][::-1], memory[:40:2]):
+        with pytest.raises(ValueError, match="shares memory with"):
+            kernel("add")(memory[:20], np.ones(20, "f4"), out)
+
+
+@native_only
+def test_fast_entry_takes_equal_contiguous_operands_and_leaves_the_others() -> None:
+    fast = _backend.default_table().fast.add
+    x = np.arange(12, dtype="f4").reshape(3, 4)
+    np.testing.assert_array_equal(fast(x, x), x + x)
+    for other in (x.T, x[:1], x.astype("f8"), x[:, ::-1], np.float32(1)):
+        assert fast(x, other) is NotImplemented
+    assert fast(x.astype("f2"), x.astype("f2")) is NotImplemented
+
+
+@pytest.mark.parametrize("dtype", ["float16", "longdouble", "int16"])
+def test_types_without_a_native_kernel_take_the_reference(dtype: str) -> None:
+    x, y = np.array([1, 2, 3], dtype), np.array([5, 7, 9], dtype)
+    out = np.empty_like(x)
+    kernel("mul")(x, y, out)
+    assert out.tolist() == [5, 14, 27]
+
+
+def test_nine_dimensions_take_the_reference() -> None:
+    x = np.arange(512, dtype="f4").reshape((2,) * 9)
+    out = np.empty_like(x)
+    kernel("add")(x, x.T, out)
+    np.testing.assert_array_equal(out, x + x.T)
+
+
+def test_tensors_of_two_types_meet_in_the_promoted_one() -> None:
+    whole = fastnn.tensor([1, 2, 3])
+    assert (whole + fastnn.tensor([0.5, 0.5, 0.5])).dtype is fastnn.float32
+    assert (whole / whole).dtype is fastnn.float32
+    assert (fastnn.tensor([True, False]) + fastnn.tensor([True, False])).tolist() == [True, False]
