@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The Python face of the launch seam: one callable object per kernel, called by vectorcall. A call reads the arrays
-// into an argument block on the stack, checks it, and launches. Everything is driven by the kernel's own description;
-// nothing here knows any kernel.
+// The Python face of the launch seam: one callable object per kernel, called by vectorcall. A call
+// reads the arrays into an argument block on the stack, checks it, and launches. Everything is
+// driven by the kernel's own description; nothing here knows any kernel.
 #include <cstdio>
 #include <cstring>
 #include <new>
@@ -17,22 +17,25 @@ thread_local const CallArguments* current_call = nullptr;
 
 namespace {
 
-// Elements in all arrays of a launch above which the GIL is released: releasing costs some 45 ns, and this many
-// elements are some 10 us of the cheapest work.
+// Elements in all arrays of a launch above which the GIL is released: releasing costs some 45 ns,
+// and this many elements are some 10 us of the cheapest work.
 constexpr idx kReleaseElements = 32768;
 
 struct KernelObject {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
+    PyObject_HEAD vectorcallfunc vectorcall;
     const Kernel* kernel;
-    PyObject* fallback;  // called with the same arguments for element types that no variant has; may be null
+    PyObject* fallback;  // called with the same arguments for element types that no variant has;
+                         // may be null
 };
 
 PyTypeObject kernel_type = blank_type();
 
-bool is_buffer(ArgKind kind) { return kind == ArgKind::kArray || kind == ArgKind::kStrided || kind == ArgKind::kList; }
+bool is_buffer(ArgKind kind) {
+    return kind == ArgKind::kArray || kind == ArgKind::kStrided || kind == ArgKind::kList;
+}
 
-// The element type of an argument: kCount for None and for scalars. Sets `known` false for a type no kernel takes.
+// The element type of an argument: kCount for None and for scalars. Sets `known` false for a type
+// no kernel takes.
 DType argument_dtype(PyObject* value, bool& known) {
     if (PyArray_Check(value)) {
         PyArrayObject* array = reinterpret_cast<PyArrayObject*>(value);
@@ -61,14 +64,17 @@ int find_variant(const Kernel& kernel, PyObject* const* args, bool& known) {
     for (int v = 0; v < kernel.n_variants; ++v) {
         const ArgType* types = kernel.variants[v].args;
         int i = 0;
-        while (i < kernel.n_args && (dtypes[i] == DType::kCount || dtypes[i] == types[i].dtype)) ++i;
+        while (i < kernel.n_args && (dtypes[i] == DType::kCount || dtypes[i] == types[i].dtype))
+            ++i;
         if (i == kernel.n_args) return v;
     }
-    // Each type known to the kernel at its place, but not in this combination: that is a mistake of the caller.
+    // Each type known to the kernel at its place, but not in this combination: that is a mistake of
+    // the caller.
     for (int i = 0; known && i < kernel.n_args; ++i) {
         if (dtypes[i] == DType::kCount) continue;
         bool here = false;
-        for (int v = 0; v < kernel.n_variants; ++v) here = here || kernel.variants[v].args[i].dtype == dtypes[i];
+        for (int v = 0; v < kernel.n_variants; ++v)
+            here = here || kernel.variants[v].args[i].dtype == dtypes[i];
         known = here;
     }
     return -1;
@@ -81,7 +87,8 @@ std::string describe(PyObject* value) {
     std::string text = dtype == DType::kCount ? "another type" : dtype_name(dtype);
     text += " (";
     for (int d = 0; d < PyArray_NDIM(array); ++d) {
-        text += std::to_string(PyArray_DIM(array, d)) + (d + 1 < PyArray_NDIM(array) || d == 0 ? "," : "");
+        text += std::to_string(PyArray_DIM(array, d)) +
+                (d + 1 < PyArray_NDIM(array) || d == 0 ? "," : "");
         if (d + 1 < PyArray_NDIM(array)) text += " ";
     }
     text += ")";
@@ -93,23 +100,27 @@ std::string describe(PyObject* value) {
 }
 
 bool fail(const Kernel& kernel, const char* argument, const std::string& expected, PyObject* got) {
-    PyErr_Format(PyExc_ValueError, "%s: %s: expected %s, got %s", kernel.name, argument, expected.c_str(),
-                 describe(got).c_str());
+    PyErr_Format(PyExc_ValueError, "%s: %s: expected %s, got %s", kernel.name, argument,
+                 expected.c_str(), describe(got).c_str());
     return false;
 }
 
-bool array_fits(const Kernel& kernel, const ArgSpec& spec, const ArgType& type, PyArrayObject* array) {
+bool array_fits(const Kernel& kernel, const ArgSpec& spec, const ArgType& type,
+                PyArrayObject* array) {
     const bool writes = type.access != Access::kIn;
     const bool strided = type.kind == ArgKind::kStrided;
-    const int needed = NPY_ARRAY_ALIGNED | (strided ? 0 : NPY_ARRAY_C_CONTIGUOUS) | (writes ? NPY_ARRAY_WRITEABLE : 0);
+    const int needed = NPY_ARRAY_ALIGNED | (strided ? 0 : NPY_ARRAY_C_CONTIGUOUS) |
+                       (writes ? NPY_ARRAY_WRITEABLE : 0);
     if (PyArray_CHKFLAGS(array, needed) && PyArray_ISNOTSWAPPED(array)) return true;
     std::string expected = "an aligned";
     if (!strided) expected += " C-contiguous";
     if (writes) expected += " writable";
-    return fail(kernel, spec.name, expected + " array in native byte order", reinterpret_cast<PyObject*>(array));
+    return fail(kernel, spec.name, expected + " array in native byte order",
+                reinterpret_cast<PyObject*>(array));
 }
 
-bool read_array(const Kernel& kernel, const ArgSpec& spec, const ArgType& type, PyObject* value, Array& out) {
+bool read_array(const Kernel& kernel, const ArgSpec& spec, const ArgType& type, PyObject* value,
+                Array& out) {
     if (value == Py_None && spec.optional) {
         out.data = nullptr;
         out.size = 0;
@@ -135,9 +146,11 @@ bool read_array(const Kernel& kernel, const ArgSpec& spec, const ArgType& type, 
         const idx item = static_cast<idx>(dtype_bytes(type.dtype));
         for (int d = 0; d < ndim; ++d) {
             const idx stride = PyArray_STRIDE(array, d);
-            // NumPy counts an array as aligned also where a stride of a 1-long axis is no multiple of the item.
+            // NumPy counts an array as aligned also where a stride of a 1-long axis is no multiple
+            // of the item.
             if (stride % item != 0 && out.shape[d] > 1) {
-                return fail(kernel, spec.name, "strides that are multiples of the item size", value);
+                return fail(kernel, spec.name, "strides that are multiples of the item size",
+                            value);
             }
             out.strides[d] = stride / item;
         }
@@ -147,8 +160,9 @@ bool read_array(const Kernel& kernel, const ArgSpec& spec, const ArgType& type, 
 
 // A launch under construction: the fixed part on the stack, lists behind it on the heap.
 class BlockBuilder {
-   public:
-    BlockBuilder(const Kernel& kernel, int variant) : kernel_(kernel), types_(kernel.variants[variant].args) {}
+  public:
+    BlockBuilder(const Kernel& kernel, int variant)
+        : kernel_(kernel), types_(kernel.variants[variant].args) {}
 
     bool read(PyObject* const* args) {
         for (int i = 0; i < kernel_.n_args; ++i) {
@@ -157,7 +171,8 @@ class BlockBuilder {
         if (!items_.empty()) {
             whole_.resize(kernel_.fixed_bytes + items_.size() * sizeof(ListItem));
             std::memcpy(whole_.data(), fixed_, kernel_.fixed_bytes);
-            std::memcpy(whole_.data() + kernel_.fixed_bytes, items_.data(), items_.size() * sizeof(ListItem));
+            std::memcpy(whole_.data() + kernel_.fixed_bytes, items_.data(),
+                        items_.size() * sizeof(ListItem));
         }
         return true;
     }
@@ -166,7 +181,7 @@ class BlockBuilder {
     std::size_t bytes() const { return whole_.empty() ? kernel_.fixed_bytes : whole_.size(); }
     idx elements() const { return elements_; }
 
-   private:
+  private:
     bool read_one(int i, PyObject* value) {
         char* place = fixed_ + kernel_.offsets[i];
         const ArgSpec& spec = kernel_.args[i];
@@ -206,16 +221,20 @@ class BlockBuilder {
     }
 
     bool read_list(const ArgSpec& spec, const ArgType& type, PyObject* value, ListRef& out) {
-        if (!PyList_Check(value) && !PyTuple_Check(value)) return fail(kernel_, spec.name, "a list of arrays", value);
+        if (!PyList_Check(value) && !PyTuple_Check(value))
+            return fail(kernel_, spec.name, "a list of arrays", value);
         const Py_ssize_t n = PySequence_Fast_GET_SIZE(value);
         out.count = n;
         out.offset = static_cast<idx>(kernel_.fixed_bytes + items_.size() * sizeof(ListItem));
         for (Py_ssize_t k = 0; k < n; ++k) {
             PyObject* item = PySequence_Fast_GET_ITEM(value, k);
-            if (!PyArray_Check(item)) return fail(kernel_, spec.name, "numpy.ndarrays in the list", item);
+            if (!PyArray_Check(item))
+                return fail(kernel_, spec.name, "numpy.ndarrays in the list", item);
             PyArrayObject* array = reinterpret_cast<PyArrayObject*>(item);
             if (dtype_of(PyArray_TYPE(array)) != type.dtype) {
-                return fail(kernel_, spec.name, std::string("only ") + dtype_name(type.dtype) + " arrays in the list", item);
+                return fail(kernel_, spec.name,
+                            std::string("only ") + dtype_name(type.dtype) + " arrays in the list",
+                            item);
             }
             if (!array_fits(kernel_, spec, type, array)) return false;
             items_.push_back({PyArray_DATA(array), PyArray_SIZE(array)});
@@ -261,8 +280,7 @@ PyObject* run(const Kernel& kernel, int variant, PyObject* const* args, Py_ssize
         current_call = nullptr;
         if (PyErr_Occurred() != nullptr) return nullptr;
     } else if (block.elements() >= kReleaseElements) {
-        Py_BEGIN_ALLOW_THREADS
-        status = launch(what);
+        Py_BEGIN_ALLOW_THREADS status = launch(what);
         Py_END_ALLOW_THREADS
     } else {
         status = launch(what);
@@ -271,15 +289,19 @@ PyObject* run(const Kernel& kernel, int variant, PyObject* const* args, Py_ssize
     Py_RETURN_NONE;
 }
 
-PyObject* no_variant(const KernelObject* self, PyObject* const* args, Py_ssize_t nargs, bool known) {
-    if (!known && self->fallback != nullptr) return PyObject_Vectorcall(self->fallback, args, static_cast<size_t>(nargs), nullptr);
+PyObject* no_variant(const KernelObject* self, PyObject* const* args, Py_ssize_t nargs,
+                     bool known) {
+    if (!known && self->fallback != nullptr)
+        return PyObject_Vectorcall(self->fallback, args, static_cast<size_t>(nargs), nullptr);
     std::string got;
     for (Py_ssize_t i = 0; i < nargs; ++i) {
         if (!is_buffer(self->kernel->variants[0].args[i].kind)) continue;
-        got += (got.empty() ? "" : ", ") + std::string(self->kernel->args[i].name) + " " + describe(args[i]);
+        got += (got.empty() ? "" : ", ") + std::string(self->kernel->args[i].name) + " " +
+               describe(args[i]);
     }
-    PyErr_Format(PyExc_ValueError, "%s: no variant of this kernel takes these element types together: %s", self->kernel->name,
-                 got.c_str());
+    PyErr_Format(PyExc_ValueError,
+                 "%s: no variant of this kernel takes these element types together: %s",
+                 self->kernel->name, got.c_str());
     return nullptr;
 }
 
@@ -288,8 +310,9 @@ PyObject* kernel_call(PyObject* object, PyObject* const* args, size_t nargsf, Py
     const Kernel& kernel = *self->kernel;
     const Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
     if (nargs != kernel.n_args || (kwnames != nullptr && PyTuple_GET_SIZE(kwnames) > 0)) {
-        PyErr_Format(PyExc_TypeError, "%s: expected %d positional arguments (%s), got %zd%s", kernel.name, kernel.n_args,
-                     kernel.text, nargs, kwnames != nullptr ? " and keywords" : "");
+        PyErr_Format(PyExc_TypeError, "%s: expected %d positional arguments (%s), got %zd%s",
+                     kernel.name, kernel.n_args, kernel.text, nargs,
+                     kwnames != nullptr ? " and keywords" : "");
         return nullptr;
     }
     bool known = true;
@@ -298,14 +321,17 @@ PyObject* kernel_call(PyObject* object, PyObject* const* args, size_t nargsf, Py
     return run(kernel, variant, args, nargs);
 }
 
-// kernel.allocating(x, ...): for kernels whose arguments are all (...)-shaped arrays, the last one the output. When the
-// inputs are contiguous arrays of one shape that some variant takes, allocates the output, launches and returns it;
-// NotImplemented otherwise, and the caller takes the general path.
+// kernel.allocating(x, ...): for kernels whose arguments are all (...)-shaped arrays, the last one
+// the output. When the inputs are contiguous arrays of one shape that some variant takes, allocates
+// the output, launches and returns it; NotImplemented otherwise, and the caller takes the general
+// path.
 PyObject* kernel_allocating(PyObject* object, PyObject* const* args, Py_ssize_t nargs) {
     const Kernel& kernel = *reinterpret_cast<KernelObject*>(object)->kernel;
     if ((kernel.flags & kAllocating) == 0 || nargs != kernel.n_args - 1) {
-        PyErr_Format(PyExc_TypeError, "%s.allocating: expected the %d inputs of an allocating kernel, got %zd arguments",
-                     kernel.name, kernel.n_args - 1, nargs);
+        PyErr_Format(
+            PyExc_TypeError,
+            "%s.allocating: expected the %d inputs of an allocating kernel, got %zd arguments",
+            kernel.name, kernel.n_args - 1, nargs);
         return nullptr;
     }
     constexpr int kPlainArray = NPY_ARRAY_ALIGNED | NPY_ARRAY_C_CONTIGUOUS;
@@ -314,8 +340,10 @@ PyObject* kernel_allocating(PyObject* object, PyObject* const* args, Py_ssize_t 
         if (!PyArray_CheckExact(args[i])) Py_RETURN_NOTIMPLEMENTED;
         PyArrayObject* array = reinterpret_cast<PyArrayObject*>(args[i]);
         const int ndim = PyArray_NDIM(array);
-        if (!PyArray_CHKFLAGS(array, kPlainArray) || !PyArray_ISNOTSWAPPED(array) || ndim != PyArray_NDIM(first) ||
-            std::memcmp(PyArray_DIMS(array), PyArray_DIMS(first), sizeof(npy_intp) * static_cast<std::size_t>(ndim)) != 0) {
+        if (!PyArray_CHKFLAGS(array, kPlainArray) || !PyArray_ISNOTSWAPPED(array) ||
+            ndim != PyArray_NDIM(first) ||
+            std::memcmp(PyArray_DIMS(array), PyArray_DIMS(first),
+                        sizeof(npy_intp) * static_cast<std::size_t>(ndim)) != 0) {
             Py_RETURN_NOTIMPLEMENTED;
         }
     }
@@ -355,14 +383,19 @@ PyObject* get_name(PyObject* object, void*) {
 PyObject* get_text(PyObject* object, void*) {
     return PyUnicode_FromString(reinterpret_cast<KernelObject*>(object)->kernel->text);
 }
-PyObject* get_id(PyObject* object, void*) { return PyLong_FromLong(reinterpret_cast<KernelObject*>(object)->kernel->id); }
+PyObject* get_id(PyObject* object, void*) {
+    return PyLong_FromLong(reinterpret_cast<KernelObject*>(object)->kernel->id);
+}
 PyObject* get_is_allocating(PyObject* object, void*) {
-    return PyBool_FromLong((reinterpret_cast<KernelObject*>(object)->kernel->flags & kAllocating) != 0);
+    return PyBool_FromLong((reinterpret_cast<KernelObject*>(object)->kernel->flags & kAllocating) !=
+                           0);
 }
 
-// ((name, kind, access, dtype name or ''), ...) for every variant: what stubs and tools are made from.
+// ((name, kind, access, dtype name or ''), ...) for every variant: what stubs and tools are made
+// from.
 PyObject* get_variants(PyObject* object, void*) {
-    static constexpr const char* kKinds[] = {"array", "strided", "list", "int", "float", "bool", "ints"};
+    static constexpr const char* kKinds[] = {"array", "strided", "list", "int",
+                                             "float", "bool",    "ints"};
     static constexpr const char* kAccess[] = {"", "in", "out", "inout"};
     const Kernel& kernel = *reinterpret_cast<KernelObject*>(object)->kernel;
     PyObject* all = PyTuple_New(kernel.n_variants);
@@ -370,10 +403,11 @@ PyObject* get_variants(PyObject* object, void*) {
         PyObject* args = PyTuple_New(kernel.n_args);
         for (int i = 0; args != nullptr && i < kernel.n_args; ++i) {
             const ArgType& type = kernel.variants[v].args[i];
-            PyObject* one = Py_BuildValue("(ssssO)", kernel.args[i].name, kKinds[static_cast<int>(type.kind)],
-                                          kAccess[static_cast<int>(type.access)],
-                                          is_buffer(type.kind) ? dtype_name(type.dtype) : "",
-                                          kernel.args[i].optional ? Py_True : Py_False);
+            PyObject* one =
+                Py_BuildValue("(ssssO)", kernel.args[i].name, kKinds[static_cast<int>(type.kind)],
+                              kAccess[static_cast<int>(type.access)],
+                              is_buffer(type.kind) ? dtype_name(type.dtype) : "",
+                              kernel.args[i].optional ? Py_True : Py_False);
             if (one == nullptr) Py_CLEAR(args);
             if (one != nullptr) PyTuple_SET_ITEM(args, i, one);
         }
@@ -404,14 +438,16 @@ PyGetSetDef getset[] = {
     {"spec", get_text, nullptr, "names and shapes of the arguments, as in FASTNN_OP", nullptr},
     {"id", get_id, nullptr, "position in the registry", nullptr},
     {"is_allocating", get_is_allocating, nullptr, "whether `allocating` may be called", nullptr},
-    {"variants", get_variants, nullptr, "per variant and argument: (name, kind, access, dtype, optional)", nullptr},
-    {"fallback", get_fallback, set_fallback, "called for element types that no variant has", nullptr},
+    {"variants", get_variants, nullptr,
+     "per variant and argument: (name, kind, access, dtype, optional)", nullptr},
+    {"fallback", get_fallback, set_fallback, "called for element types that no variant has",
+     nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
 PyMethodDef methods[] = {
-    {"allocating", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(kernel_allocating)), METH_FASTCALL,
-     "allocating(*inputs) -> output or NotImplemented"},
+    {"allocating", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(kernel_allocating)),
+     METH_FASTCALL, "allocating(*inputs) -> output or NotImplemented"},
     {nullptr, nullptr, 0, nullptr},
 };
 
@@ -424,15 +460,19 @@ PyObject* raise_status(const char* kernel, int status) {
         case Status::kBadIndex:
             return PyErr_Format(PyExc_IndexError, "%s: an index is out of range", kernel);
         default:
-            return PyErr_Format(PyExc_ValueError, "%s: an argument has a value outside its range", kernel);
+            return PyErr_Format(PyExc_ValueError, "%s: an argument has a value outside its range",
+                                kernel);
     }
 }
 
 bool add_kernels(PyObject* module) {
     kernel_type.tp_name = "fastnn._cpu.Kernel";
-    kernel_type.tp_doc = "A native kernel. Called with arrays and numbers, positional only; writes into its outputs.";
+    kernel_type.tp_doc =
+        "A native kernel. Called with arrays and numbers, positional only; writes into its "
+        "outputs.";
     kernel_type.tp_basicsize = sizeof(KernelObject);
-    kernel_type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION;
+    kernel_type.tp_flags =
+        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION;
     kernel_type.tp_vectorcall_offset = offsetof(KernelObject, vectorcall);
     kernel_type.tp_call = PyVectorcall_Call;
     kernel_type.tp_repr = kernel_repr;

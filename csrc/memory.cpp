@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Arrays on the allocator's memory: ordinary numpy.ndarrays whose base object gives the block back when the last
-// reference goes. NumPy's own allocation hook is not used: it is per context, so other threads would not see it, and
-// it would change the user's own arrays.
+// Arrays on the allocator's memory: ordinary numpy.ndarrays whose base object gives the block back
+// when the last reference goes. NumPy's own allocation hook is not used: it is per context, so
+// other threads would not see it, and it would change the user's own arrays.
 #include "numpy_api.h"
 #include "runtime/allocator.h"
 
@@ -9,8 +9,7 @@ namespace fastnn {
 namespace {
 
 struct Memory {
-    PyObject_HEAD
-    void* block;
+    PyObject_HEAD void* block;
     std::size_t bytes;
 };
 
@@ -49,7 +48,8 @@ PyObject* empty(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
             if (shape[d] == -1 && PyErr_Occurred() != nullptr) return nullptr;
         }
     } else {
-        PyErr_Format(PyExc_TypeError, "empty: expected the shape as a tuple, got %s", Py_TYPE(args[0])->tp_name);
+        PyErr_Format(PyExc_TypeError, "empty: expected the shape as a tuple, got %s",
+                     Py_TYPE(args[0])->tp_name);
         return nullptr;
     }
     return empty_array(ndim, shape, type_num);
@@ -69,16 +69,19 @@ PyObject* py_set_cache_limit(PyObject*, PyObject* bytes) {
 
 PyObject* py_stats(PyObject*, PyObject*) {
     const AllocatorStats s = allocator_stats();
-    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n}", "live_bytes", static_cast<Py_ssize_t>(s.live_bytes), "cached_bytes",
-                         static_cast<Py_ssize_t>(s.cached_bytes), "peak_bytes", static_cast<Py_ssize_t>(s.peak_bytes),
-                         "live_blocks", static_cast<Py_ssize_t>(s.live_blocks), "system_calls",
+    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n}", "live_bytes",
+                         static_cast<Py_ssize_t>(s.live_bytes), "cached_bytes",
+                         static_cast<Py_ssize_t>(s.cached_bytes), "peak_bytes",
+                         static_cast<Py_ssize_t>(s.peak_bytes), "live_blocks",
+                         static_cast<Py_ssize_t>(s.live_blocks), "system_calls",
                          static_cast<Py_ssize_t>(s.system_calls));
 }
 
 PyMethodDef methods[] = {
     {"empty", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(empty)), METH_FASTCALL,
      "empty(shape, dtype) -> numpy.ndarray\n\nUninitialised, C-contiguous, 64-byte aligned."},
-    {"empty_cache", py_empty_cache, METH_NOARGS, "empty_cache()\n\nGives cached memory back to the system."},
+    {"empty_cache", py_empty_cache, METH_NOARGS,
+     "empty_cache()\n\nGives cached memory back to the system."},
     {"set_cache_limit", py_set_cache_limit, METH_O, "set_cache_limit(bytes)"},
     {"memory_stats", py_stats, METH_NOARGS, "memory_stats() -> dict of counters of the allocator"},
     {nullptr, nullptr, 0, nullptr},
@@ -99,9 +102,11 @@ PyObject* empty_array(int ndim, const npy_intp* shape, int type_num) {
         if (shape[d] < 0 || __builtin_mul_overflow(bytes, shape[d], &bytes)) {
             Py_DECREF(descr);
             if (shape[d] < 0) {
-                PyErr_Format(PyExc_ValueError, "empty: expected sizes >= 0, got %zd", static_cast<Py_ssize_t>(shape[d]));
+                PyErr_Format(PyExc_ValueError, "empty: expected sizes >= 0, got %zd",
+                             static_cast<Py_ssize_t>(shape[d]));
             } else {
-                PyErr_SetString(PyExc_MemoryError, "empty: the array would be larger than the address space");
+                PyErr_SetString(PyExc_MemoryError,
+                                "empty: the array would be larger than the address space");
             }
             return nullptr;
         }
@@ -116,16 +121,18 @@ PyObject* empty_array(int ndim, const npy_intp* shape, int type_num) {
     if (memory->block == nullptr) {
         Py_DECREF(descr);
         PyObject_Free(memory);
-        PyErr_Format(PyExc_MemoryError, "empty: no memory for an array of %zd bytes", static_cast<Py_ssize_t>(bytes));
+        PyErr_Format(PyExc_MemoryError, "empty: no memory for an array of %zd bytes",
+                     static_cast<Py_ssize_t>(bytes));
         return nullptr;
     }
-    PyObject* array = PyArray_NewFromDescr(&PyArray_Type, descr, ndim, shape, nullptr, memory->block,
-                                           NPY_ARRAY_CARRAY, nullptr);
+    PyObject* array = PyArray_NewFromDescr(&PyArray_Type, descr, ndim, shape, nullptr,
+                                           memory->block, NPY_ARRAY_CARRAY, nullptr);
     if (array == nullptr) {
         Py_DECREF(memory);
         return nullptr;
     }
-    if (PyArray_SetBaseObject(reinterpret_cast<PyArrayObject*>(array), reinterpret_cast<PyObject*>(memory)) < 0) {
+    if (PyArray_SetBaseObject(reinterpret_cast<PyArrayObject*>(array),
+                              reinterpret_cast<PyObject*>(memory)) < 0) {
         Py_DECREF(array);
         return nullptr;
     }
@@ -145,7 +152,8 @@ PyObject* array_owner(PyArrayObject* array, std::uintptr_t* begin, std::size_t* 
         *bytes = memory->bytes;
         return base;
     }
-    // Foreign memory: the outermost array stands for it. A root array is contiguous unless somebody made it otherwise.
+    // Foreign memory: the outermost array stands for it. A root array is contiguous unless somebody
+    // made it otherwise.
     *begin = reinterpret_cast<std::uintptr_t>(PyArray_DATA(last));
     *bytes = static_cast<std::size_t>(PyArray_NBYTES(last));
     return reinterpret_cast<PyObject*>(last);
@@ -159,7 +167,8 @@ bool add_memory(PyObject* module) {
     memory_type.tp_dealloc = memory_dealloc;
     if (PyType_Ready(&memory_type) < 0) return false;
     Py_INCREF(&memory_type);
-    if (PyModule_AddObject(module, "Memory", reinterpret_cast<PyObject*>(&memory_type)) < 0) return false;
+    if (PyModule_AddObject(module, "Memory", reinterpret_cast<PyObject*>(&memory_type)) < 0)
+        return false;
     return PyModule_AddFunctions(module, methods) == 0;
 }
 

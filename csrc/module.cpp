@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The extension module fastnn._cpu: pybind11 for all that is cold, the kernels and the allocator through the C API.
+// The extension module fastnn._cpu: pybind11 for all that is cold, the kernels and the allocator
+// through the C API.
 #define FASTNN_IMPORT_NUMPY
 #include "numpy_api.h"
 
@@ -38,7 +39,9 @@ void choose_level(const std::string& name) {
 }
 
 void choose_threads(int n) {
-    if (n < 1) throw py::value_error("set_num_threads: expected at least 1 thread, got " + std::to_string(n));
+    if (n < 1)
+        throw py::value_error("set_num_threads: expected at least 1 thread, got " +
+                              std::to_string(n));
     fastnn::pool_set_threads(n);
 }
 
@@ -46,7 +49,8 @@ void choose_threads(int n) {
 py::list config_problems() {
     py::list problems;
     const char* isa = fastnn::level_problem();
-    for (const char* text : {isa == nullptr ? "" : isa, fastnn::pool_config_problem(), fastnn::allocator_config_problem()}) {
+    for (const char* text : {isa == nullptr ? "" : isa, fastnn::pool_config_problem(),
+                             fastnn::allocator_config_problem()}) {
         if (*text != '\0') problems.append(text);
     }
     return problems;
@@ -63,18 +67,22 @@ PYBIND11_MODULE(_cpu, m) {
     m.doc() = "fastnn's native CPU kernels, allocator and thread pool.";
     if (import_numpy() < 0) throw py::error_already_set();
     if (fastnn::level_supported() < 0) {
-        throw py::import_error("this processor lacks SSE4.2, the least that fastnn's native kernels need");
+        throw py::import_error(
+            "this processor lacks SSE4.2, the least that fastnn's native kernels need");
     }
-    if (!fastnn::add_memory(m.ptr()) || !fastnn::add_kernels(m.ptr()) || !fastnn::add_recorder(m.ptr())) {
+    if (!fastnn::add_memory(m.ptr()) || !fastnn::add_kernels(m.ptr()) ||
+        !fastnn::add_recorder(m.ptr())) {
         throw py::error_already_set();
     }
     m.attr("version") = FASTNN_VERSION;
-    m.def("compiled_levels", compiled_levels, "the instruction-set levels in this build, lowest first");
+    m.def("compiled_levels", compiled_levels,
+          "the instruction-set levels in this build, lowest first");
     m.def("usable_levels", usable_levels, "those of them that this processor can run");
     m.def("isa", [] { return fastnn::kLevelNames[fastnn::level_in_use()]; }, "the level in use");
     m.def("set_isa", choose_level, py::arg("level"), "chooses a level; not while kernels run");
     m.def("isa_problem", [] { return text_or_none(fastnn::level_problem()); });
-    m.def("config_problems", config_problems, "what was wrong with environment variables; empty when all is well");
+    m.def("config_problems", config_problems,
+          "what was wrong with environment variables; empty when all is well");
     m.def("num_threads", fastnn::pool_threads);
     m.def("set_num_threads", choose_threads, py::arg("n"));
     m.def("last_participants", fastnn::pool_last_participants,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Python and NumPy headers for the few files that need them. module.cpp defines FASTNN_IMPORT_NUMPY and imports the API.
+// Python and NumPy headers for the few files that need them. module.cpp defines FASTNN_IMPORT_NUMPY
+// and imports the API.
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
@@ -40,22 +41,25 @@ inline DType dtype_of(int type_num) {
 }
 
 inline int type_num_of(DType dtype) {
-    static constexpr int kNumbers[] = {NPY_FLOAT32, NPY_FLOAT64, NPY_INT64, NPY_INT32, NPY_UINT8, NPY_BOOL};
+    static constexpr int kNumbers[] = {NPY_FLOAT32, NPY_FLOAT64, NPY_INT64,
+                                       NPY_INT32,   NPY_UINT8,   NPY_BOOL};
     return kNumbers[static_cast<int>(dtype)];
 }
 
-// A static type to be filled in by name: PyVarObject_HEAD_INIT would leave every other member uninitialised in the
-// compiler's eyes.
+// A static type to be filled in by name: PyVarObject_HEAD_INIT would leave every other member
+// uninitialised in the compiler's eyes.
 inline PyTypeObject blank_type() {
     PyTypeObject type{};
     Py_SET_REFCNT(reinterpret_cast<PyObject*>(&type), 1);
     return type;
 }
 
-// memory.cpp: an uninitialised C-contiguous array whose memory comes from the allocator; null with MemoryError set.
+// memory.cpp: an uninitialised C-contiguous array whose memory comes from the allocator; null with
+// MemoryError set.
 PyObject* empty_array(int ndim, const npy_intp* shape, int type_num);
 bool add_memory(PyObject* module);
-// The allocation behind an array: the object at the end of its chain of bases, and the bytes it owns.
+// The allocation behind an array: the object at the end of its chain of bases, and the bytes it
+// owns.
 PyObject* array_owner(PyArrayObject* array, std::uintptr_t* begin, std::size_t* bytes);
 
 // kernel_object.cpp
@@ -65,7 +69,8 @@ bool add_kernels(PyObject* module);
 bool add_recorder(PyObject* module);
 PyObject* raise_status(const char* kernel, int status);
 
-// Set while a Python-level recorder is on in this thread: where the entry finds the arrays of the launch it is making.
+// Set while a Python-level recorder is on in this thread: where the entry finds the arrays of the
+// launch it is making.
 struct CallArguments {
     PyObject* const* args;
     Py_ssize_t count;

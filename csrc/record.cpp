@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Recording and replaying launches from Python. A recorded launch is (kernel id, variant, block, slots); a slot is
-// (position in the block, owner, base address, offset, extent, access): the owner keeps the memory alive, so no address
-// is handed out twice while a recording is on.
+// Recording and replaying launches from Python. A recorded launch is (kernel id, variant, block,
+// slots); a slot is (position in the block, owner, base address, offset, extent, access): the owner
+// keeps the memory alive, so no address is handed out twice while a recording is on.
 #include <new>
 
 #include "numpy_api.h"
@@ -39,7 +39,8 @@ PyObject* slot_tuple(const Slot& slot) {
     return Py_BuildValue("(kOKnLLs)", static_cast<unsigned long>(slot.position), owner,
                          static_cast<unsigned long long>(base), static_cast<Py_ssize_t>(bytes),
                          static_cast<long long>(reinterpret_cast<std::uintptr_t>(slot.low) - base),
-                         static_cast<long long>(slot.extent), kAccess[static_cast<int>(slot.access)]);
+                         static_cast<long long>(slot.extent),
+                         kAccess[static_cast<int>(slot.access)]);
 }
 
 PyObject* launch_tuple(const Launch& launch) {
@@ -56,8 +57,8 @@ PyObject* launch_tuple(const Launch& launch) {
         if (slot != nullptr) PyTuple_SET_ITEM(table, i, slot);
     }
     if (table == nullptr) return nullptr;
-    return Py_BuildValue("(iiy#N)", launch.kernel->id, launch.variant, launch.block, static_cast<Py_ssize_t>(launch.bytes),
-                         table);
+    return Py_BuildValue("(iiy#N)", launch.kernel->id, launch.variant, launch.block,
+                         static_cast<Py_ssize_t>(launch.bytes), table);
 }
 
 // Appends, then lets the launch run. A failure leaves the Python error set; the entry sees it.
@@ -71,7 +72,8 @@ bool append(Recorder* self, const Launch& launch) {
 
 PyObject* py_set_recorder(PyObject*, PyObject* list) {
     if (list != Py_None && !PyList_Check(list)) {
-        PyErr_Format(PyExc_TypeError, "set_recorder: expected a list or None, got %s", Py_TYPE(list)->tp_name);
+        PyErr_Format(PyExc_TypeError, "set_recorder: expected a list or None, got %s",
+                     Py_TYPE(list)->tp_name);
         return nullptr;
     }
     PyObject* before = Py_NewRef(active == nullptr ? Py_None : active->list);
@@ -104,11 +106,14 @@ PyObject* py_launch(PyObject*, PyObject* args) {
     PyObject* result = nullptr;
     if (kernel == nullptr || variant < 0 || variant >= kernel->n_variants ||
         static_cast<std::size_t>(block.len) < kernel->fixed_bytes) {
-        PyErr_SetString(PyExc_ValueError, "launch: expected a kernel id, a variant and a block as recorded");
+        PyErr_SetString(PyExc_ValueError,
+                        "launch: expected a kernel id, a variant and a block as recorded");
     } else {
-        const Launch what{kernel, variant, static_cast<const char*>(block.buf), static_cast<std::size_t>(block.len)};
+        const Launch what{kernel, variant, static_cast<const char*>(block.buf),
+                          static_cast<std::size_t>(block.len)};
         const Status status = launch(what);
-        result = status == Status::kOk ? Py_NewRef(Py_None) : raise_status(kernel->name, static_cast<int>(status));
+        result = status == Status::kOk ? Py_NewRef(Py_None)
+                                       : raise_status(kernel->name, static_cast<int>(status));
     }
     PyBuffer_Release(&block);
     return result;
@@ -116,9 +121,11 @@ PyObject* py_launch(PyObject*, PyObject* args) {
 
 PyMethodDef methods[] = {
     {"set_recorder", py_set_recorder, METH_O,
-     "set_recorder(list | None) -> the list before\n\nEvery launch of this thread is appended, then run."},
+     "set_recorder(list | None) -> the list before\n\nEvery launch of this thread is appended, "
+     "then run."},
     {"launch", py_launch, METH_VARARGS,
-     "launch(kernel_id, variant, block)\n\nRuns a recorded block. Its addresses are trusted: for replay only."},
+     "launch(kernel_id, variant, block)\n\nRuns a recorded block. Its addresses are trusted: for "
+     "replay only."},
     {nullptr, nullptr, 0, nullptr},
 };
 

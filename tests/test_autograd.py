@@ -187,7 +187,9 @@ def test_overlapping_input_and_output_go_through_a_temporary() -> None:
     np.testing.assert_array_equal(x.numpy(), [0.0, 1.0, 3.0, 5.0, 7.0, 9.0])
     m = fastnn.arange(9.0).reshape(3, 3)
     m.add_(m.t())
-    np.testing.assert_array_equal(m.numpy(), np.arange(9.0).reshape(3, 3) + np.arange(9.0).reshape(3, 3).T)
+    np.testing.assert_array_equal(
+        m.numpy(), np.arange(9.0).reshape(3, 3) + np.arange(9.0).reshape(3, 3).T
+    )
 
 
 def test_no_grad_as_context_and_decorator_nests() -> None:
@@ -271,7 +273,7 @@ def test_only_what_is_wanted_is_computed() -> None:
     x, w = leaf(1.0, 2.0), leaf(3.0, 4.0)
     y = x.exp()
     hits = []
-    y.register_hook(lambda g: hits.append(g))
+    y.register_hook(hits.append)
     autograd.grad((y * w).sum(), [w])
     assert not hits
 

@@ -85,7 +85,12 @@ class Training:
     def __init__(self, optimizer: str) -> None:
         fastnn.manual_seed(7)
         self.model = nn.Sequential(
-            nn.Linear(20, 64), nn.ReLU(), nn.Dropout(0.3), nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 5)
+            nn.Linear(20, 64),
+            nn.ReLU(),
+            nn.Dropout(0.3),
+            nn.Linear(64, 32),
+            nn.Tanh(),
+            nn.Linear(32, 5),
         )
         if optimizer == "adam":
             self.optimizer: Any = optim.Adam(self.model.parameters(), lr=0.01, weight_decay=1e-3)
@@ -194,8 +199,8 @@ def test_kernels_refuse_what_would_crash() -> None:
     gemm = _backend.native["gemm"]
     with pytest.raises(ValueError, match="dimension 0 = 3"):
         gemm(np.ones((2, 3)), np.ones((4, 5)), np.ones((2, 5)), False)
+    square = np.ones((4, 4))
     with pytest.raises(ValueError, match="shares memory"):
-        square = np.ones((4, 4))
         gemm(square, np.ones((4, 4)), square, False)
     with pytest.raises(ValueError, match="a kernel id"):
         _backend.cpu.launch(10**6, 0, b"")

@@ -15,7 +15,16 @@ from fastnn import _dtypes
 
 def test_views_share_memory_storage_and_version() -> None:
     x = fastnn.zeros(2, 3)
-    views = [x.view(3, 2), x.t(), x[0], x.unsqueeze(0), x.detach(), x.data, x.expand(2, 3), x.flatten()]
+    views = [
+        x.view(3, 2),
+        x.t(),
+        x[0],
+        x.unsqueeze(0),
+        x.detach(),
+        x.data,
+        x.expand(2, 3),
+        x.flatten(),
+    ]
     for v in views:
         assert v.storage is x.storage
         assert np.shares_memory(v.numpy(), x.numpy())
@@ -123,7 +132,9 @@ def test_numbers_and_0d_tensors_do_not_widen_tensors_with_dimensions() -> None:
     assert (i64 + fastnn.tensor(1.5, dtype=fastnn.float64)).dtype is fastnn.float64
     assert (i64 + f32).dtype is fastnn.float32
     assert (i64 / i64).dtype is fastnn.float32
-    assert (fastnn.ones(2, dtype=fastnn.uint8) + fastnn.ones(2, dtype=fastnn.int8)).dtype is fastnn.int16
+    assert (
+        fastnn.ones(2, dtype=fastnn.uint8) + fastnn.ones(2, dtype=fastnn.int8)
+    ).dtype is fastnn.int16
     with pytest.raises(RuntimeError, match="cannot be stored"):
         i64.add_(0.5)
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ReLU, tanh and the logistic sigmoid with their backward passes. Any shape, contiguous, in == out allowed; every
-// output is `=`. Memory-bound for ReLU; one pass each way, the backward from the saved output.
+// ReLU, tanh and the logistic sigmoid with their backward passes. Any shape, contiguous, in == out
+// allowed; every output is `=`. Memory-bound for ReLU; one pass each way, the backward from the
+// saved output.
 //
-//   relu:    y = x > 0 ? x : 0 (NaN stays NaN)      grad_x = y > 0 ? grad_y : 0 (a NaN y passes grad_y, as in torch)
-//   tanh:    grad_x = grad_y * (1 - y^2)
-//   sigmoid: grad_x = grad_y * y * (1 - y)
+//   relu:    y = x > 0 ? x : 0 (NaN stays NaN)      grad_x = y > 0 ? grad_y : 0 (a NaN y passes
+//   grad_y, as in torch) tanh:    grad_x = grad_y * (1 - y^2) sigmoid: grad_x = grad_y * y * (1 -
+//   y)
 #include "runtime/op.h"
 #include "runtime/parallel.h"
 #include "simd/math.h"
@@ -12,8 +13,9 @@
 
 namespace fastnn::FASTNN_ISA {
 
-// Elements per piece of a parallel loop: below this, threads cost more than they bring (measured, see PERFORMANCE
-// notes in docs/decisions). Cheap loops are bound by memory, the others by some 20 vector operations an element.
+// Elements per piece of a parallel loop: below this, threads cost more than they bring (measured,
+// see PERFORMANCE notes in docs/decisions). Cheap loops are bound by memory, the others by some 20
+// vector operations an element.
 constexpr idx kCheapPiece = 65536;
 constexpr idx kMathPiece = 8192;
 
@@ -29,8 +31,9 @@ void relu_forward(In<T> x, Out<T> y) {
 template <class T>
 void relu_backward(In<T> y, In<T> grad_y, Out<T> grad_x) {
     parallel_for(y.size, kCheapPiece, [&](idx begin, idx end) {
-        map2<T>(y.data + begin, grad_y.data + begin, grad_x.data + begin, end - begin,
-                [](Vec<T> v, Vec<T> g) { return select(v <= broadcast(T(0)), broadcast(T(0)), g); });
+        map2<T>(
+            y.data + begin, grad_y.data + begin, grad_x.data + begin, end - begin,
+            [](Vec<T> v, Vec<T> g) { return select(v <= broadcast(T(0)), broadcast(T(0)), g); });
     });
 }
 
@@ -66,10 +69,15 @@ void sigmoid_backward(In<T> y, In<T> grad_y, Out<T> grad_x) {
 
 }  // namespace fastnn::FASTNN_ISA
 
-FASTNN_OP(relu_forward, "x(...) y(...)", kInPlace | kAllocating, relu_forward<float>, relu_forward<double>)
-FASTNN_OP(relu_backward, "y(...) grad_y(...) grad_x(...)", kInPlace, relu_backward<float>, relu_backward<double>)
-FASTNN_OP(tanh_forward, "x(...) y(...)", kInPlace | kAllocating, tanh_forward<float>, tanh_forward<double>)
-FASTNN_OP(tanh_backward, "y(...) grad_y(...) grad_x(...)", kInPlace, tanh_backward<float>, tanh_backward<double>)
-FASTNN_OP(sigmoid_forward, "x(...) y(...)", kInPlace | kAllocating, sigmoid_forward<float>, sigmoid_forward<double>)
+FASTNN_OP(relu_forward, "x(...) y(...)", kInPlace | kAllocating, relu_forward<float>,
+          relu_forward<double>)
+FASTNN_OP(relu_backward, "y(...) grad_y(...) grad_x(...)", kInPlace, relu_backward<float>,
+          relu_backward<double>)
+FASTNN_OP(tanh_forward, "x(...) y(...)", kInPlace | kAllocating, tanh_forward<float>,
+          tanh_forward<double>)
+FASTNN_OP(tanh_backward, "y(...) grad_y(...) grad_x(...)", kInPlace, tanh_backward<float>,
+          tanh_backward<double>)
+FASTNN_OP(sigmoid_forward, "x(...) y(...)", kInPlace | kAllocating, sigmoid_forward<float>,
+          sigmoid_forward<double>)
 FASTNN_OP(sigmoid_backward, "y(...) grad_y(...) grad_x(...)", kInPlace, sigmoid_backward<float>,
           sigmoid_backward<double>)

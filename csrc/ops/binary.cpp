@@ -3,9 +3,10 @@
 // `=` and may be x or y. Memory-bound: one pass, vectorised by the compiler, because each of these
 // operations has one correct result for every element whatever the loop around it.
 //
-//   floating point: IEEE 754, rounded to nearest      integers: modulo 2^bits (computed unsigned,
-//   so nothing is undefined) bool: add is "or", mul is "and"                   sub of bool and div
-//   of integers do not exist (as in torch)
+//   floating point   IEEE 754, rounded to nearest
+//   integers         modulo 2^bits, computed unsigned, so that nothing is undefined
+//   bool             add is "or", mul is "and"
+// There is no sub of bool and no div of integers (as in torch).
 #include "runtime/op.h"
 #include "simd/strided.h"
 

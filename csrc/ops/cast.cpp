@@ -2,11 +2,15 @@
 // cast: y = x in another element type, any strides on both sides. Memory-bound, except where x86_v2
 // and x86_v3 have no vector instruction (int64 from and to floating point).
 //
-//   to floating point: rounded to nearest        to bool: x != 0 (NaN is true)        from bool: 0
-//   or 1 integer to integer: modulo 2^bits floating point to integer: towards zero into int64, then
-//   modulo 2^bits. What int64 does not hold (NaN, infinities, magnitudes from 2^63 on) becomes the
-//   least int64, as the x86 instruction has it; C++ leaves it undefined, so every element is tested
-//   before it is converted.
+//   to floating point            rounded to nearest
+//   to bool                      x != 0, so NaN is true
+//   from bool                    0 or 1
+//   integer to integer           modulo 2^bits
+//   floating point to integer    towards zero into int64, then modulo 2^bits
+//
+// What int64 does not hold (NaN, infinities, magnitudes from 2^63 on) becomes the least int64, as
+// the x86 instruction has it; C++ leaves that undefined, so elements are tested before they are
+// converted.
 #include "runtime/op.h"
 #include "simd/strided.h"
 

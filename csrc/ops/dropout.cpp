@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Dropout. Element i is kept where its random word is at least p 2^32; kept ones are scaled by 1 / (1 - p). y, mask and
-// grad_x are `=`; the generator's cell is moved on. in == out allowed. Bound by the random numbers: one block of Philox
-// for four elements. Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, JMLR 2014.
+// Dropout. Element i is kept where its random word is at least p 2^32; kept ones are scaled by 1 /
+// (1 - p). y, mask and grad_x are `=`; the generator's cell is moved on. in == out allowed. Bound
+// by the random numbers: one block of Philox for four elements. Source: Srivastava, Hinton,
+// Krizhevsky, Sutskever and Salakhutdinov, JMLR 2014.
 #include "runtime/op.h"
 #include "runtime/parallel.h"
 #include "simd/philox.h"
@@ -45,7 +46,8 @@ Status dropout_backward(In<T> grad_y, In<bool> mask, Out<T> grad_x, double p) {
     const T scale = kept_scale<T>(p);
     const unsigned char* kept = reinterpret_cast<const unsigned char*>(mask.data);
     parallel_for(grad_y.size, kScalePiece, [&](idx begin, idx end) {
-        for (idx j = begin; j < end; ++j) grad_x.data[j] = kept[j] != 0 ? grad_y.data[j] * scale : T(0);
+        for (idx j = begin; j < end; ++j)
+            grad_x.data[j] = kept[j] != 0 ? grad_y.data[j] * scale : T(0);
     });
     return Status::kOk;
 }
@@ -54,5 +56,5 @@ Status dropout_backward(In<T> grad_y, In<bool> mask, Out<T> grad_x, double p) {
 
 FASTNN_OP(dropout_forward, "x(...) y(...) mask(...) state(2) p", kInPlace, dropout_forward<float>,
           dropout_forward<double>)
-FASTNN_OP(dropout_backward, "grad_y(...) mask(...) grad_x(...) p", kInPlace, dropout_backward<float>,
-          dropout_backward<double>)
+FASTNN_OP(dropout_backward, "grad_y(...) mask(...) grad_x(...) p", kInPlace,
+          dropout_backward<float>, dropout_backward<double>)

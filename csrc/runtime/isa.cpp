@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Run-time choice of the instruction-set level. The names follow the x86-64 psABI micro-architecture levels.
+// Run-time choice of the instruction-set level. The names follow the x86-64 psABI
+// micro-architecture levels.
 #include "runtime/isa.h"
 
 #include <atomic>
@@ -13,8 +14,9 @@ namespace {
 int detect() {
 #if defined(FASTNN_LEVELS_X86)
     __builtin_cpu_init();
-    // The features that the flags of each level let the compiler use, checked one by one: older compilers do not know
-    // the psABI level names. __builtin_cpu_supports also asks the operating system (XGETBV) for AVX and AVX-512 state.
+    // The features that the flags of each level let the compiler use, checked one by one: older
+    // compilers do not know the psABI level names. __builtin_cpu_supports also asks the operating
+    // system (XGETBV) for AVX and AVX-512 state.
     const bool v2 = __builtin_cpu_supports("sse3") && __builtin_cpu_supports("ssse3") &&
                     __builtin_cpu_supports("sse4.1") && __builtin_cpu_supports("sse4.2") &&
                     __builtin_cpu_supports("popcnt");
@@ -52,7 +54,8 @@ struct Choice {
         if (level < 0) {
             problem = std::string("FASTNN_ISA=") + wanted + " names no level of this build";
         } else if (level > supported) {
-            problem = std::string("FASTNN_ISA=") + wanted + " is above what this processor supports";
+            problem =
+                std::string("FASTNN_ISA=") + wanted + " is above what this processor supports";
         } else {
             in_use = level;
         }

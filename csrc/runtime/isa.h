@@ -15,11 +15,13 @@ inline constexpr int kLevelCount = 1;
 inline constexpr const char* kLevelNames[kLevelCount] = {"generic"};
 #endif
 
-int level_supported();  // highest level that this processor and its operating system can run; -1 if not even the first
+int level_supported();  // highest level that this processor and its operating system can run; -1 if
+                        // not even the first
 int level_in_use();     // index into kLevelNames; chosen at load, lowered by FASTNN_ISA
 
-// Returns false, and changes nothing, for an unknown level or one above level_supported(). Not to be called while
-// kernels run: it is for tests, which drive every level of the machine in one process.
+// Returns false, and changes nothing, for an unknown level or one above level_supported(). Not to
+// be called while kernels run: it is for tests, which drive every level of the machine in one
+// process.
 bool set_level(const char* name);
 
 // What FASTNN_ISA asked for when it could not be followed, else null.

@@ -18,13 +18,15 @@ Kernel*& pending() {
     return head;
 }
 
-// Static constructors run in no particular order across files, so ids are given at the first look-up, by name.
+// Static constructors run in no particular order across files, so ids are given at the first
+// look-up, by name.
 const std::vector<Kernel*>& table() {
     static const std::vector<Kernel*> kernels = [] {
         std::vector<Kernel*> all;
         for (Kernel* k = pending(); k != nullptr; k = k->next) all.push_back(k);
-        std::sort(all.begin(), all.end(),
-                  [](const Kernel* a, const Kernel* b) { return std::strcmp(a->name, b->name) < 0; });
+        std::sort(all.begin(), all.end(), [](const Kernel* a, const Kernel* b) {
+            return std::strcmp(a->name, b->name) < 0;
+        });
         for (std::size_t i = 0; i < all.size(); ++i) {
             all[i]->id = static_cast<int>(i);
             if (i > 0 && std::strcmp(all[i - 1]->name, all[i]->name) == 0) {
@@ -87,9 +89,12 @@ int slot_table(const Launch& launch, Slot* slots, int capacity) {
     const Kernel& kernel = *launch.kernel;
     const ArgType* types = kernel.variants[launch.variant].args;
     int n = 0;
-    const auto add = [&](std::size_t position, int arg, int item, Access access, const char* low, idx extent) {
+    const auto add = [&](std::size_t position, int arg, int item, Access access, const char* low,
+                         idx extent) {
         if (extent == 0) return;
-        if (n < capacity) slots[n] = Slot{static_cast<std::uint32_t>(position), access, arg, item, low, extent, 0, 0};
+        if (n < capacity)
+            slots[n] =
+                Slot{static_cast<std::uint32_t>(position), access, arg, item, low, extent, 0, 0};
         ++n;
     };
     for (int i = 0; i < kernel.n_args; ++i) {
@@ -105,7 +110,8 @@ int slot_table(const Launch& launch, Slot* slots, int capacity) {
             const ListRef& list = *reinterpret_cast<const ListRef*>(launch.block + at);
             const idx bytes = static_cast<idx>(dtype_bytes(types[i].dtype));
             for (idx k = 0; k < list.count; ++k) {
-                const std::size_t place = static_cast<std::size_t>(list.offset) + static_cast<std::size_t>(k) * sizeof(ListItem);
+                const std::size_t place = static_cast<std::size_t>(list.offset) +
+                                          static_cast<std::size_t>(k) * sizeof(ListItem);
                 const ListItem& item = *reinterpret_cast<const ListItem*>(launch.block + place);
                 add(place + offsetof(ListItem, data), i, static_cast<int>(k), types[i].access,
                     static_cast<const char*>(item.data), item.size * bytes);
@@ -120,12 +126,14 @@ bool same_layout(const Launch& launch, const Slot& a, const Slot& b) {
     const ArgType* types = kernel.variants[launch.variant].args;
     if (a.low != b.low || a.extent != b.extent) return false;
     if (types[a.arg].kind == ArgKind::kList || types[b.arg].kind == ArgKind::kList) {
-        return types[a.arg].kind == types[b.arg].kind && a.item == b.item && types[a.arg].dtype == types[b.arg].dtype;
+        return types[a.arg].kind == types[b.arg].kind && a.item == b.item &&
+               types[a.arg].dtype == types[b.arg].dtype;
     }
     const Array& x = *reinterpret_cast<const Array*>(launch.block + kernel.offsets[a.arg]);
     const Array& y = *reinterpret_cast<const Array*>(launch.block + kernel.offsets[b.arg]);
     if (x.data != y.data || x.dtype != y.dtype || x.ndim != y.ndim) return false;
-    const bool strided = types[a.arg].kind == ArgKind::kStrided && types[b.arg].kind == ArgKind::kStrided;
+    const bool strided =
+        types[a.arg].kind == ArgKind::kStrided && types[b.arg].kind == ArgKind::kStrided;
     for (int d = 0; d < x.ndim; ++d) {
         if (x.shape[d] != y.shape[d]) return false;
         if (strided && x.shape[d] > 1 && x.strides[d] != y.strides[d]) return false;
@@ -142,12 +150,14 @@ Recorder* set_recorder(Recorder* recorder) {
 Recorder* recorder() { return current_recorder; }
 
 Status launch(const Launch& launch) {
-    if (current_recorder != nullptr && current_recorder->take(current_recorder, launch)) return Status::kOk;
+    if (current_recorder != nullptr && current_recorder->take(current_recorder, launch))
+        return Status::kOk;
     return launch.kernel->runs[level_in_use()][launch.variant](launch.block);
 }
 
 const char* dtype_name(DType dtype) {
-    static constexpr const char* kNames[] = {"float32", "float64", "int64", "int32", "uint8", "bool", "?"};
+    static constexpr const char* kNames[] = {"float32", "float64", "int64", "int32",
+                                             "uint8",   "bool",    "?"};
     return kNames[static_cast<int>(dtype)];
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The launch seam: the one way in which a kernel runs, from Python and from C++ alike.
 //
-// A launch is a kernel, one of its variants (element types), a block of plain bytes that holds every argument, and a
-// table of the places in that block where buffers stand. The block can be copied, its buffer pointers replaced by way
-// of the slot table, and launched again: that is all that capture and replay need.
+// A launch is a kernel, one of its variants (element types), a block of plain bytes that holds
+// every argument, and a table of the places in that block where buffers stand. The block can be
+// copied, its buffer pointers replaced by way of the slot table, and launched again: that is all
+// that capture and replay need.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +25,8 @@ struct ArgType {
     DType dtype;    // of arrays and lists
 };
 
-// What a kernel may answer. Everything that can be known from types and shapes is checked before it runs.
+// What a kernel may answer. Everything that can be known from types and shapes is checked before it
+// runs.
 enum class Status : std::uint8_t { kOk, kNoMemory, kBadIndex, kBadValue };
 
 using RunFn = Status (*)(const char* block);
@@ -37,14 +39,16 @@ struct VariantInfo {
 enum KernelFlags : unsigned {
     kPlain = 0,
     kInPlace = 1,     // an output may be exactly one of the inputs (same address, same layout)
-    kAllocating = 2,  // all arguments are (...)-shaped arrays, the last one the output: has an allocating entry too
+    kAllocating = 2,  // all arguments are (...)-shaped arrays, the last one the output: has an
+                      // allocating entry too
 };
 
 inline constexpr int kMaxArgs = 20;
 inline constexpr int kMaxSymbols = 12;
 inline constexpr std::size_t kMaxFixedBlock = kMaxArgs * sizeof(Array);
 
-// One argument of the specification string, parsed. A dimension is a symbol (>= 0) or a literal size (-1 - size).
+// One argument of the specification string, parsed. A dimension is a symbol (>= 0) or a literal
+// size (-1 - size).
 struct ArgSpec {
     char name[32];
     bool optional;
@@ -68,7 +72,8 @@ struct Kernel {
     Kernel* next;
 };
 
-// Registration, by FASTNN_OP alone. Ends the program on a malformed specification: that is a bug of this library.
+// Registration, by FASTNN_OP alone. Ends the program on a malformed specification: that is a bug of
+// this library.
 void register_kernel(Kernel* kernel);
 
 // The kernels, by name in alphabetical order; the ids are their positions.
@@ -83,8 +88,9 @@ struct Launch {
     std::size_t bytes;
 };
 
-// One buffer in a block. The pointer stands at `position`; the kernel touches [low, low + extent) and nothing else.
-// `buffer` names the allocation (0 where the caller did not say) and `offset` is low - the allocation's first byte.
+// One buffer in a block. The pointer stands at `position`; the kernel touches [low, low + extent)
+// and nothing else. `buffer` names the allocation (0 where the caller did not say) and `offset` is
+// low - the allocation's first byte.
 struct Slot {
     std::uint32_t position;
     Access access;
@@ -96,14 +102,16 @@ struct Slot {
     idx offset;
 };
 
-// Fills `slots` (room for `capacity`) and returns how many the launch has; absent optionals and empty buffers have none.
+// Fills `slots` (room for `capacity`) and returns how many the launch has; absent optionals and
+// empty buffers have none.
 int slot_table(const Launch& launch, Slot* slots, int capacity);
 
-// Checks shapes and overlap of a filled-in block against the kernel's specification. On failure writes a sentence
-// (without the kernel's name) into `message` and returns false.
+// Checks shapes and overlap of a filled-in block against the kernel's specification. On failure
+// writes a sentence (without the kernel's name) into `message` and returns false.
 bool check_block(const Launch& launch, char* message, std::size_t capacity);
 
-// A recorder sees every launch of its thread before it would run. True from `take` means: do not run it.
+// A recorder sees every launch of its thread before it would run. True from `take` means: do not
+// run it.
 struct Recorder {
     bool (*take)(Recorder* self, const Launch& launch);
 };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// FASTNN_OP: describes a kernel once. From the C++ signature come the argument block, the element types of every
-// variant and which buffers are read or written; from the specification string come names and shapes. The Python
-// entry, its checks, its stub and the slot table are all derived from these two.
+// FASTNN_OP: describes a kernel once. From the C++ signature come the argument block, the element
+// types of every variant and which buffers are read or written; from the specification string come
+// names and shapes. The Python entry, its checks, its stub and the slot table are all derived from
+// these two.
 //
 //   namespace fastnn::FASTNN_ISA {
 //   template <class T>
@@ -145,7 +146,8 @@ struct ArgTraits<StridedIn<T>> : ArrayTraits<StridedIn<T>, T, ArgKind::kStrided,
 template <class T>
 struct ArgTraits<StridedOut<T>> : ArrayTraits<StridedOut<T>, T, ArgKind::kStrided, Access::kOut> {};
 template <class T>
-struct ArgTraits<StridedInOut<T>> : ArrayTraits<StridedInOut<T>, T, ArgKind::kStrided, Access::kInOut> {};
+struct ArgTraits<StridedInOut<T>>
+    : ArrayTraits<StridedInOut<T>, T, ArgKind::kStrided, Access::kInOut> {};
 template <class T>
 struct ArgTraits<InList<T>> : ListTraits<InList<T>, T, Access::kIn> {};
 template <class T>
@@ -214,23 +216,23 @@ struct Variants {
 
 }  // namespace fastnn::FASTNN_ISA
 
-#define FASTNN_RUNS_AT(LEVEL, NAME)           \
-    namespace fastnn::LEVEL {                 \
-    extern const RunFn* const NAME##_runs;    \
+#define FASTNN_RUNS_AT(LEVEL, NAME)        \
+    namespace fastnn::LEVEL {              \
+    extern const RunFn* const NAME##_runs; \
     }
 
-#define FASTNN_DEFINE_RUNS(NAME, ...)                                  \
-    namespace fastnn::FASTNN_ISA {                                     \
-    extern const RunFn* const NAME##_runs;                             \
-    const RunFn* const NAME##_runs = Variants<__VA_ARGS__>::kRuns;     \
+#define FASTNN_DEFINE_RUNS(NAME, ...)                              \
+    namespace fastnn::FASTNN_ISA {                                 \
+    extern const RunFn* const NAME##_runs;                         \
+    const RunFn* const NAME##_runs = Variants<__VA_ARGS__>::kRuns; \
     }
 
 #if defined(FASTNN_ONCE)
 
 #if defined(FASTNN_LEVELS_X86)
-#define FASTNN_DECLARE_RUNS(NAME)  \
-    FASTNN_RUNS_AT(x86_v2, NAME)   \
-    FASTNN_RUNS_AT(x86_v3, NAME)   \
+#define FASTNN_DECLARE_RUNS(NAME) \
+    FASTNN_RUNS_AT(x86_v2, NAME)  \
+    FASTNN_RUNS_AT(x86_v3, NAME)  \
     FASTNN_RUNS_AT(x86_v4, NAME)
 #define FASTNN_LEVEL_RUNS(NAME) {x86_v2::NAME##_runs, x86_v3::NAME##_runs, x86_v4::NAME##_runs}
 #elif defined(FASTNN_LEVELS_NEON)
@@ -244,8 +246,8 @@ struct Variants {
 namespace fastnn {
 struct Registration {
     Kernel kernel;
-    Registration(const char* name, const char* text, unsigned flags, const VariantInfo* variants, int n_variants,
-                 const RunFn* const (&runs)[kLevelCount])
+    Registration(const char* name, const char* text, unsigned flags, const VariantInfo* variants,
+                 int n_variants, const RunFn* const (&runs)[kLevelCount])
         : kernel{} {
         kernel.name = name;
         kernel.text = text;
@@ -258,12 +260,13 @@ struct Registration {
 };
 }  // namespace fastnn
 
-#define FASTNN_OP(NAME, TEXT, FLAGS, ...)                                                             \
-    FASTNN_DEFINE_RUNS(NAME, __VA_ARGS__)                                                             \
-    FASTNN_DECLARE_RUNS(NAME)                                                                         \
-    namespace fastnn::FASTNN_ISA {                                                                    \
-    static Registration NAME##_registration(#NAME, TEXT, FLAGS, Variants<__VA_ARGS__>::kInfos,        \
-                                            Variants<__VA_ARGS__>::kCount, FASTNN_LEVEL_RUNS(NAME));  \
+#define FASTNN_OP(NAME, TEXT, FLAGS, ...)                                                      \
+    FASTNN_DEFINE_RUNS(NAME, __VA_ARGS__)                                                      \
+    FASTNN_DECLARE_RUNS(NAME)                                                                  \
+    namespace fastnn::FASTNN_ISA {                                                             \
+    static Registration NAME##_registration(#NAME, TEXT, FLAGS, Variants<__VA_ARGS__>::kInfos, \
+                                            Variants<__VA_ARGS__>::kCount,                     \
+                                            FASTNN_LEVEL_RUNS(NAME));                          \
     }
 
 #else

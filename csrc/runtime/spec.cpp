@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The specification strings of FASTNN_OP: parsed once at registration, checked against the block of every launch.
+// The specification strings of FASTNN_OP: parsed once at registration, checked against the block of
+// every launch.
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
@@ -15,7 +16,8 @@ namespace fastnn {
 namespace {
 
 [[noreturn]] void malformed(const Kernel& kernel, const char* why) {
-    std::fprintf(stderr, "fastnn: kernel %s: specification \"%s\": %s\n", kernel.name, kernel.text, why);
+    std::fprintf(stderr, "fastnn: kernel %s: specification \"%s\": %s\n", kernel.name, kernel.text,
+                 why);
     std::abort();
 }
 
@@ -35,7 +37,8 @@ struct Symbols {
 
 idx parse_dim(const Kernel& kernel, Symbols& symbols, const std::string& word) {
     if (word.empty()) malformed(kernel, "empty dimension");
-    if (std::isdigit(static_cast<unsigned char>(word[0])) != 0) return -1 - std::atoll(word.c_str());
+    if (std::isdigit(static_cast<unsigned char>(word[0])) != 0)
+        return -1 - std::atoll(word.c_str());
     return symbols.id(kernel, word);
 }
 
@@ -105,10 +108,11 @@ struct Bindings {
 int write_shape(char* out, std::size_t capacity, const idx* shape, int ndim) {
     int n = std::snprintf(out, capacity, "(");
     for (int d = 0; d < ndim; ++d) {
-        n += std::snprintf(out + n, capacity - static_cast<std::size_t>(n), d == 0 ? "%lld" : ", %lld",
-                           static_cast<long long>(shape[d]));
+        n += std::snprintf(out + n, capacity - static_cast<std::size_t>(n),
+                           d == 0 ? "%lld" : ", %lld", static_cast<long long>(shape[d]));
     }
-    return n + std::snprintf(out + n, capacity - static_cast<std::size_t>(n), ndim == 1 ? ",)" : ")");
+    return n +
+           std::snprintf(out + n, capacity - static_cast<std::size_t>(n), ndim == 1 ? ",)" : ")");
 }
 
 std::string shape_text(const Array& a) {
@@ -138,7 +142,8 @@ std::string dims_text(const ArgSpec& arg, const Bindings& known, const std::stri
     return any ? text : word;
 }
 
-bool check_array(const Kernel& kernel, int index, const Array& a, Bindings& known, std::string& message) {
+bool check_array(const Kernel& kernel, int index, const Array& a, Bindings& known,
+                 std::string& message) {
     const ArgSpec& arg = kernel.args[index];
     if (a.data == nullptr && arg.optional) return true;
     if (arg.shape == ArgSpec::kCommonShape) {
@@ -151,8 +156,8 @@ bool check_array(const Kernel& kernel, int index, const Array& a, Bindings& know
         bool same = a.ndim == first.ndim;
         for (int d = 0; same && d < a.ndim; ++d) same = a.shape[d] == first.shape[d];
         if (!same) {
-            message = std::string("expected ") + arg.name + " of the same shape as " + known.common_name + " " +
-                      shape_text(first) + ", got " + shape_text(a);
+            message = std::string("expected ") + arg.name + " of the same shape as " +
+                      known.common_name + " " + shape_text(first) + ", got " + shape_text(a);
         }
         return same;
     }
@@ -160,7 +165,9 @@ bool check_array(const Kernel& kernel, int index, const Array& a, Bindings& know
     bool same = a.ndim == arg.n_dims;
     const Bindings before = known;
     for (int d = 0; same && d < a.ndim; ++d) same = known.matches(arg.dims[d], a.shape[d]);
-    if (!same) message = "expected " + dims_text(arg, before, spec_word(kernel, index)) + ", got " + shape_text(a);
+    if (!same)
+        message = "expected " + dims_text(arg, before, spec_word(kernel, index)) + ", got " +
+                  shape_text(a);
     return same;
 }
 
@@ -170,8 +177,8 @@ idx item_size(const char* block, const ListRef& list, idx i) {
     return item.size;
 }
 
-bool check_list(const Kernel& kernel, int index, const char* block, const ListRef& list, Bindings& known,
-                std::string& message) {
+bool check_list(const Kernel& kernel, int index, const char* block, const ListRef& list,
+                Bindings& known, std::string& message) {
     const ArgSpec& arg = kernel.args[index];
     if (list.count == 0 && arg.optional) return true;
     if (known.items < 0) {
@@ -179,8 +186,8 @@ bool check_list(const Kernel& kernel, int index, const char* block, const ListRe
         known.items_name = arg.name;
     }
     if (list.count != known.items) {
-        message = std::string("expected ") + std::to_string(known.items) + " arrays in " + arg.name + ", as in " +
-                  known.items_name + ", got " + std::to_string(list.count);
+        message = std::string("expected ") + std::to_string(known.items) + " arrays in " +
+                  arg.name + ", as in " + known.items_name + ", got " + std::to_string(list.count);
         return false;
     }
     if (arg.dims[0] < 0) {
@@ -205,7 +212,8 @@ bool check_item_sizes(const Launch& launch, const Kernel& kernel, std::string& m
         if (types[i].kind != ArgKind::kList || kernel.args[i].dims[0] < 0) continue;
         const ListRef& mine = list_at(kernel, launch.block, i);
         for (int j = 0; j < i; ++j) {
-            if (types[j].kind != ArgKind::kList || kernel.args[j].dims[0] != kernel.args[i].dims[0]) continue;
+            if (types[j].kind != ArgKind::kList || kernel.args[j].dims[0] != kernel.args[i].dims[0])
+                continue;
             const ListRef& other = list_at(kernel, launch.block, j);
             if (other.count == 0 || mine.count == 0) continue;
             for (idx k = 0; k < mine.count; ++k) {
@@ -213,8 +221,9 @@ bool check_item_sizes(const Launch& launch, const Kernel& kernel, std::string& m
                 const idx want = item_size(launch.block, other, k);
                 if (got == want) continue;
                 const std::string at = "[" + std::to_string(k) + "]";
-                message = std::string("expected ") + kernel.args[i].name + at + " of " + std::to_string(want) +
-                          " elements, as " + kernel.args[j].name + at + ", got " + std::to_string(got);
+                message = std::string("expected ") + kernel.args[i].name + at + " of " +
+                          std::to_string(want) + " elements, as " + kernel.args[j].name + at +
+                          ", got " + std::to_string(got);
                 return false;
             }
             break;
@@ -229,8 +238,9 @@ bool clash(const Launch& launch, const Kernel& kernel, const Slot& a, const Slot
     return !((kernel.flags & kInPlace) != 0 && one_reads && same_layout(launch, a, b));
 }
 
-// No buffer that is written may share memory with another, unless the two are one and the same array in an operation
-// that allows that. Sorted by address, so that an optimiser step over a thousand arrays is not a million comparisons.
+// No buffer that is written may share memory with another, unless the two are one and the same
+// array in an operation that allows that. Sorted by address, so that an optimiser step over a
+// thousand arrays is not a million comparisons.
 bool check_overlap(const Launch& launch, const Kernel& kernel, std::string& message) {
     constexpr int kInline = 32;
     Slot inline_slots[kInline];
@@ -249,8 +259,9 @@ bool check_overlap(const Launch& launch, const Kernel& kernel, std::string& mess
             const bool first_written = slots[i].access != Access::kIn;
             const Slot& output = first_written ? slots[i] : slots[j];
             const Slot& other = first_written ? slots[j] : slots[i];
-            message = std::string("output ") + kernel.args[output.arg].name + " shares memory with " +
-                      kernel.args[other.arg].name + "; give it memory of its own";
+            message = std::string("output ") + kernel.args[output.arg].name +
+                      " shares memory with " + kernel.args[other.arg].name +
+                      "; give it memory of its own";
             return false;
         }
     }
@@ -274,15 +285,17 @@ void parse_specification(Kernel& kernel) {
     kernel.n_args = n;
     std::size_t offset = 0;
     for (int v = 0; v < kernel.n_variants; ++v) {
-        if (kernel.variants[v].n_args != n) malformed(kernel, "as many words as the function has arguments are needed");
+        if (kernel.variants[v].n_args != n)
+            malformed(kernel, "as many words as the function has arguments are needed");
     }
     for (int i = 0; i < n; ++i) {
         const ArgKind kind = first.args[i].kind;
         const bool array = kind == ArgKind::kArray || kind == ArgKind::kStrided;
         const ArgSpec::Shape shape = kernel.args[i].shape;
-        const bool fits = array ? (shape == ArgSpec::kAnyShape || shape == ArgSpec::kCommonShape ||
-                                   shape == ArgSpec::kDims)
-                                : shape == (kind == ArgKind::kList ? ArgSpec::kItems : ArgSpec::kScalar);
+        const bool fits =
+            array ? (shape == ArgSpec::kAnyShape || shape == ArgSpec::kCommonShape ||
+                     shape == ArgSpec::kDims)
+                  : shape == (kind == ArgKind::kList ? ArgSpec::kItems : ArgSpec::kScalar);
         if (!fits) malformed(kernel, "a word does not fit the type of its argument");
         kernel.offsets[i] = offset;
         offset += bytes_in_block(kind);
@@ -303,7 +316,8 @@ bool check_block(const Launch& launch, char* out, std::size_t capacity) {
             ok = check_array(kernel, i, *reinterpret_cast<const Array*>(place), known, message);
         } else if (types[i].kind == ArgKind::kList) {
             lists = true;
-            ok = check_list(kernel, i, launch.block, *reinterpret_cast<const ListRef*>(place), known, message);
+            ok = check_list(kernel, i, launch.block, *reinterpret_cast<const ListRef*>(place),
+                            known, message);
         }
     }
     if (ok && lists) ok = check_item_sizes(launch, kernel, message);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What every part of the native side shares: sizes, element types and the description of one array. No code, no
-// Python, no library templates: kernel files of every ISA level include this.
+// What every part of the native side shares: sizes, element types and the description of one array.
+// No code, no Python, no library templates: kernel files of every ISA level include this.
 #pragma once
 
 #include <cstddef>
@@ -41,8 +41,9 @@ struct DTypeOf<bool> {
     static constexpr DType value = DType::kBool;
 };
 
-// One array argument inside a launch's argument block. Plain data: a block can be copied, stored and replayed.
-// Strides are in elements; of a contiguous argument they are not filled in. `data` is null for an absent optional.
+// One array argument inside a launch's argument block. Plain data: a block can be copied, stored
+// and replayed. Strides are in elements; of a contiguous argument they are not filled in. `data` is
+// null for an absent optional.
 struct Array {
     void* data;
     idx size;
@@ -52,7 +53,8 @@ struct Array {
     idx strides[kMaxDims];
 };
 
-// One member of a list argument (the parameters of an optimiser step): contiguous, only its length matters.
+// One member of a list argument (the parameters of an optimiser step): contiguous, only its length
+// matters.
 struct ListItem {
     void* data;
     idx size;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Philox4x32-10: random words by number. Block b of a generator (seed, offset) is the cipher of the counter
-// offset + b under the key seed; a block is four 32-bit words, and element i takes word i mod 4 of block i / 4. Any
-// piece of a long row of numbers can thus be made on its own: the words depend on neither threads nor vector length.
-// Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+// Philox4x32-10: random words by number. Block b of a generator (seed, offset) is the cipher of the
+// counter offset + b under the key seed; a block is four 32-bit words, and element i takes word i
+// mod 4 of block i / 4. Any piece of a long row of numbers can thus be made on its own: the words
+// depend on neither threads nor vector length. Source: Salmon, Moraes, Dror and Shaw, "Parallel
+// random numbers: as easy as 1, 2, 3", SC 2011.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +17,12 @@
 namespace fastnn::FASTNN_ISA {
 
 inline constexpr int kPhiloxRounds = 10;
-inline constexpr idx kPhiloxGroup = 16;                        // blocks made together, one per lane
+inline constexpr idx kPhiloxGroup = 16;  // blocks made together, one per lane
 inline constexpr idx kPhiloxWords = 4 * kPhiloxGroup;
 
-// words[4 * b + w] = word w of block first + b, for the kPhiloxGroup blocks from `first` on. Plain loops over lanes,
-// which the compiler turns into vectors: 32 x 32 -> 64 bit products of even and odd lanes.
+// words[4 * b + w] = word w of block first + b, for the kPhiloxGroup blocks from `first` on. Plain
+// loops over lanes, which the compiler turns into vectors: 32 x 32 -> 64 bit products of even and
+// odd lanes.
 inline void philox_group(std::uint64_t seed, std::uint64_t first, std::uint32_t* words) {
     constexpr std::uint64_t kM0 = 0xD2511F53;
     constexpr std::uint64_t kM1 = 0xCD9E8D57;
@@ -70,11 +72,12 @@ inline Philox open_generator(const std::int64_t* cell) {
 
 // Moves the cell on past n words, of which the last block may be used in part.
 inline void advance_generator(std::int64_t* cell, idx n) {
-    cell[1] = static_cast<std::int64_t>(static_cast<std::uint64_t>(cell[1]) + static_cast<std::uint64_t>((n + 3) / 4));
+    cell[1] = static_cast<std::int64_t>(static_cast<std::uint64_t>(cell[1]) +
+                                        static_cast<std::uint64_t>((n + 3) / 4));
 }
 
-// body(words, begin, count) for the words of elements [begin, begin + count), count <= kPhiloxWords; begin is a
-// multiple of kPhiloxWords when the range begins at one.
+// body(words, begin, count) for the words of elements [begin, begin + count), count <=
+// kPhiloxWords; begin is a multiple of kPhiloxWords when the range begins at one.
 template <class F>
 inline void for_words(const Philox& generator, idx begin, idx end, const F& body) {
     std::uint32_t words[kPhiloxWords];

@@ -9,8 +9,10 @@
 // When an operand runs along the rows where the output runs along the columns (a transposed one),
 // tiles are small squares, so that the cache lines of both stay in the first-level cache. The plan
 // depends on shape and strides alone, and elementwise kernels compute an element in one way
-// whatever the layout, so bits depend on neither layout nor threads. Merging dimensions and
-// following the output's order: as NumPy's nditer (NumPy enhancement proposal 10, Wiebe 2010).
+// whatever the layout, so bits depend on neither layout nor threads.
+//
+// Source: the iterator of NumPy (enhancement proposal 10, Wiebe 2010) merges dimensions and follows
+// the memory in the same way.
 #pragma once
 
 #include <type_traits>

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The kernel table: one row per kernel, one column per backend.
 
-This is the only module that imports ``_cpu``, ``_cuda`` or ``cupy``. A column is a `Table`, an object
-with one attribute per kernel and an `empty`; `kernels(array)` finds the column for an array's type.
-The columns are filled as the operators are imported, so a call costs no ``if``:
+This is the only module that imports ``_cpu``, ``_cuda`` or ``cupy``. A column is a `Table`, an
+object with one attribute per kernel and an `empty`; `kernels(array)` finds the column for an
+array's type. The columns are filled as the operators are imported, so a call costs no ``if``:
 
 * ``numpy``: the references, plain NumPy, always there;
 * ``cpu``: the native kernel where there is one, else the reference. A native kernel hands element
@@ -84,7 +84,7 @@ def _missing_reason() -> str:
 
 
 def build_log() -> str:
-    """The last lines of the build that gave no native module; empty when it did or none was kept."""
+    """The last lines of the build that gave no native module; empty if none were kept."""
     note = Path(__file__).with_name("_native_missing.txt")
     try:
         return note.read_text("utf-8")
@@ -104,7 +104,7 @@ def _load_cpu() -> Any:
     return None
 
 
-def _load_cuda() -> tuple[Any, Any]:
+def _load_cuda() -> Any:
     """(_cuda, cupy), or (None, None) with the reason stored. Looked at only when asked for."""
     try:
         module = importlib.import_module("fastnn._cuda")
@@ -159,7 +159,10 @@ def _choose() -> str:
 cpu = _load_cpu()
 for _problem in () if cpu is None else cpu.config_problems():
     warnings.warn(_problem, RuntimeWarning, stacklevel=2)
-cuda, cupy = _load_cuda() if os.environ.get("FASTNN_BACKEND", "").lower() == "cuda" else (None, None)
+cuda: Any = None
+cupy: Any = None
+if os.environ.get("FASTNN_BACKEND", "").strip().lower() == "cuda":
+    cuda, cupy = _load_cuda()
 
 _numpy_table = Table("numpy", np, _numpy_empty)
 _cpu_table = Table("cpu", np, _numpy_empty if cpu is None else cpu.empty)
@@ -235,7 +238,7 @@ def zeros(shape: tuple[int, ...], dtype: Any) -> Any:
 
 @contextlib.contextmanager
 def use(backend: str) -> Iterator[None]:
-    """Runs NumPy arrays on another column for a while ('numpy' or 'cpu'). Process-wide: for tests."""
+    """Runs NumPy arrays on another column for a while, 'numpy' or 'cpu': for tests."""
     before = _tables[np.ndarray]
     if backend == "cpu" and cpu is None:
         message = f"the cpu backend is not available: {reasons['cpu']}"

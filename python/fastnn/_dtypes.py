@@ -165,5 +165,5 @@ def result_type(operands: Iterable[tuple[dtype, int]]) -> dtype:
 
 
 def can_cast(source: dtype, target: dtype) -> bool:
-    """Whether an in-place result of type ``source`` may be stored as ``target`` (torch.can_cast)."""
+    """Whether a result of type ``source`` may be stored as ``target``, as torch.can_cast."""
     return source.category <= target.category

@@ -52,7 +52,11 @@ class Generator:
 
     def set_state(self, state: Tensor) -> Generator:
         """Continues from a state that get_state gave."""
-        if not isinstance(state, Tensor) or state.shape != (16,) or state.dtype is not _dtypes.uint8:
+        if (
+            not isinstance(state, Tensor)
+            or state.shape != (16,)
+            or state.dtype is not _dtypes.uint8
+        ):
             message = f"set_state: expected what get_state returned (16 bytes), got {state!r}"
             raise RuntimeError(message)
         numbers = np.array(state.cpu().numpy()).view(np.int64)
@@ -83,7 +87,7 @@ def _restore(device: Any, numbers: list[int]) -> Generator:
 default_generator = Generator()
 
 
-def cell_of(op: str, generator: Generator | None, like: Tensor | None = None) -> Any:  # noqa: ARG001
+def cell_of(op: str, generator: Generator | None) -> Any:
     """The memory cell of a generator (None: the default one)."""
     if generator is None:
         return default_generator.cell

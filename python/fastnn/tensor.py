@@ -178,7 +178,11 @@ class Tensor:
         return self.storage.version
 
     def size(self, dim: Int | None = None) -> Any:
-        return self.array.shape if dim is None else self.array.shape[ops.one_dim("size", dim, self.ndim)]
+        return (
+            self.array.shape
+            if dim is None
+            else self.array.shape[ops.one_dim("size", dim, self.ndim)]
+        )
 
     def dim(self) -> Int:
         return self.array.ndim  # type: ignore[no-any-return]
@@ -201,7 +205,9 @@ class Tensor:
         return bool(self.array.flags.c_contiguous)
 
     def data_ptr(self) -> Int:
-        return int(self.array.ctypes.data if isinstance(self.array, np.ndarray) else self.array.data.ptr)
+        return int(
+            self.array.ctypes.data if isinstance(self.array, np.ndarray) else self.array.data.ptr
+        )
 
     def is_floating_point(self) -> Bool:
         return bool(self.array.dtype.kind == "f")
@@ -214,7 +220,7 @@ class Tensor:
         retain_graph: Bool | None = None,
         create_graph: Bool = False,
     ) -> None:
-        """Adds the gradient of this tensor to ``.grad`` of its leaves: `fastnn.autograd.backward`."""
+        """Adds this tensor's gradient to ``.grad`` of its leaves: `fastnn.autograd.backward`."""
         grads = None if gradient is None else [gradient]
         autograd.backward([self], grads, retain_graph, create_graph)
 
@@ -308,7 +314,9 @@ class Tensor:
 
     def __index__(self) -> Int:
         if self.array.dtype.kind not in "iub" or self.array.size != 1:
-            message = f"expected an integer tensor of one element as index, got {self.dtype} {self.shape}"
+            message = (
+                f"expected an integer tensor of one element as index, got {self.dtype} {self.shape}"
+            )
             raise TypeError(message)
         return int(self.array.item())
 
@@ -370,10 +378,14 @@ class Tensor:
     def zero_(self) -> Tensor:
         return ops.fill_(self, 0)
 
-    def uniform_(self, low: Any = 0.0, high: Any = 1.0, *, generator: Generator | None = None) -> Tensor:
+    def uniform_(
+        self, low: Any = 0.0, high: Any = 1.0, *, generator: Generator | None = None
+    ) -> Tensor:
         return ops.uniform_(self, low, high, generator=generator)
 
-    def normal_(self, mean: Any = 0.0, std: Any = 1.0, *, generator: Generator | None = None) -> Tensor:
+    def normal_(
+        self, mean: Any = 0.0, std: Any = 1.0, *, generator: Generator | None = None
+    ) -> Tensor:
         return ops.normal_(self, mean, std, generator=generator)
 
     # ---- arithmetic -----------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The case table: what every operation is tested and timed on.
 
-Each operator file ends with ``CASES`` (what must be right) and ``ERRORS`` (what must be refused). The
-test suite, the sanitizer runs, the GPU emulation and the benchmarks all read these tables, so what is
-timed is what is tested.
+Each operator file ends with ``CASES`` (what must be right) and ``ERRORS`` (what must be refused).
+The test suite, the sanitizer runs, the GPU emulation and the benchmarks all read these tables, so
+what is timed is what is tested.
 """
 
 from __future__ import annotations

@@ -25,10 +25,8 @@ SMALL = [c for c in CASES if not c.bench]
 ERRORS = list(testing.all_errors())
 HIGHER = {"float32": np.float64, "float64": np.longdouble}
 
-if _backend.name == "cpu":
-    BACKENDS = ["numpy", *_backend.cpu.usable_levels()]
-else:
-    BACKENDS = ["numpy"]
+LEVELS = _backend.cpu.usable_levels() if _backend.name == "cpu" else []
+BACKENDS = ["numpy", *LEVELS]
 
 
 @contextlib.contextmanager
@@ -167,9 +165,7 @@ def _strided(a: np.ndarray[Any, Any], how: str) -> np.ndarray[Any, Any]:
 
 @pytest.mark.parametrize("how", ["transposed", "reversed", "gaps", "unaligned", "read-only"])
 @pytest.mark.parametrize("case", [c for c in SMALL if c.name != "view"], ids=lambda c: c.id)
-def test_layout_of_the_inputs_does_not_matter(
-    case: testing.OpCase, how: str, backend: str
-) -> None:
+def test_layout_of_the_inputs_does_not_matter(case: testing.OpCase, how: str, backend: str) -> None:
     want = testing.call(case, testing.make_tensors(case, np.float32))
     arguments: list[Any] = []
     for value in testing.make_arrays(case, np.float32):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from native_kernels import normal, same_on_any_number_of_threads
 
 NONE, MEAN, SUM = 0, 1, 2

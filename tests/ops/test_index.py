@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from native_kernels import normal, same_on_any_number_of_threads
 
+from native_kernels import normal, same_on_any_number_of_threads
 
 
 def take(kernels: Any, x: Any, index: Any) -> np.ndarray[Any, Any]:

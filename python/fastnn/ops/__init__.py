@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from fastnn.ops import adam, sgd  # the optimisers' kernels
 from fastnn.ops._common import one_dim, result_type
-from fastnn.ops.copy import clone, contiguous, copy_, fill_, to
+from fastnn.ops.activation import relu, relu_, sigmoid, tanh
 from fastnn.ops.binary import (
     Add,
     Binary,
@@ -26,25 +27,7 @@ from fastnn.ops.compare import gt_tensors as gt
 from fastnn.ops.compare import le_tensors as le
 from fastnn.ops.compare import lt_tensors as lt
 from fastnn.ops.compare import ne_tensors as ne
-from fastnn.ops.where import where
-from fastnn.ops.view import (
-    expand,
-    flatten,
-    permute,
-    reshape,
-    squeeze,
-    t,
-    transpose,
-    unsqueeze,
-    view,
-)
-from fastnn.ops.activation import relu, relu_, sigmoid, tanh
-from fastnn.ops.unary import exp, log
-from fastnn.ops.reduce import argmax, mean, sum
-from fastnn.ops.softmax import log_softmax, softmax
-from fastnn.ops.cross_entropy import cross_entropy
-from fastnn.ops.matmul import matmul, mm
-from fastnn.ops.linear import linear
+from fastnn.ops.copy import clone, contiguous, copy_, fill_, to
 from fastnn.ops.creation import (
     arange,
     as_tensor,
@@ -61,18 +44,36 @@ from fastnn.ops.creation import (
     zeros,
     zeros_like,
 )
-from fastnn.ops.index import getitem, index_select, setitem, split
-from fastnn.ops.random_fill import normal_, uniform_
+from fastnn.ops.cross_entropy import cross_entropy
 from fastnn.ops.dropout import dropout
-from fastnn.ops import adam, sgd  # the optimisers' kernels
+from fastnn.ops.index import getitem, index_select, setitem, split
+from fastnn.ops.linear import linear
+from fastnn.ops.matmul import matmul, mm
+from fastnn.ops.random_fill import normal_, uniform_
+from fastnn.ops.reduce import argmax, mean, sum
+from fastnn.ops.softmax import log_softmax, softmax
+from fastnn.ops.unary import exp, log
+from fastnn.ops.view import (
+    expand,
+    flatten,
+    permute,
+    reshape,
+    squeeze,
+    t,
+    transpose,
+    unsqueeze,
+    view,
+)
+from fastnn.ops.where import where
 
 __all__ = [
-    "Add", "Binary", "Div", "Mul", "Sub", "adam", "add", "arange", "argmax", "as_tensor", "asarray",
-    "binary", "binary_", "clone", "contiguous", "copy_", "cross_entropy", "div", "dropout", "empty",
-    "empty_like", "eq", "exp", "expand", "fill_", "flatten", "from_dlpack", "from_numpy", "full",
-    "full_like", "ge", "getitem", "gt", "index_select", "le", "linear", "log", "log_softmax", "lt",
-    "matmul", "mean", "mm", "mul", "ne", "neg", "normal_", "one_dim", "ones", "ones_like", "permute",
-    "relu", "relu_", "reshape", "result_type", "scaled", "setitem", "sgd", "sigmoid", "softmax",
-    "split", "squeeze", "sub", "sum", "t", "tanh", "tensor", "to", "transpose", "uniform_",
-    "unsqueeze", "view", "where", "zeros", "zeros_like",
+    "Add", "Binary", "Div", "Mul", "Sub", "adam", "add", "arange", "argmax", "as_tensor",
+    "asarray", "binary", "binary_", "clone", "contiguous", "copy_", "cross_entropy", "div",
+    "dropout", "empty", "empty_like", "eq", "exp", "expand", "fill_", "flatten", "from_dlpack",
+    "from_numpy", "full", "full_like", "ge", "getitem", "gt", "index_select", "le", "linear",
+    "log", "log_softmax", "lt", "matmul", "mean", "mm", "mul", "ne", "neg", "normal_",
+    "one_dim", "ones", "ones_like", "permute", "relu", "relu_", "reshape", "result_type",
+    "scaled", "setitem", "sgd", "sigmoid", "softmax", "split", "squeeze", "sub", "sum", "t",
+    "tanh", "tensor", "to", "transpose", "uniform_", "unsqueeze", "view", "where", "zeros",
+    "zeros_like",
 ]  # fmt: skip

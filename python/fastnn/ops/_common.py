@@ -26,7 +26,9 @@ def one_dim(op: str, dim: Any, ndim: int) -> int:
         raise TypeError(message) from None
     n = max(ndim, 1)
     if not -n <= d < n:
-        message = f"{op}: expected dim in [{-n}, {n - 1}] for a tensor of {ndim} dimensions, got {d}"
+        message = (
+            f"{op}: expected dim in [{-n}, {n - 1}] for a tensor of {ndim} dimensions, got {d}"
+        )
         raise IndexError(message)
     return int(d + n if d < 0 else d)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Activations: ReLU, tanh and the logistic sigmoid.
 
-    relu(x) = max(x, 0)        tanh(x) = (e^x - e^-x) / (e^x + e^-x)      sigmoid(x) = 1 / (1 + e^-x)
+    relu(x) = max(x, 0)   tanh(x) = (e^x - e^-x) / (e^x + e^-x)   sigmoid(x) = 1 / (1 + e^-x)
 
 Shapes:   x (...) -> y (...).
 Backward: from the saved output y:  dx = dy [y > 0];  dx = dy (1 - y^2);  dx = dy y (1 - y).
@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 
 from fastnn import _backend
 from fastnn._backend import array_module, reference
-from fastnn._grad_mode import _mode
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops.binary import check_in_place, store_result
@@ -170,7 +169,6 @@ def sigmoid(input: Tensor) -> Tensor:
     Shapes: input (...) -> (...).   Raises TypeError for no tensor, RuntimeError for integers.
     """
     return Sigmoid.apply((_checked("sigmoid", input),))  # type: ignore[no-any-return]
-
 
 
 _FAMILY = (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Arithmetic on two operands, with broadcasting and torch's type promotion: add, sub, mul, div, neg.
+"""Arithmetic with broadcasting and torch's type promotion: add, sub, mul, div, neg.
 
 Shapes:   x (...), y (...) -> their common broadcast shape.
 Backward: add: dx = g, dy = g;  sub: dx = g, dy = -g;  mul: dx = g y, dy = g x;
@@ -304,8 +304,10 @@ def check_in_place(name: str, t: Tensor, *others: Any) -> bool:
     """Raises where an in-place change is not allowed; returns whether it must be recorded."""
     _common.require_tensor(name, "the tensor to change", t)
     array = t.array
-    if array.size and 0 in array.strides and any(
-        s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)
+    if (
+        array.size
+        and 0 in array.strides
+        and any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True))
     ):
         message = f"{name}: several elements of this expanded tensor share memory; clone() it first"
         raise RuntimeError(message)
@@ -399,8 +401,20 @@ CASES = [
         )
         for s in _SHAPES
     ),
-    OpCase(add_tensors, "add", [(3, 4), (3, 4)], kwargs={"alpha": 2.5}, ref=lambda x, y, alpha: x + alpha * y),
-    OpCase(sub_tensors, "sub", [(3, 4), (4,)], kwargs={"alpha": -3}, ref=lambda x, y, alpha: x - alpha * y),
+    OpCase(
+        add_tensors,
+        "add",
+        [(3, 4), (3, 4)],
+        kwargs={"alpha": 2.5},
+        ref=lambda x, y, alpha: x + alpha * y,
+    ),
+    OpCase(
+        sub_tensors,
+        "sub",
+        [(3, 4), (4,)],
+        kwargs={"alpha": -3},
+        ref=lambda x, y, alpha: x - alpha * y,
+    ),
     OpCase(negative, "neg", [(3, 5)], ref=lambda x: -x),
     OpCase(add_tensors, "add", [(1024, 1024), (1024, 1024)], ref=lambda x, y: x + y, bench=True),
     OpCase(mul_tensors, "mul", [(1024, 1024), (1024,)], ref=lambda x, y: x * y, bench=True),
@@ -417,7 +431,9 @@ ERRORS = [
         )
         for case in (
             ErrorCase(f, name, [(3, 4), (3, 5)], RuntimeError, "expected shapes that broadcast"),
-            ErrorCase(f, name, [(3, 4), "text"], TypeError, "expected a tensor or a number, got str"),
+            ErrorCase(
+                f, name, [(3, 4), "text"], TypeError, "expected a tensor or a number, got str"
+            ),
             ErrorCase(f, name, [(3, 4), None], TypeError, "got NoneType"),
         )
     ),

@@ -140,7 +140,7 @@ def to(
     if target is not None and target.type != input.device.type:
         out = _moved(out, target)
     if dtype is not None and dtype.numpy != out.array.dtype:
-        return Cast.apply((out, ), dtype.numpy)  # type: ignore[no-any-return]
+        return Cast.apply((out,), dtype.numpy)  # type: ignore[no-any-return]
     return clone(out) if copy and out is input else out
 
 
@@ -208,7 +208,13 @@ CASES = [
     *(OpCase(clone, "clone", [s], ref=lambda x: x) for s in ((3, 5), (), (0, 2))),
     OpCase(contiguous, "contiguous", [(3, 5)], ref=lambda x: x),
     OpCase(to, "to", [(3, 5), _dtypes.float64], ref=lambda x, _: x.astype("float64")),
-    OpCase(to, "to", [("int", (3, 5), -9, 9), _dtypes.float32], grad=False, ref=lambda x, _: x.astype("float32")),
+    OpCase(
+        to,
+        "to",
+        [("int", (3, 5), -9, 9), _dtypes.float32],
+        grad=False,
+        ref=lambda x, _: x.astype("float32"),
+    ),
     OpCase(clone, "clone", [(1024, 1024)], ref=lambda x: x, bench=True),
 ]
 ERRORS = [

@@ -39,7 +39,7 @@ def _check_targets(target: Any, classes: int, ignore: int) -> Any:
 def cross_entropy_forward(
     x: Any, target: Any, loss: Any, logsumexp: Any, count: Any, reduction: int, ignore_index: int
 ) -> None:
-    """loss (1) or, for reduction 0, (n); logsumexp (n); count (1): the rows that are not ignored."""
+    """loss (1), or (n) for reduction 0; logsumexp (n); count (1): the rows not ignored."""
     xp = array_module(x)
     kept = _check_targets(target, x.shape[1], ignore_index)
     n = x.shape[0]
@@ -209,12 +209,22 @@ CASES = [
     ),
     OpCase(cross_entropy, "cross_entropy", [(5,), ("int", (), 0, 5)], ref=_plain),
     OpCase(cross_entropy, "cross_entropy", [(33, 257), ("int", (33,), 0, 257)], ref=_plain),
-    OpCase(cross_entropy, "cross_entropy", [(4096, 1000), ("int", (4096,), 0, 1000)], ref=_plain, bench=True),
+    OpCase(
+        cross_entropy,
+        "cross_entropy",
+        [(4096, 1000), ("int", (4096,), 0, 1000)],
+        ref=_plain,
+        bench=True,
+    ),
 ]
 _CE = "cross_entropy"
 ERRORS = [
-    ErrorCase(cross_entropy, _CE, [(6, 5), ("int", (5,), 0, 5)], ValueError, "expected input (n, c) and"),
-    ErrorCase(cross_entropy, _CE, [(6, 5), ("int", (6,), 5, 9)], IndexError, "expected classes in [0, 4]"),
+    ErrorCase(
+        cross_entropy, _CE, [(6, 5), ("int", (5,), 0, 5)], ValueError, "expected input (n, c) and"
+    ),
+    ErrorCase(
+        cross_entropy, _CE, [(6, 5), ("int", (6,), 5, 9)], IndexError, "expected classes in [0, 4]"
+    ),
     ErrorCase(cross_entropy, _CE, [(6, 5), ("bool", (6,))], RuntimeError, "target of integers"),
     ErrorCase(cross_entropy, _CE, [(6, 5), _TARGET], ValueError, "reduction", {"reduction": "avg"}),
     ErrorCase(cross_entropy, _CE, [(6, 5), [1, 2]], TypeError, "expected target as a Tensor"),

@@ -15,7 +15,7 @@ from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops.binary import check_in_place, store_result
 from fastnn.ops.copy import clone, copy_, fill_, to
-from fastnn.ops.view import View, expand
+from fastnn.ops.view import View
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
 
@@ -103,7 +103,9 @@ class IndexPut(Op):
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
         gx = gv = None
         if self.needs[0]:
-            gx = IndexPut.apply((g, to(Tensor._wrap(g.array[self.index]) * 0.0, g.dtype)), self.index)
+            gx = IndexPut.apply(
+                (g, to(Tensor._wrap(g.array[self.index]) * 0.0, g.dtype)), self.index
+            )
         if self.needs[1]:
             part = g[self.index]
             lead = part.ndim - len(self.shape)
@@ -184,7 +186,9 @@ def _basic(index: Any, ndim: int, shape: tuple[int, ...]) -> tuple[Any, ...] | N
             out.append(_plain_slice(p) if isinstance(p, slice) else p)
         elif isinstance(p, bool):
             return None
-        elif hasattr(p, "__index__") and not (isinstance(p, Tensor) and (p.ndim or p.array.dtype.kind == "b")):
+        elif hasattr(p, "__index__") and not (
+            isinstance(p, Tensor) and (p.ndim or p.array.dtype.kind == "b")
+        ):
             out.append(int(p.__index__()))
         else:
             return None
@@ -195,15 +199,18 @@ def _basic(index: Any, ndim: int, shape: tuple[int, ...]) -> tuple[Any, ...] | N
 
 def _plain_slice(s: slice) -> slice:
     if s.step is not None and int(s.step) <= 0:
-        message = f"indexing: expected a slice step > 0, got {s.step}; negative steps are not torch's"
+        message = (
+            f"indexing: expected a slice step > 0, got {s.step}; negative steps are not torch's"
+        )
         raise ValueError(message)
     return slice(*(None if v is None else int(v.__index__()) for v in (s.start, s.stop, s.step)))
 
 
-def _advanced(name: str, index: Any) -> TypeError:
+def _advanced(index: Any, *, assigning: bool = False) -> TypeError:
+    name = "index assignment" if assigning else "indexing"
     message = (
-        f"{name}: expected ints, slices, None or ..., or one integer tensor as the whole index, got "
-        f"{type(index).__name__}; masks and several index tensors are not there yet"
+        f"{name}: expected ints, slices, None or ..., or one integer tensor as the whole index, "
+        f"got {type(index).__name__}; masks and several index tensors are not there yet"
     )
     return TypeError(message)
 
@@ -219,7 +226,7 @@ def getitem(t: Tensor, index: Any) -> Tensor:
             raise IndexError(message) from None
     rows = _rows(index)
     if rows is None or t.ndim == 0:
-        raise _advanced("indexing", index)
+        raise _advanced(index)
     picked = index_select(t, 0, rows.reshape(-1), _name="indexing")
     return picked if rows.ndim == 1 else picked.reshape(*rows.shape, *t.shape[1:])
 
@@ -241,7 +248,7 @@ def setitem(t: Tensor, index: Any, value: Any) -> None:
     """``t[index] = value`` for a basic index, with gradients through both."""
     basic = _basic(index, t.ndim, t.shape)
     if basic is None:
-        raise _advanced("index assignment", index)
+        raise _advanced(index, assigning=True)
     recording = check_in_place("index assignment", t, value)
     try:
         place = Tensor._view_of(t, t.array[basic])
@@ -284,7 +291,9 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, _name: str = "index_
     if index.array.size:
         low, high = int(index.array.min()), int(index.array.max())
         if low < -n or high >= n:
-            message = f"{_name}: expected indices in [{-n}, {n - 1}], got {low if low < -n else high}"
+            message = (
+                f"{_name}: expected indices in [{-n}, {n - 1}], got {low if low < -n else high}"
+            )
             raise IndexError(message)
         if low < 0:
             numbers = numbers + (numbers < 0).to(_int64()) * n
@@ -336,18 +345,29 @@ CASES = [
     OpCase(getitem, "__getitem__", [(4, 3), -1], ref=lambda x, i: x[i]),
     OpCase(slice_middle, "__getitem__ slices", [(4, 3, 5)], ref=lambda x: x[1:, None, ..., ::2]),
     OpCase(getitem, "__getitem__", [(4, 3), ("cells", [2, 0, 2])], ref=lambda x, i: x[i]),
-    OpCase(index_select, "index_select", [(4, 3), 1, ("cells", [2, -1, 0, 2])], ref=lambda x, _, i: x[:, i]),
+    OpCase(
+        index_select,
+        "index_select",
+        [(4, 3), 1, ("cells", [2, -1, 0, 2])],
+        ref=lambda x, _, i: x[:, i],
+    ),
     OpCase(index_select, "index_select", [(4, 3), 0, ("cells", [])], ref=lambda x, _, i: x[i]),
     OpCase(split, "split", [(5, 3), 2], ref=lambda x, _: (x[:2], x[2:4], x[4:])),
-    OpCase(split, "split", [(2, 5), [1, 4], 1], ref=lambda x, _, d: (x[:, :1], x[:, 1:])),
+    OpCase(split, "split", [(2, 5), [1, 4], 1], ref=lambda x, *_: (x[:, :1], x[:, 1:])),
 ]
 ERRORS = [
     ErrorCase(getitem, "__getitem__", [(4, 3), 4], IndexError, "out of range for shape"),
     ErrorCase(getitem, "__getitem__", [(4, 3), "a"], TypeError, "expected ints, slices"),
     ErrorCase(getitem, "__getitem__", [(4,), slice(None, None, -1)], ValueError, "step > 0"),
-    ErrorCase(index_select, "index_select", [(4, 3), 0, (2,)], RuntimeError, "1-D tensor of integers"),
-    ErrorCase(index_select, "index_select", [(4, 3), 2, ("cells", [0])], IndexError, "expected dim in"),
-    ErrorCase(index_select, "index_select", [(4, 3), 0, ("cells", [4])], IndexError, "indices in [-4, 3]"),
+    ErrorCase(
+        index_select, "index_select", [(4, 3), 0, (2,)], RuntimeError, "1-D tensor of integers"
+    ),
+    ErrorCase(
+        index_select, "index_select", [(4, 3), 2, ("cells", [0])], IndexError, "expected dim in"
+    ),
+    ErrorCase(
+        index_select, "index_select", [(4, 3), 0, ("cells", [4])], IndexError, "indices in [-4, 3]"
+    ),
     ErrorCase(split, "split", [(5, 3), 0], RuntimeError, "expected a size > 0"),
     ErrorCase(split, "split", [(5, 3), [1, 2]], RuntimeError, "add up to 5"),
     ErrorCase(split, "split", [(5, 3), 1, 2], IndexError, "expected dim in"),

@@ -52,7 +52,9 @@ class Linear(Op):
         self.shape, self.activation = x.shape, activation
         # The flattened rows are a view: saving x itself lets its version be checked.
         needs_x = self.needs[1]
-        self.save(x if needs_x else None, weight if self.needs[0] else None, out if activation else None)
+        self.save(
+            x if needs_x else None, weight if self.needs[0] else None, out if activation else None
+        )
         return out
 
     def activation_gradient(self, g: Any, y: Any) -> Any:
@@ -118,7 +120,9 @@ def linear(
         _common.require_tensor("linear", name, value)
     _common.require_float("linear", "input", input)
     if activation not in ACTIVATIONS:
-        message = f"linear: expected activation None, 'relu', 'tanh' or 'sigmoid', got {activation!r}"
+        message = (
+            f"linear: expected activation None, 'relu', 'tanh' or 'sigmoid', got {activation!r}"
+        )
         raise ValueError(message)
     if input.ndim == 0 or weight.ndim != 2 or input.shape[-1] != weight.shape[1]:
         message = (
@@ -138,7 +142,8 @@ def linear(
                 f"{other.dtype}; convert with .to(...)"
             )
             raise RuntimeError(message)
-    return Linear.apply((input, weight, bias), ACTIVATIONS[activation])  # type: ignore[no-any-return]
+    number = ACTIVATIONS[activation]
+    return Linear.apply((input, weight, bias), number)  # type: ignore[no-any-return]
 
 
 def _plain(x: Any, w: Any, b: Any = None, activation: str | None = None) -> Any:
@@ -163,12 +168,32 @@ CASES = [
         for a in ("tanh", "sigmoid")
     ),
     OpCase(linear, "linear", [(3, 2), (4, 2), (4,)], kwargs={"activation": "relu"}, ref=_plain),
-    OpCase(linear, "linear", [(64, 784), (128, 784), (128,)], ref=_plain, bench=True, flops=2.0 * 64 * 784 * 128),
+    OpCase(
+        linear,
+        "linear",
+        [(64, 784), (128, 784), (128,)],
+        ref=_plain,
+        bench=True,
+        flops=2.0 * 64 * 784 * 128,
+    ),
 ]
 ERRORS = [
-    ErrorCase(linear, "linear", [(3, 4), (5, 3), (5,)], RuntimeError, "expected input (..., k) and weight"),
-    ErrorCase(linear, "linear", [(3, 4), (5, 4), (4,)], RuntimeError, "expected bias (5,), got (4,)"),
+    ErrorCase(
+        linear, "linear", [(3, 4), (5, 3), (5,)], RuntimeError, "expected input (..., k) and weight"
+    ),
+    ErrorCase(
+        linear, "linear", [(3, 4), (5, 4), (4,)], RuntimeError, "expected bias (5,), got (4,)"
+    ),
     ErrorCase(linear, "linear", [(3, 4), [[1.0]]], TypeError, "expected weight as a Tensor"),
-    ErrorCase(linear, "linear", [("int", (3, 4), 0, 9), (5, 4)], RuntimeError, "floating-point type"),
-    ErrorCase(linear, "linear", [(3, 4), (5, 4)], ValueError, "expected activation", {"activation": "gelu"}),
+    ErrorCase(
+        linear, "linear", [("int", (3, 4), 0, 9), (5, 4)], RuntimeError, "floating-point type"
+    ),
+    ErrorCase(
+        linear,
+        "linear",
+        [(3, 4), (5, 4)],
+        ValueError,
+        "expected activation",
+        {"activation": "gelu"},
+    ),
 ]

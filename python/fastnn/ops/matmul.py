@@ -3,7 +3,7 @@
 
     c[i, j] = sum_l a[i, l] b[l, j]
 
-Shapes:   (m, k) @ (k, n) -> (m, n);  (k,) @ (k, n) -> (n,);  (m, k) @ (k,) -> (m,);  (k,) @ (k,) -> ().
+Shapes:   (m, k) (k, n) -> (m, n);  (k,) (k, n) -> (n,);  (m, k) (k,) -> (m,);  (k,) (k,) -> ().
 Backward: da = dc b^T, db = a^T dc.  Transposed operands are strided views: nothing is copied.
 Source:   Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008.
 """
@@ -70,9 +70,9 @@ def _checked(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
     return a, b
 
 
-def _no_fit(name: str, a: Tensor, b: Tensor) -> RuntimeError:
+def _no_fit(a: Tensor, b: Tensor) -> RuntimeError:
     message = (
-        f"{name}: expected input (..., k) and other (k, n) or (k,) with equal k, got {a.shape} and "
+        f"matmul: expected input (..., k) and other (k, n) or (k,) with equal k, got {a.shape} and "
         f"{b.shape}"
     )
     return RuntimeError(message)
@@ -85,10 +85,13 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     """
     a, b = _checked("matmul", input, other)
     if a.ndim > 2 or b.ndim > 2:
-        message = f"matmul: batches are not there yet; expected 1 or 2 dimensions, got {a.shape}, {b.shape}"
+        message = (
+            f"matmul: batches are not there yet; expected 1 or 2 dimensions, got {a.shape} and "
+            f"{b.shape}"
+        )
         raise NotImplementedError(message)
     if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[0]:
-        raise _no_fit("matmul", a, b)
+        raise _no_fit(a, b)
     left = a.unsqueeze(0) if a.ndim == 1 else a
     right = b.unsqueeze(1) if b.ndim == 1 else b
     out = _product(left, right)
@@ -145,10 +148,14 @@ CASES = [
     ),
 ]
 ERRORS = [
-    ErrorCase(matmul, "matmul", [(3, 4), (5, 2)], RuntimeError, "with equal k, got (3, 4) and (5, 2)"),
+    ErrorCase(
+        matmul, "matmul", [(3, 4), (5, 2)], RuntimeError, "with equal k, got (3, 4) and (5, 2)"
+    ),
     ErrorCase(matmul, "matmul", [(), (2,)], RuntimeError, "with equal k"),
     ErrorCase(matmul, "matmul", [(3, 4), 2.0], TypeError, "expected other as a Tensor"),
-    ErrorCase(matmul, "matmul", [(3, 4), ("int", (4, 2), 0, 9)], RuntimeError, "operands of one type"),
+    ErrorCase(
+        matmul, "matmul", [(3, 4), ("int", (4, 2), 0, 9)], RuntimeError, "operands of one type"
+    ),
     ErrorCase(mm, "mm", [(3, 4), (4,)], RuntimeError, "expected matrices"),
     ErrorCase(mm, "mm", [(3, 4), (3, 4)], RuntimeError, "(m, k) and (k, n)"),
     ErrorCase(mm, "mm", [None, (3, 4)], TypeError, "expected input as a Tensor"),

@@ -72,7 +72,7 @@ def uniform(y: Any, state: Any, low: float, high: float) -> None:
 
 @reference
 def normal(y: Any, state: Any, mean: float, std: float) -> None:
-    """y = mean + std z; z by Box and Muller 1958: words 2k and 2k + 1 give elements 2k and 2k + 1."""
+    """y = mean + std z; z by Box and Muller 1958: two words give two elements."""
     xp = array_module(y)
     n = y.size
     pairs = (n + 1) // 2
@@ -91,7 +91,7 @@ def _target(name: str, t: Tensor, generator: Generator | None) -> tuple[Any, Any
         message = f"{name}: expected a tensor that does not require grad; use no_grad()"
         raise RuntimeError(message)
     _common.require_float(name, "the tensor", t)
-    return _backend.kernels(t.array), cell_of(name, generator, t)
+    return _backend.kernels(t.array), cell_of(name, generator)
 
 
 def _run(t: Tensor, kernel: str, *args: Any) -> Tensor:

@@ -78,9 +78,7 @@ class Sum(Op):
         return (g / self.divisor if self.divisor != 1.0 else g,)
 
 
-def sum(
-    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
-) -> Tensor:
+def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The sum over ``dim`` (an int, a tuple, or None for all), as torch.sum.
 
     Integers and bools are summed as int64. Error: O(eps log n), pairwise summation
@@ -94,9 +92,7 @@ def sum(
     return Sum.apply((x,), dims, keepdim, 1.0)  # type: ignore[no-any-return]
 
 
-def mean(
-    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
-) -> Tensor:
+def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The mean over ``dim`` (an int, a tuple, or None for all), as torch.mean; NaN of no elements.
 
     Raises RuntimeError for integers unless ``dtype`` is a floating-point type.
@@ -140,7 +136,13 @@ def argmax(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 
 CASES = [
     *(
-        OpCase(sum, "sum", [s, *a], kwargs=k, ref=lambda x, d=None, keepdim=False: x.sum(d, keepdims=keepdim))
+        OpCase(
+            sum,
+            "sum",
+            [s, *a],
+            kwargs=k,
+            ref=lambda x, d=None, keepdim=False: x.sum(d, keepdims=keepdim),
+        )
         for s, a, k in (
             ((3, 5), [], {}),
             ((3, 5), [0], {}),
@@ -155,7 +157,13 @@ CASES = [
     ),
     OpCase(sum, "sum", [(4, 3, 5), [0, 2]], ref=lambda x, d: x.sum(tuple(d))),
     *(
-        OpCase(mean, "mean", [s, *a], kwargs=k, ref=lambda x, d=None, keepdim=False: x.mean(d, keepdims=keepdim))
+        OpCase(
+            mean,
+            "mean",
+            [s, *a],
+            kwargs=k,
+            ref=lambda x, d=None, keepdim=False: x.mean(d, keepdims=keepdim),
+        )
         for s, a, k in (
             ((3, 5), [], {}),
             ((3, 5), [0], {"keepdim": True}),
@@ -168,7 +176,12 @@ CASES = [
         for s, a, k, ref in (
             ((3, 5), [], {}, lambda x: x.argmax()),
             ((3, 5), [1], {}, lambda x, d: x.argmax(d)),
-            ((4, 3, 5), [1], {"keepdim": True}, lambda x, d, keepdim: x.argmax(d, keepdims=keepdim)),
+            (
+                (4, 3, 5),
+                [1],
+                {"keepdim": True},
+                lambda x, d, keepdim: x.argmax(d, keepdims=keepdim),
+            ),
             ((), [], {}, lambda x: x.argmax()),
         )
     ),

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Softmax and its logarithm along one dimension.
 
-    softmax(x)_j = exp(x_j - m) / s,   log_softmax(x)_j = x_j - m - log s,   m = max x, s = sum exp(x - m)
+    softmax(x)_j = exp(x_j - m) / s,      log_softmax(x)_j = x_j - m - log s,
+    m = max x,  s = sum exp(x - m)
 
 Shapes:   x (..., c, ...) -> the same.
 Backward: from the output y:  dx = y (dy - sum dy y);   dx = dy - exp(y) sum dy.
@@ -71,7 +72,9 @@ class RowOp(Op):
             return x.reshape(1, 1)
         moved = x.transpose(self.order)
         table = self.kernels
-        return _common.reshaped(table, moved, (x.size // max(x.shape[self.dim], 1), x.shape[self.dim]))
+        return _common.reshaped(
+            table, moved, (x.size // max(x.shape[self.dim], 1), x.shape[self.dim])
+        )
 
     def back(self, y: Any, shape: tuple[int, ...]) -> Any:
         """(n, c) in the original order, contiguous."""
@@ -156,7 +159,15 @@ _FAMILY = (
 CASES = [
     OpCase(f, name, [s, d], ref=ref, low=-4.0, high=4.0, bench=s[:1] == (4096,))
     for f, name, ref in _FAMILY
-    for s, d in (((3, 5), 1), ((3, 5), 0), ((4, 3, 5), -2), ((), 0), ((0, 4), 1), ((7, 131), 1), ((4096, 1000), 1))
+    for s, d in (
+        ((3, 5), 1),
+        ((3, 5), 0),
+        ((4, 3, 5), -2),
+        ((), 0),
+        ((0, 4), 1),
+        ((7, 131), 1),
+        ((4096, 1000), 1),
+    )
 ]
 ERRORS = [
     case

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Views: the same memory in another shape or order. They share storage with their input, as in torch.
+"""Views: the same memory in another shape or order, sharing storage with their input as in torch.
 
 Backward: the inverse rearrangement of the gradient; expand: the sum over the repeated dimensions.
 """
@@ -80,9 +80,7 @@ class Expand(View):
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
         lead = g.ndim - len(self.shape)
         dims = [
-            d
-            for d in range(g.ndim)
-            if d < lead or (self.shape[d - lead] == 1 and g.shape[d] != 1)
+            d for d in range(g.ndim) if d < lead or (self.shape[d - lead] == 1 and g.shape[d] != 1)
         ]
         return (reshape(g.sum(tuple(dims)) if dims else g, self.shape),)
 
@@ -210,9 +208,15 @@ def t(input: Tensor) -> Tensor:
     """The transpose of a matrix, as torch.t; tensors of fewer dimensions stay as they are."""
     _common.require_tensor("t", "input", input)
     if input.ndim > 2:
-        message = f"t: expected at most 2 dimensions, got {input.ndim}; use transpose() or permute()"
+        message = (
+            f"t: expected at most 2 dimensions, got {input.ndim}; use transpose() or permute()"
+        )
         raise RuntimeError(message)
-    return transpose(input, 0, 1) if input.ndim == 2 else Permute.apply((input,), tuple(range(input.ndim)))
+    return (
+        transpose(input, 0, 1)
+        if input.ndim == 2
+        else Permute.apply((input,), tuple(range(input.ndim)))
+    )
 
 
 def expand(input: Tensor, *sizes: Any) -> Tensor:
@@ -247,20 +251,32 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a new dimension of size 1 at ``dim``, as torch.unsqueeze."""
     _common.require_tensor("unsqueeze", "input", input)
     d = _common.one_dim("unsqueeze", dim, input.ndim + 1)
-    return Reshape.apply((input,), (*input.shape[:d], 1, *input.shape[d:]))  # type: ignore[no-any-return]
+    shape = (*input.shape[:d], 1, *input.shape[d:])
+    return Reshape.apply((input,), shape)  # type: ignore[no-any-return]
 
 
 CASES = [
     OpCase(reshape, "reshape", [(3, 4), [2, 6]], ref=lambda x, s: x.reshape(s)),
     OpCase(reshape, "reshape", [(0, 4), [4, -1]], ref=lambda x, s: x.reshape(s)),
     OpCase(view, "view", [(3, 4), [-1, 2]], ref=lambda x, s: x.reshape(s)),
-    OpCase(flatten, "flatten", [(2, 3, 4)], kwargs={"start_dim": 1}, ref=lambda x, **_: x.reshape(2, 12)),
+    OpCase(
+        flatten,
+        "flatten",
+        [(2, 3, 4)],
+        kwargs={"start_dim": 1},
+        ref=lambda x, **_: x.reshape(2, 12),
+    ),
     OpCase(flatten, "flatten", [()], ref=lambda x: x.reshape(1)),
     OpCase(permute, "permute", [(2, 3, 4), [2, 0, 1]], ref=lambda x, d: x.transpose(d)),
     OpCase(transpose, "transpose", [(2, 3, 4), -1, 0], ref=lambda x, a, b: x.swapaxes(a, b)),
     OpCase(t, "t", [(3, 5)], ref=lambda x: x.T),
     OpCase(t, "t", [(3,)], ref=lambda x: x),
-    OpCase(expand, "expand", [(3, 1), [2, 3, 4]], ref=lambda x, s: x.repeat(4, 1)[None].repeat(2, 0).reshape(s)),
+    OpCase(
+        expand,
+        "expand",
+        [(3, 1), [2, 3, 4]],
+        ref=lambda x, s: x.repeat(4, 1)[None].repeat(2, 0).reshape(s),
+    ),
     OpCase(expand, "expand", [(1, 4), [-1, 4]], ref=lambda x, _: x),
     OpCase(squeeze, "squeeze", [(1, 3, 1)], ref=lambda x: x.reshape(3)),
     OpCase(squeeze, "squeeze", [(1, 3, 1), 0], ref=lambda x, _: x.reshape(3, 1)),

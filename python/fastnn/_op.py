@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The tape: `Op`, an operation and, when recorded, a node of the graph.
+
+An operation is a subclass of `Op`. Its instance is context and graph node in one: `forward`
+computes on arrays through the kernel table, `backward` does the same for the gradients (fast,
+nothing is recorded), and `backward_graph`, where there is one, states the same formula in Tensor
+operations, so that gradients of gradients exist; it runs only under ``create_graph``.
+
+Nodes refer to the nodes (or leaf tensors) that their inputs came from and never to their outputs,
+so a graph is freed by reference counting.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from fastnn import _backend
+from fastnn._grad_mode import _mode
+
+if TYPE_CHECKING:
+    import weakref
+    from collections.abc import Callable, Sequence
+
+    from fastnn.tensor import Tensor
+
+_sequence = itertools.count()
+
+
+class Storage:
+    """What tensors that share memory have in common.
+
+    ``version`` counts in-place changes. ``rebased`` counts those that changed the history of the
+    tensor that owns the memory, after which older views of it no longer know where they came from.
+    """
+
+    __slots__ = ("rebased", "version")
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.rebased = 0
+
+
+class Op:
+    """One operation: context of its forward pass and, if recorded, a node of the graph."""
+
+    name: ClassVar[str] = ""
+    kernels: Any
+    needs: tuple[bool, ...]
+    saved: tuple[Any, ...] | None = ()
+    guards: tuple[tuple[Storage, int, int] | None, ...] = ()
+    edges: tuple[tuple[Any, int] | None, ...] = ()
+    sequence: int = -1
+    outputs: tuple[tuple[tuple[int, ...], Any], ...] = ()
+    hooks: dict[int, dict[int, Callable[[Tensor], Tensor | None]]] | None = None
+    retained: dict[int, weakref.ref[Tensor]] | None = None
+    direct = False  # whether gradients of plain leaves may be written straight into .grad
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not cls.__dict__.get("name"):
+            cls.name = cls.__name__.lower()
+
+    def forward(self, *args: Any) -> Any:
+        """Arrays and options in, a new array (or a tuple of new arrays) out."""
+        raise NotImplementedError
+
+    def backward(self, *grads: Any) -> tuple[Any, ...]:
+        """Arrays of the outputs' gradients in, one array or None per tensor input out."""
+        raise NotImplementedError
+
+    backward_graph: Callable[..., tuple[Any, ...]] | None = None
+
+    def save(self, *arrays: Any) -> None:
+        """Keeps arrays for backward; changing one of them in place before it is an error."""
+        self.saved = arrays
+
+    def grad_buffer(self, i: int, shape: tuple[int, ...], dtype: Any) -> tuple[Any, bool]:
+        """Where the gradient of input ``i`` goes: (array, whether to add to what is there)."""
+        edge = self.edges[i]
+        if self.direct and edge is not None and not isinstance(edge[0], Op):
+            leaf = edge[0]
+            grad = leaf._grad
+            if leaf._hooks is None and grad is not None:
+                array = grad.array
+                if array.shape == shape and array.dtype == dtype and array.flags.carray:
+                    grad.storage.version += 1
+                    return array, True
+        return self.kernels.empty(shape, dtype), False
+
+    def saved_tensors(self) -> list[Tensor]:
+        """The saved arrays as tensors that know their history, for `backward_graph`."""
+        tensor = tensor_class()
+        found = []
+        for array, guard in zip(self.saved or (), self.guards, strict=True):
+            source = None if guard is None else guard[2]
+            if source is None:
+                found.append(tensor._wrap(array))
+            elif source < 0:
+                found.append(tensor._with_history(array, self, -1 - source))
+            else:
+                edge = self.edges[source]
+                if edge is None:
+                    found.append(tensor._wrap(array))
+                elif isinstance(edge[0], Op):
+                    found.append(tensor._with_history(array, *edge))
+                else:
+                    found.append(edge[0])
+        return found
+
+    @classmethod
+    def apply(cls, tensors: tuple[Any, ...], *options: Any) -> Any:
+        """Runs the operation on tensors (or None for an absent one) and records it if needed."""
+        node = cls()
+        recording = False
+        if _mode.enabled:
+            for t in tensors:
+                if t is not None and t._requires_grad:
+                    recording = True
+                    break
+        node.kernels = _backend.kernels(tensors[0].array)
+        if recording:
+            node.needs = tuple([t is not None and t._requires_grad for t in tensors])
+        else:
+            node.needs = (False,) * len(tensors)
+        out = node.forward(*[None if t is None else t.array for t in tensors], *options)
+        tensor = type(tensors[0])._base
+        if type(out) is tuple:
+            wrapped = tuple([tensor._wrap(a) for a in out])
+            if recording:
+                node.record(tensors, wrapped)
+            return wrapped
+        result = tensor._wrap(out)
+        if recording:
+            node.record(tensors, (result,))
+        return result
+
+    def record(self, tensors: Sequence[Any], results: tuple[Any, ...]) -> None:
+        """Makes this a node of the graph: between the inputs' history and the results."""
+        edges: list[tuple[Any, int] | None] = []
+        for t, need in zip(tensors, self.needs, strict=True):
+            if not need:
+                edges.append(None)
+                continue
+            if t._rebase_stamp is not None and t._rebase_stamp != t.storage.rebased:
+                raise RuntimeError(_stale_view(self.name))
+            edges.append((t, 0) if t._node is None else (t._node, t._output_nr))
+        self.edges = tuple(edges)
+        self.sequence = next(_sequence)
+        if self.saved:
+            self.guards = tuple([_guard(a, tensors, results) for a in self.saved])
+        described = []
+        for nr, r in enumerate(results):
+            described.append((r.array.shape, r.array.dtype))
+            if r.array.dtype.kind == "f":
+                r._requires_grad = True
+                r._node = self
+                r._output_nr = nr
+        self.outputs = tuple(described)
+
+    def check_saved(self) -> None:
+        """Raises if the graph was freed or a saved array has changed since."""
+        if self.saved is None:
+            message = (
+                f"{self.name}: backward() a second time through a graph whose saved values were "
+                "freed by the first; pass retain_graph=True to the first backward()"
+            )
+            raise RuntimeError(message)
+        for guard in self.guards:
+            if guard is not None and guard[0].version != guard[1]:
+                message = (
+                    f"{self.name}: a value that its gradient needs was changed by an in-place "
+                    f"operation: expected version {guard[1]}, it is at version {guard[0].version}; "
+                    "change a clone() of it instead, or change it after backward()"
+                )
+                raise RuntimeError(message)
+
+
+def _stale_view(op: str) -> str:
+    return (
+        f"{op}: this tensor is a view of memory whose history was changed by an in-place operation "
+        "since the view was made; take the view again after the change, or change a clone()"
+    )
+
+
+def _guard(
+    array: Any, tensors: Sequence[Any], results: Sequence[Any]
+) -> tuple[Storage, int, int] | None:
+    for i, t in enumerate(tensors):
+        if t is not None and t.array is array:
+            return t.storage, t.storage.version, i
+    for i, t in enumerate(results):
+        if t.array is array:
+            return t.storage, t.storage.version, -1 - i
+    return None
+
+
+@functools.cache
+def tensor_class() -> Any:
+    from fastnn.tensor import Tensor  # noqa: PLC0415  (the tape lies below the tensor)
+
+    return Tensor
