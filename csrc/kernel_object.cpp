@@ -488,7 +488,10 @@ bool add_kernels(PyObject* module) {
         object->kernel = kernel_at(id);
         object->fallback = nullptr;
         PyObject* value = reinterpret_cast<PyObject*>(object);
-        const bool stored = PyDict_SetItemString(all, object->kernel->name, value) == 0;
+        // By name in `kernels` and as an attribute of the module, which is how one calls it by
+        // hand.
+        const bool stored = PyDict_SetItemString(all, object->kernel->name, value) == 0 &&
+                            PyModule_AddObjectRef(module, object->kernel->name, value) == 0;
         Py_DECREF(value);
         if (!stored) return false;
     }

@@ -10,6 +10,9 @@ from __future__ import annotations
 import copy
 import ctypes
 import struct
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -202,6 +205,12 @@ def test_kernels_refuse_what_would_crash() -> None:
     square = np.ones((4, 4))
     with pytest.raises(ValueError, match="shares memory"):
         gemm(square, np.ones((4, 4)), square, False)
+    strided = np.lib.stride_tricks.as_strided
+    for shape, strides in (((3, 4), (0, 4)), ((4, 4), (4, 4))):
+        with pytest.raises(ValueError, match="memory of their own"):
+            _backend.native["copy"](
+                np.ones(shape, np.float32), strided(np.ones(16, np.float32), shape, strides)
+            )
     with pytest.raises(ValueError, match="a kernel id"):
         _backend.cpu.launch(10**6, 0, b"")
 
@@ -211,3 +220,11 @@ def test_launches_of_other_element_types_go_to_the_reference() -> None:
     y = np.empty_like(x)
     _backend.native["relu_forward"](x, y)
     np.testing.assert_array_equal(y, x)
+
+
+def test_stub_is_up_to_date() -> None:
+    tool = Path(__file__).resolve().parent.parent / "tools" / "make_stubs.py"
+    if not tool.is_file():
+        pytest.skip("not in a source tree")
+    done = subprocess.run([sys.executable, str(tool), "--check"], check=False)
+    assert done.returncode == 0, "run tools/make_stubs.py"

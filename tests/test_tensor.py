@@ -205,6 +205,14 @@ def test_comparison_in_place_fill_and_copy() -> None:
     assert x.tolist() == [0.0, 0.0, 0.0]
 
 
+def test_comparison_with_what_is_no_number_is_false() -> None:
+    x = fastnn.ones(2)
+    assert (x == None) is False  # noqa: E711
+    assert (x != "a") is True
+    with pytest.raises(TypeError, match="a tensor or a number"):
+        x.eq("a")
+
+
 def test_requires_grad_only_for_floating_point() -> None:
     with pytest.raises(RuntimeError, match="floating-point"):
         fastnn.tensor([1], requires_grad=True)

@@ -2,8 +2,8 @@
 // y[o, i] = the first j at which x[o, j, i] is largest; NaN counts as largest. x (outer, n, inner),
 // y (outer, inner), contiguous; y is `=`.
 //
-// inner == 1: the largest element of each block of 1024 by vectors; a block that has a larger one
-// than those before is looked through again, in cache, for its place. A long row is cut into at
+// inner == 1: the largest element of each block of 1024 by vectors; the first block that has the
+// largest of all is then looked through for its place. A long row is cut into at
 // most 256 chunks, which compete in order. inner > 1: up to 512 neighbouring columns together, row
 // by row.
 #include "ops/blocked_sum.h"
@@ -69,14 +69,15 @@ idx first_largest(const Value<T>* x, idx begin, idx end) {
     idx found = begin;
     Value<T> best = value_of<T>(x[begin]);
     for (idx i = begin; i < end && !is_nan(best); i += kBlock) {
-        const idx n = lesser(kBlock, end - i);
-        const Value<T> top = block_max<T>(x + i, n);
+        const Value<T> top = block_max<T>(x + i, lesser(kBlock, end - i));
         if (!beats(top, best)) continue;
         best = top;
-        for (found = i; found < i + n - 1; ++found) {
-            const Value<T> v = value_of<T>(x[found]);
-            if (v == top || is_nan(v)) break;
-        }
+        found = i;
+    }
+    // The first block that has it; if none beats the first element, that one.
+    for (; found < end - 1; ++found) {
+        const Value<T> v = value_of<T>(x[found]);
+        if (v == best || is_nan(v)) break;
     }
     return found;
 }

@@ -9,6 +9,7 @@
 // never stored. The losses of a piece of rows are added pairwise, then those of the pieces: pieces
 // depend on the shape alone. Targets are checked before anything is written.
 #include "ops/blocked_sum.h"
+#include "ops/softmax_exp.h"
 #include "runtime/op.h"
 #include "runtime/parallel.h"
 #include "simd/math.h"
@@ -62,7 +63,7 @@ Status cross_entropy_forward(In<T> x, In<std::int64_t> target, Out<T> loss, Out<
             const T top = c > 0 ? row_max(row, c) : T(0);
             const Vec<T> shift = broadcast(top);
             const T sum = blocked_sum<T, 4>(c, [row, shift](idx j, auto span) {
-                return exp(load_span(row + j, span, kLeast<T>) - shift);
+                return exp_masked(load_span(row + j, span, kLeast<T>) - shift);
             });
             const T log_sum = log(broadcast(sum))[0];
             logsumexp.data[i] = top + log_sum;

@@ -120,11 +120,14 @@ S range_sum(const Reduction<S>& job, const S* x, idx begin, idx end) {
 
 template <class S>
 Status sum_rows(const Reduction<S>& job) {
+    const bool dense = job.n_reduced == 1 && job.reduced[0].stride == 1 && job.count <= kSumBlock;
     if (job.outputs >= kEnoughUnits || job.count < 2 * kChunkWork) {
         parallel_for(job.outputs, greater(1, kPieceWork / job.count), [&](idx begin, idx end) {
             Walk place(job.kept, job.n_kept, begin);
             for (idx i = begin; i < end; ++i, place.next()) {
-                job.finish(place.out, range_sum(job, job.x + place.offset, 0, job.count));
+                const S* x = job.x + place.offset;
+                job.finish(place.out,
+                           dense ? run_sum(x, job.count) : range_sum(job, x, 0, job.count));
             }
         });
         return Status::kOk;

@@ -9,6 +9,7 @@
 // row that fits into one vector stays in a register. Sums as in blocked_sum.h. NaN or +inf anywhere
 // and -inf everywhere make the row NaN, as in NumPy and torch.
 #include "ops/blocked_sum.h"
+#include "ops/softmax_exp.h"
 #include "runtime/op.h"
 #include "runtime/parallel.h"
 #include "simd/math.h"
@@ -43,13 +44,13 @@ void softmax_forward(In<T> x, Out<T> y) {
         if (c <= kLanes<T>) {
             const int lanes = static_cast<int>(c);
             const Vec<T> v = load_partial(from, lanes, kLeast<T>);
-            const Vec<T> e = exp(v - broadcast(reduce_max(v)));
+            const Vec<T> e = exp_masked(v - broadcast(reduce_max(v)));
             store_partial(to, e / broadcast(reduce_add(e)), lanes);
             return;
         }
         const Vec<T> top = broadcast(row_max(from, c));
         const T sum = blocked_sum<T, kWays>(c, [&](idx j, auto span) {
-            const Vec<T> e = exp(load_span(from + j, span, kLeast<T>) - top);
+            const Vec<T> e = exp_masked(load_span(from + j, span, kLeast<T>) - top);
             store_span(to + j, e, span);
             return e;
         });
@@ -77,8 +78,9 @@ void log_softmax_forward(In<T> x, Out<T> y) {
     for_each_row(x.shape[0], c, kMathPiece, [&](idx at) {
         const T* from = x.data + at;
         const Vec<T> top = broadcast(row_max(from, c));
-        const T sum = blocked_sum<T, kWays>(
-            c, [&](idx j, auto span) { return exp(load_span(from + j, span, kLeast<T>) - top); });
+        const T sum = blocked_sum<T, kWays>(c, [&](idx j, auto span) {
+            return exp_masked(load_span(from + j, span, kLeast<T>) - top);
+        });
         const Vec<T> log_sum = log(broadcast(sum));
         map1<T>(from, y.data + at, c, [top, log_sum](Vec<T> v) { return (v - top) - log_sum; });
     });

@@ -142,10 +142,42 @@ std::string dims_text(const ArgSpec& arg, const Bindings& known, const std::stri
     return any ? text : word;
 }
 
-bool check_array(const Kernel& kernel, int index, const Array& a, Bindings& known,
-                 std::string& message) {
+// Whether two elements may share memory: conservative, by the dimensions in the order of their
+// strides. Threads that write such an array would race.
+bool overlaps_itself(const Array& a) {
+    idx strides[kMaxDims];
+    idx sizes[kMaxDims];
+    int n = 0;
+    for (int d = 0; d < a.ndim; ++d) {
+        if (a.shape[d] == 0) return false;
+        if (a.shape[d] == 1) continue;
+        const idx stride = a.strides[d] < 0 ? -a.strides[d] : a.strides[d];
+        int at = n++;
+        for (; at > 0 && strides[at - 1] > stride; --at) {
+            strides[at] = strides[at - 1];
+            sizes[at] = sizes[at - 1];
+        }
+        strides[at] = stride;
+        sizes[at] = a.shape[d];
+    }
+    idx reach = 0;  // of all smaller dimensions together
+    for (int d = 0; d < n; ++d) {
+        if (strides[d] <= reach) return true;
+        reach += (sizes[d] - 1) * strides[d];
+    }
+    return false;
+}
+
+bool check_array(const Kernel& kernel, int index, const ArgType& type, const Array& a,
+                 Bindings& known, std::string& message) {
     const ArgSpec& arg = kernel.args[index];
     if (a.data == nullptr && arg.optional) return true;
+    if (type.kind == ArgKind::kStrided && type.access != Access::kIn && overlaps_itself(a)) {
+        message =
+            std::string("expected an output ") + arg.name +
+            " whose elements have memory of their own, got strides by which some share theirs";
+        return false;
+    }
     if (arg.shape == ArgSpec::kCommonShape) {
         if (known.common == nullptr) {
             known.common = &a;
@@ -313,7 +345,8 @@ bool check_block(const Launch& launch, char* out, std::size_t capacity) {
     for (int i = 0; ok && i < kernel.n_args; ++i) {
         const char* place = launch.block + kernel.offsets[i];
         if (types[i].kind == ArgKind::kArray || types[i].kind == ArgKind::kStrided) {
-            ok = check_array(kernel, i, *reinterpret_cast<const Array*>(place), known, message);
+            ok = check_array(kernel, i, types[i], *reinterpret_cast<const Array*>(place), known,
+                             message);
         } else if (types[i].kind == ArgKind::kList) {
             lists = true;
             ok = check_list(kernel, i, launch.block, *reinterpret_cast<const ListRef*>(place),

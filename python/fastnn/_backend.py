@@ -250,6 +250,21 @@ def use(backend: str) -> Iterator[None]:
         _tables[np.ndarray] = before
 
 
+@contextlib.contextmanager
+def use_kernels(kernels: dict[str, Callable[..., Any]]) -> Iterator[None]:
+    """Runs NumPy arrays on the references with some kernels replaced, for a while: for tests."""
+    before = _tables[np.ndarray]
+    table = Table("numpy with others", np, _numpy_empty)
+    for kernel, function in references.items():
+        setattr(table, kernel, kernels.get(kernel, function))
+        setattr(table.fast, kernel, _not_implemented)
+    _tables[np.ndarray] = table
+    try:
+        yield
+    finally:
+        _tables[np.ndarray] = before
+
+
 def bump_mutation_stamp() -> None:
     """Says that some module, parameter or optimiser changed its structure or flags."""
     global _mutations  # noqa: PLW0603

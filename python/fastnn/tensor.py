@@ -457,10 +457,11 @@ class Tensor:
     matmul = mm = __matmul__
 
     def __eq__(self, other: object) -> Any:
-        return ops.eq(self, other)
+        # Python's rule for what cannot be compared: `tensor == None` is False, as in torch.
+        return ops.eq(self, other) if ops.is_operand(other) else NotImplemented
 
     def __ne__(self, other: object) -> Any:
-        return ops.ne(self, other)
+        return ops.ne(self, other) if ops.is_operand(other) else NotImplemented
 
     def __lt__(self, other: Any) -> Tensor:
         return ops.lt(self, other)
@@ -474,7 +475,13 @@ class Tensor:
     def __ge__(self, other: Any) -> Tensor:
         return ops.ge(self, other)
 
-    eq, ne, lt, le, gt, ge = __eq__, __ne__, __lt__, __le__, __gt__, __ge__
+    def eq(self, other: Any) -> Tensor:
+        return ops.eq(self, other)
+
+    def ne(self, other: Any) -> Tensor:
+        return ops.ne(self, other)
+
+    lt, le, gt, ge = __lt__, __le__, __gt__, __ge__
 
     def exp(self) -> Tensor:
         return ops.exp(self)

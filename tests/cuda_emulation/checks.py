@@ -198,6 +198,36 @@ EMULATOR = (
 )
 
 
+def case_table(module: ModuleType) -> None:
+    """The product's case table with the emulated kernels in the place of the references."""
+    from case_checks import HIGHER, assert_within, forward_and_gradients  # noqa: PLC0415
+    from fastnn import _backend, testing  # noqa: PLC0415
+
+    used: set[str] = set()
+
+    def counted(name: str) -> Any:
+        def kernel(*arguments: Any) -> None:
+            used.add(name)
+            getattr(module, name)(*arguments)
+
+        return kernel
+
+    product = [name for name in module.kernels() if name in _backend.references]
+    operations = {name.split("_")[0] for name in product}
+    for case in testing.all_cases(bench=False):
+        if case.name not in operations:
+            continue
+        for dtype in ("float32", "float64"):
+            with _backend.use_kernels({name: counted(name) for name in product}):
+                got = forward_and_gradients(case, dtype)
+            with _backend.use("numpy"):
+                plain = forward_and_gradients(case, dtype)
+                exact = forward_and_gradients(case, HIGHER[dtype])
+            for values in zip(got, plain, exact, strict=True):
+                assert_within(*values, f"{case.id} emulated")
+    assert used == set(product), "every kernel took part"
+
+
 def main() -> None:
     from cuda_emulation import backend  # noqa: PLC0415 - only this use needs the package
 

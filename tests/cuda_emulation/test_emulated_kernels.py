@@ -18,6 +18,10 @@ def test_activations_in_every_order(ordered: ModuleType) -> None:
     checks.activations(ordered)
 
 
+def test_the_case_table_in_every_order(ordered: ModuleType) -> None:
+    checks.case_table(ordered)
+
+
 def test_activations_beyond_one_pass_of_the_grid(emulated: ModuleType) -> None:
     # 8192 blocks of 256 threads; unaligned, so that each thread takes one element at a time.
     n = 8192 * 256 + 77

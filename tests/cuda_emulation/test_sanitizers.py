@@ -22,7 +22,7 @@ def _passed(done: CompletedProcess[str]) -> None:
 
 @pytest.mark.parametrize("order", [backend.FORWARD, backend.REVERSE, backend.RANDOM])
 def test_address_sanitizer_finds_nothing(sanitized: Sanitized, order: int) -> None:
-    _passed(sanitized("asan", "activations", *EMULATOR, order=order))
+    _passed(sanitized("asan", "activations", "case_table", *EMULATOR, order=order))
 
 
 OUT_OF_BOUNDS = {
@@ -76,7 +76,7 @@ def test_address_sanitizer_sees(sanitized: Sanitized, name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("order", [backend.FORWARD, backend.REVERSE, backend.RANDOM])
 def test_thread_sanitizer_finds_nothing(sanitized: Sanitized, order: int) -> None:
-    _passed(sanitized("tsan", "activations_small", *EMULATOR, order=order))
+    _passed(sanitized("tsan", "activations_small", "case_table", *EMULATOR, order=order))
 
 
 RACES = {

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastnn._backend import references
 from native_kernels import normal, same_on_any_number_of_threads
 
 NONE, MEAN, SUM = 0, 1, 2
@@ -95,6 +96,19 @@ def test_nothing_and_only_ignored_rows(kernels: Any) -> None:
     assert (forward(kernels, np.empty((3, 0), np.float32), ignored, NONE)[0] == 0).all()
     with pytest.raises(IndexError):
         forward(kernels, np.empty((3, 0), np.float32), np.zeros(3, np.int64), NONE)
+
+
+def test_nan_in_an_ignored_row_stays_there(kernels: Any) -> None:
+    x = normal((3, 20))
+    x[1] = np.nan
+    target = np.array([4, -100, 19])
+    loss, logsumexp, count = forward(kernels, x, target, MEAN)
+    assert np.isfinite(loss[0])
+    for backward in (kernels["cross_entropy_backward"], references["cross_entropy_backward"]):
+        grad = np.full_like(x, 7)
+        backward(x, target, logsumexp, count, np.ones(1, np.float32), grad, MEAN, -100)
+        assert np.isfinite(grad).all()
+        assert not grad[1].any()
 
 
 def test_large_scores_do_not_overflow(kernels: Any) -> None:

@@ -56,7 +56,7 @@ def assert_sum(kernels: Any, x: Any, n_reduced: int) -> None:
 def test_sum_of_any_layout(
     kernels: Any, shape: tuple[int, ...], order: tuple[int, ...], n_reduced: int, dtype: str
 ) -> None:
-    x = (normal(shape, "float64") * 100).astype(dtype).transpose(order)
+    x = np.asarray(normal(shape, "float64") * 100).astype(dtype).transpose(order)
     assert_sum(kernels, x, n_reduced)
     if x.ndim:
         assert_sum(kernels, x[::-1, ..., ::2] if x.ndim > 1 else x[::-3], n_reduced)

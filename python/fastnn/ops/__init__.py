@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from fastnn.ops import adam, sgd  # the optimisers' kernels
-from fastnn.ops._common import one_dim, result_type
+from fastnn.ops._common import is_operand, one_dim, result_type
 from fastnn.ops.activation import relu, relu_, sigmoid, tanh
 from fastnn.ops.binary import (
     Add,
@@ -70,7 +70,7 @@ __all__ = [
     "Add", "Binary", "Div", "Mul", "Sub", "adam", "add", "arange", "argmax", "as_tensor",
     "asarray", "binary", "binary_", "clone", "contiguous", "copy_", "cross_entropy", "div",
     "dropout", "empty", "empty_like", "eq", "exp", "expand", "fill_", "flatten", "from_dlpack",
-    "from_numpy", "full", "full_like", "ge", "getitem", "gt", "index_select", "le", "linear",
+    "from_numpy", "full", "full_like", "ge", "getitem", "gt", "index_select", "is_operand", "le", "linear",
     "log", "log_softmax", "lt", "matmul", "mean", "mm", "mul", "ne", "neg", "normal_",
     "one_dim", "ones", "ones_like", "permute", "relu", "relu_", "reshape", "result_type",
     "scaled", "setitem", "sgd", "sigmoid", "softmax", "split", "squeeze", "sub", "sum", "t",

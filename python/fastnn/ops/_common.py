@@ -63,7 +63,7 @@ def broadcast_shape(op: str, a: Shape, b: Shape) -> Shape:
     for i in range(max(len(a), len(b))):
         x = a[-1 - i] if i < len(a) else 1
         y = b[-1 - i] if i < len(b) else 1
-        if x != y and x != 1 and y != 1:
+        if x not in (y, 1) and y != 1:
             message = (
                 f"{op}: expected shapes that broadcast, got {tuple(a)} and {tuple(b)}: sizes {x} "
                 f"and {y} at dimension {-1 - i}; every pair of sizes, from the right, must be "
@@ -120,9 +120,14 @@ def scalar_array(table: Any, value: Any, dtype: DType) -> Any:
         raise RuntimeError(message) from None
 
 
+def is_operand(value: Any) -> bool:
+    """Whether a value is a tensor or a number."""
+    return isinstance(value, Tensor | bool | int | float | np.number | np.bool_)
+
+
 def as_operand(op: str, value: Any) -> Any:
     """Checks that a value is a tensor or a number."""
-    if isinstance(value, Tensor | bool | int | float | np.number | np.bool_):
+    if is_operand(value):
         return value
     message = f"{op}: expected a tensor or a number, got {type(value).__name__}"
     raise TypeError(message)

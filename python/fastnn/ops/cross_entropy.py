@@ -44,10 +44,12 @@ def cross_entropy_forward(
     kept = _check_targets(target, x.shape[1], ignore_index)
     n = x.shape[0]
     top = xp.max(x, axis=1) if x.size else xp.zeros(n, x.dtype)
-    total = xp.add.reduce(xp.exp(x - top[:, None]), axis=1, dtype=x.dtype)
-    xp.add(top, xp.log(total), out=logsumexp)
-    picked = x[xp.arange(n), xp.where(kept, target, 0)] if x.size else top
-    losses = xp.where(kept, (top - picked) + xp.log(total), xp.zeros((), x.dtype)).astype(x.dtype)
+    with xp.errstate(invalid="ignore", divide="ignore"):
+        total = xp.add.reduce(xp.exp(x - top[:, None]), axis=1, dtype=x.dtype)
+        xp.add(top, xp.log(total), out=logsumexp)
+        picked = x[xp.arange(n), xp.where(kept, target, 0)] if x.size else top
+        losses = (top - picked) + xp.log(total)
+    losses = xp.where(kept, losses, xp.zeros((), x.dtype)).astype(x.dtype)
     count[0] = x.dtype.type(int(kept.sum()))
     if reduction == 0:
         xp.copyto(loss, losses)
@@ -77,9 +79,11 @@ def cross_entropy_backward(
         with xp.errstate(invalid="ignore", divide="ignore"):
             g = grad_loss / count
     scale = xp.where(kept, g, xp.zeros((), x.dtype)).astype(x.dtype)
-    out = xp.exp(x - logsumexp[:, None])
+    with xp.errstate(invalid="ignore"):
+        out = xp.exp(x - logsumexp[:, None])
     rows = xp.arange(x.shape[0])[kept]
     out[rows, target[kept]] -= x.dtype.type(1)
+    out[~kept] = 0  # whatever stands there: the loss does not depend on it
     xp.multiply(out, scale[:, None], out=grad_x)
 
 

@@ -121,6 +121,7 @@ class IndexSelect(Op):
         table = self.kernels
         self.dim, self.shape = dim, x.shape
         flat = _three(table, x, dim)
+        index = _common.contiguous_array(table, index)
         out = table.empty((flat.shape[0], index.size, flat.shape[2]), x.dtype)
         table.take_rows(flat, index, out)
         if self.needs[0]:
@@ -145,6 +146,7 @@ class IndexAdd(Op):
     def forward(self, g: Any, index: Any, dim: int, shape: Any) -> Any:
         table = self.kernels
         self.dim = dim
+        index = _common.contiguous_array(table, index)
         out = table.empty(shape, g.dtype)
         table.add_rows(_three(table, g, dim), index, _three(table, out, dim))
         self.save(index)

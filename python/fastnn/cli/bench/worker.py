@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The program of a peer's process: ``python worker.py LIBRARY THREADS OPTIONS``.
+
+Runs alone, without fastnn, in whatever environment has the library. Speaks JSON, one object per
+line, over standard input and output (what the library prints goes to standard error):
+
+    at the start    -> {"about": {...}} or {"missing": why}
+    {"do": "prepare", "case": {...}, "pass": "forward" | "forward_backward", "inputs": a.npz,
+     "outputs": b.npz}  -> {"outputs": count} or {"unsupported": why}; runs once, stores the results
+    {"do": "sample", "repeats": n}
+                    -> {"ns": wall time of n runs, "delay_ns": time that runnable threads waited}
+    {"do": "quit"}, or the end of the input
+
+An adapter is a class ``Adapter(threads, options)`` with ``about()``, ``prepare(case, arguments,
+backward)`` that returns a function without arguments (NotImplementedError with the reason where the
+library has no such operation), and ``arrays(value)``: what that function returned, as a list of
+NumPy arrays: the outputs, then the gradients of the floating-point inputs.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _adapter(library: str, threads: int, options: dict[str, Any]) -> Any:
+    path = Path(__file__).with_name(f"adapter_{library}.py")
+    spec = importlib.util.spec_from_file_location(f"adapter_{library}", path)
+    if spec is None or spec.loader is None:
+        message = f"no adapter for {library}"
+        raise ImportError(message)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Adapter(threads, options)
+
+
+def run_delay_ns() -> int:
+    """Time that this process's threads were ready to run and waited for a core, so far.
+
+    The second field of schedstat, over all threads; 0 where the system does not tell.
+    """
+    total = 0
+    try:
+        for task in Path("/proc/self/task").iterdir():
+            total += int((task / "schedstat").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return total
+    return total
+
+
+def sample(run: Callable[[], Any], repeats: int) -> dict[str, int]:
+    """Wall time of ``repeats`` runs; one run before them wakes the library's threads."""
+    gc.disable()
+    try:
+        run()
+        delay = run_delay_ns()
+        start = time.perf_counter_ns()
+        for _ in range(repeats):
+            run()
+        end = time.perf_counter_ns()
+        return {"ns": end - start, "delay_ns": run_delay_ns() - delay}
+    finally:
+        gc.enable()
+
+
+def _arguments(case: dict[str, Any], inputs: str) -> list[Any]:
+    import numpy as np  # noqa: PLC0415 - after the library that is timed
+
+    with np.load(inputs) as stored:
+        return [stored[a["array"]] if "array" in a else a["value"] for a in case["arguments"]]
+
+
+def _prepare(adapter: Any, order: dict[str, Any]) -> tuple[Callable[[], Any], int]:
+    import numpy as np  # noqa: PLC0415
+
+    case = order["case"]
+    arguments = _arguments(case, order["inputs"])
+    run = adapter.prepare(case, arguments, order["pass"] == "forward_backward")
+    results = adapter.arrays(run())
+    np.savez(order["outputs"], **{str(i): a for i, a in enumerate(results)})
+    return run, len(results)
+
+
+def serve(adapter: Any, orders: IO[str], answers: IO[str]) -> None:
+    """Answers orders until the input ends."""
+    run: Callable[[], Any] | None = None
+    for line in orders:
+        order = json.loads(line)
+        answer: dict[str, Any]
+        if order["do"] == "quit":
+            return
+        if order["do"] == "prepare":
+            run = None  # frees the last case's memory first
+            try:
+                run, count = _prepare(adapter, order)
+                answer = {"outputs": count}
+            except NotImplementedError as reason:
+                answer = {"unsupported": str(reason)}
+        elif order["do"] == "sample" and run is not None:
+            answer = dict(sample(run, int(order["repeats"])))
+        else:
+            answer = {"error": f"expected prepare, then sample or quit; got {line.strip()}"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def main(library: str, threads: str, options: str) -> int:
+    """Serve one library over standard input and output."""
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
+        os.dup2(2, 1)  # a library that prints must not break the protocol
+        try:
+            adapter = _adapter(library, int(threads), json.loads(options))
+        except ImportError as error:
+            answers.write(json.dumps({"missing": str(error)}) + "\n")
+            return 0
+        answers.write(json.dumps({"about": adapter.about()}) + "\n")
+        answers.flush()
+        serve(adapter, sys.stdin, answers)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
