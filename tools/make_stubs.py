@@ -4,8 +4,8 @@
     python tools/make_stubs.py            writes the file
     python tools/make_stubs.py --check    exits with 1 if it is not up to date
 
-A kernel's line comes from its FASTNN_OP: names and shapes from the specification, types from the C++
-signatures.
+A kernel's line comes from its FASTNN_OP: names and shapes from the specification, types from the
+C++ signatures.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ STUB = Path(__file__).resolve().parent.parent / "python" / "fastnn" / "_cpu.pyi"
 
 HEAD = """# SPDX-License-Identifier: BSD-3-Clause
 # Written by tools/make_stubs.py from the kernels' own descriptions; do not edit.
-# ruff: noqa
 # fmt: off
 from collections.abc import Callable, Sequence
 from typing import Any, Final

@@ -78,19 +78,21 @@ class PairwiseSum {
 template <class T, int kWays, class F>
 __attribute__((flatten)) inline T block_sum(idx begin, idx end, const F& term) {
     constexpr int lanes = kLanes<T>;
-    Vec<T> sums[kWays] = {};
     idx i = begin;
-    if (end - begin >= 2 * lanes) {
+    Vec<T> sum = {};
+    if (end - begin >= kWays * lanes) {
+        Vec<T> sums[kWays] = {};
         for (; i + kWays * lanes <= end; i += kWays * lanes) {
             for (int k = 0; k < kWays; ++k) sums[k] += term(i + k * lanes, Whole{});
         }
         for (int width = kWays / 2; width > 0; width /= 2) {
             for (int k = 0; k < width; ++k) sums[k] += sums[k + width];
         }
+        sum = sums[0];
     }
-    for (; i + lanes <= end; i += lanes) sums[0] += term(i, Whole{});
-    if (i < end) sums[0] += term(i, Part{static_cast<int>(end - i)});
-    return reduce_add(sums[0]);
+    for (; i + lanes <= end; i += lanes) sum += term(i, Whole{});
+    if (i < end) sum += term(i, Part{static_cast<int>(end - i)});
+    return reduce_add(sum);
 }
 
 // The same over any number of elements.

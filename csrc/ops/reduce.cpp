@@ -30,6 +30,7 @@ constexpr idx kMaxChunks = 256;
 constexpr idx kEnoughUnits = 32;  // with so many outputs or tiles, no output is cut into chunks
 constexpr idx kTileCols = 1024;
 constexpr idx kBlockRows = 256;
+constexpr idx kShortSum = 16;  // sums of fewer elements go by columns
 constexpr idx kShortRun = 64;  // shorter runs are gathered into blocks
 constexpr idx kNarrow = 64;    // matrices of fewer columns are widened
 constexpr int kSlot = 3;       // of the pool's scratch: partial sums
@@ -317,7 +318,7 @@ Status sum_axes(Reduction<S>& job) {
     const Axis col = job.kept[column];
     // Very short sums of many outputs go by columns even across memory: no horizontal additions.
     const bool rows = run.stride <= magnitude(col.stride) || col.stride == 0;
-    if (rows && !(job.count < 8 && col.size >= 2 * kShortRow)) return sum_rows(job);
+    if (rows && !(job.count < kShortSum && col.size >= 2 * kShortRow)) return sum_rows(job);
     if (job.n_kept == 1 && col.size < kNarrow && col.stride == 1 && job.n_reduced == 1 &&
         run.stride == col.size && job.count * col.size >= 16 * kNarrow) {
         return sum_narrow(job);

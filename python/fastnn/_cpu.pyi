@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Written by tools/make_stubs.py from the kernels' own descriptions; do not edit.
-# ruff: noqa
 # fmt: off
 from collections.abc import Callable, Sequence
 from typing import Any, Final

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Reads targets.toml and checks it against the installed case table."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fastnn import testing
+from fastnn.cli.bench.peers import OWN, PEERS
+
+PATH = Path(__file__).with_name("targets.toml")
+KINDS = ("ratio", "ceiling", "geomean", "import", "size")
+STATUSES = ("target", "missed", "reported")
+PASSES = ("forward", "forward_backward")
+CEILINGS = ("fma",)
+UNITS = {"ratio": "x", "ceiling": "share", "geomean": "x", "import": "ms", "size": "MB"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One number to measure; targets.toml explains the fields."""
+
+    name: str
+    kind: str
+    status: str
+    case: str | None = None
+    pass_: str = "forward"
+    dtype: str = "float32"
+    threads: int = 2
+    peers: tuple[str, ...] = ()
+    ceiling: str | None = None
+    rows: tuple[str, ...] = ()
+    isa: str | None = None
+    limit: float | None = None
+    reason: str = ""
+
+    @property
+    def unit(self) -> str:
+        """Of the limit and of the value."""
+        return UNITS[self.kind]
+
+
+def _problems(row: Row, cases: dict[str, testing.OpCase]) -> list[str]:
+    """What is wrong with a row by itself."""
+    wrong = []
+
+    def expect(good: bool, what: str) -> None:
+        if not good:
+            wrong.append(what)
+
+    timed = row.kind in ("ratio", "ceiling")
+    expect(row.kind in KINDS, f"kind: expected one of {KINDS}, got {row.kind!r}")
+    expect(row.status in STATUSES, f"status: expected one of {STATUSES}, got {row.status!r}")
+    expect(row.pass_ in PASSES, f"pass: expected one of {PASSES}, got {row.pass_!r}")
+    expect(row.threads >= 1, f"threads: expected at least 1, got {row.threads}")
+    has = row.limit is not None
+    expect(has == (row.status != "reported"), f"limit: {row.limit} with status {row.status!r}")
+    expect(not has or (row.limit or 0) > 0, f"limit: expected a positive number, got {row.limit}")
+    expect(bool(row.reason) == (row.status == "missed"), "reason: goes with status 'missed'")
+    expect((row.case is not None) == timed, f"case: {row.case!r} with kind {row.kind!r}")
+    expect(row.case is None or row.case in cases, f"case: {row.case!r} is not in the case table")
+    expect(bool(row.peers) == (row.kind == "ratio"), f"peers: goes with 'ratio', not {row.kind!r}")
+    expect((row.ceiling is not None) == (row.kind == "ceiling"), "ceiling: goes with that kind")
+    expect(row.ceiling in (None, *CEILINGS), f"ceiling: expected one of {CEILINGS}")
+    expect(bool(row.rows) == (row.kind == "geomean"), "rows: goes with kind 'geomean'")
+    for peer in row.peers:
+        expect(peer in PEERS and peer != OWN, f"peers: {peer!r} is none of {[*PEERS]}")
+    if row.kind == "ceiling" and row.case in cases:
+        expect(cases[row.case].flops is not None, f"ceiling: {row.case!r} does not tell its flops")
+        expect(row.pass_ == "forward", "ceiling: the flops of a case are those of its forward pass")
+    return wrong
+
+
+def _rows(table: dict[str, Any], bench: list[str]) -> list[Row]:
+    """The rows that one entry stands for."""
+    fields = {f.name: f.name for f in dataclasses.fields(Row)} | {"pass": "pass_"}
+    unknown = sorted(set(table) - (set(fields) - {"pass_"}))
+    missing = sorted({"name", "kind", "status"} - set(table))
+    if unknown or missing:
+        message = f"{table.get('name', 'a row')}: unknown fields {unknown}, missing {missing}"
+        raise ValueError(message)
+    values = {fields[k]: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+    if values.get("case") != "*":
+        return [Row(**values)]
+    name = values.pop("name")
+    return [Row(**{**values, "name": f"{name}/{case}", "case": case}) for case in bench]
+
+
+def parse(text: str, cases: Sequence[testing.OpCase]) -> list[Row]:
+    """The rows of a targets file; ValueError lists everything that is wrong with it."""
+    content = tomllib.loads(text)
+    if set(content) != {"row"}:
+        message = f"targets: expected [[row]] tables only, got {sorted(content)}"
+        raise ValueError(message)
+    known = {case.id: case for case in cases}
+    bench = [case.id for case in cases if case.bench]
+    rows = [row for table in content["row"] for row in _rows(table, bench)]
+    wrong = [f"{row.name}: {problem}" for row in rows for problem in _problems(row, known)]
+    names = [row.name for row in rows]
+    wrong += [f"{name}: named twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    timed = {row.name for row in rows if row.kind == "ratio"}
+    wrong += [f"{r.name}: rows: no ratio row {n!r}" for r in rows for n in r.rows if n not in timed]
+    if wrong:
+        raise ValueError("targets:\n  " + "\n  ".join(wrong))
+    return rows
+
+
+def load() -> list[Row]:
+    """The rows of targets.toml."""
+    return parse(PATH.read_text("utf-8"), list(testing.all_cases()))
+
+
+def select(rows: Sequence[Row], patterns: Sequence[str]) -> list[Row]:
+    """The rows whose name is, matches, or starts with one of the patterns; all if there are none.
+
+    A mean brings along the rows that it is made of.
+    """
+    if not patterns:
+        return list(rows)
+    chosen = set()
+    for pattern in patterns:
+        found = {r.name for r in rows if fnmatch.fnmatchcase(r.name, pattern) or r.name == pattern}
+        found |= {r.name for r in rows if r.name.startswith(f"{pattern}/")}
+        if not found:
+            message = f"--only {pattern}: no such row; there are {', '.join(r.name for r in rows)}"
+            raise ValueError(message)
+        chosen |= found
+    chosen |= {name for r in rows if r.name in chosen for name in r.rows}
+    return [r for r in rows if r.name in chosen]
