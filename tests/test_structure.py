@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The rules of the design that a reader relies on: imports point down, arrays go through kernels."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastnn
+
+PACKAGE = Path(fastnn.__file__).parent
+ROOT = Path(__file__).resolve().parent.parent
+OPS = sorted((PACKAGE / "ops").glob("*.py"))
+
+# The higher a name, the more it may import.
+LAYERS = [
+    {"_dtypes", "_device", "_grad_mode", "_hooks"},
+    {"_backend"},
+    {"_op", "_engine", "_gradcheck", "autograd", "_repr", "tensor", "testing", "ops", "random"},
+    {"nn", "optim", "utils"},
+    {"data", "train"},
+    {"cli"},
+]
+
+
+def layer_of(module: str) -> int | None:
+    parts = module.split(".")
+    if parts[0] != "fastnn" or len(parts) < 2:
+        return None
+    return next((i for i, names in enumerate(LAYERS) if parts[1] in names), None)
+
+
+def imports_of(path: Path) -> list[tuple[str, bool]]:
+    """(module, whether at the top of the file) for every import of fastnn's own modules."""
+    tree = ast.parse(path.read_text("utf-8"))
+    found = []
+    top = set(map(id, tree.body))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+            if node.module == "fastnn":
+                names = [f"fastnn.{a.name}" for a in node.names]
+            found += [(n, id(node) in top) for n in names]
+        elif isinstance(node, ast.Import):
+            found += [(a.name, id(node) in top) for a in node.names]
+    return found
+
+
+def test_imports_only_point_down() -> None:
+    wrong = []
+    for path in PACKAGE.rglob("*.py"):
+        module = "fastnn." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        mine = layer_of(module)
+        for name, top in imports_of(path):
+            theirs = layer_of(name)
+            if top and mine is not None and theirs is not None and theirs > mine:
+                wrong.append(f"{module} imports {name}")
+    assert not wrong
+
+
+def test_only_the_backend_imports_native_modules() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        if path.name == "_backend.py":
+            continue
+        names = {name for name, _ in imports_of(path)}
+        assert not names & {"fastnn._cpu", "fastnn._cuda", "cupy"}, path
+
+
+def is_reference(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef) and any(
+        isinstance(d, ast.Name) and d.id == "reference" for d in node.decorator_list
+    )
+
+
+@pytest.mark.parametrize("path", OPS, ids=lambda p: p.stem)
+def test_operations_compute_through_the_kernel_table(path: Path) -> None:
+    """NumPy itself is for making tensors from data; elsewhere arrays are computed by kernels."""
+    if path.stem not in ("_common", "creation"):
+        modules = {name for name, _ in imports_of(path)}
+        assert "numpy" not in modules, f"{path.name} computes beside the kernel table"
+    # Through a table's array module only views and one-element cells are made.
+    allowed = {"zeros", "ones", "arange", "asarray", "broadcast_to", "may_share_memory"}
+    for top in ast.parse(path.read_text("utf-8")).body:
+        if is_reference(top):
+            continue
+        for node in ast.walk(top):
+            if (
+                isinstance(node, ast.Attribute)
+                and isinstance(node.value, ast.Attribute)
+                and node.value.attr == "xp"
+            ):
+                assert node.attr in allowed, f"{path.name}:{node.lineno} uses xp.{node.attr}"
+
+
+def test_every_operation_file_ends_with_its_cases() -> None:
+    for path in OPS:
+        if path.stem in ("__init__", "_common", "creation", "random_fill", "sgd", "adam"):
+            continue
+        text = path.read_text("utf-8")
+        assert "\nCASES = [" in text, path.name
+        assert "ERRORS = [" in text, path.name
+
+
+def test_import_loads_nothing_optional() -> None:
+    code = "import sys, json, fastnn; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(json.loads(done.stdout))
+    optional = {"rich", "matplotlib", "torch", "cupy", "safetensors", "sklearn", "onnx", "pytest"}
+    assert not loaded & optional
+    assert not {m for m in loaded if m.startswith(("fastnn.cli", "fastnn.train", "fastnn.data"))}
+
+
+def python_blocks(path: Path) -> list[str]:
+    parts = path.read_text("utf-8").split("```python\n")[1:]
+    return [p.split("```")[0] for p in parts]
+
+
+def test_the_training_script_of_the_readme_runs(tmp_path: Path) -> None:
+    readme = ROOT / "README.md"
+    if not readme.is_file():
+        pytest.skip("not in a source tree")
+    (script,) = python_blocks(readme)
+    assert len([line for line in script.splitlines() if line]) <= 15
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    losses = [float(line.split()[1]) for line in done.stdout.splitlines()]
+    assert len(losses) == 10
+    assert losses[-1] < 0.5 * losses[0]
