@@ -32,7 +32,11 @@ def _lines(path: str) -> list[str]:
 
 def cpu_model() -> str:
     """The processor's name, with family and model where the name says little (virtual ones)."""
-    fields = dict(re.split(r"\s*:\s*", line, maxsplit=1) for line in _lines("/proc/cpuinfo")[:40] if ":" in line)
+    fields = dict(
+        re.split(r"\s*:\s*", line, maxsplit=1)
+        for line in _lines("/proc/cpuinfo")[:40]
+        if ":" in line
+    )
     name = fields.get("model name") or platform.processor() or platform.machine()
     place = [f"{k.split()[-1]} {fields[k]}" for k in ("cpu family", "model") if k in fields]
     return f"{name} ({', '.join(place)})" if place else name
@@ -78,7 +82,10 @@ def _git(*arguments: str) -> str | None:
 def commit() -> dict[str, Any]:
     """The checkout's commit, and whether tracked files differ from it; None outside of git."""
     changes = _git("status", "--porcelain", "--untracked-files=no")
-    return {"commit": _git("rev-parse", "HEAD"), "changed": None if changes is None else bool(changes)}
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "changed": None if changes is None else bool(changes),
+    }
 
 
 @dataclasses.dataclass(frozen=True)

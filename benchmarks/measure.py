@@ -61,6 +61,8 @@ class Session:
         if peer in self.missing:
             raise NotInstalled(self.missing[peer])
         key = (peer, threads, isa if peer == OWN else None)
+        if key in self._workers and not self._workers[key].alive:
+            self._workers.pop(key).close()  # it failed on an earlier row
         if key not in self._workers:
             try:
                 self._workers[key] = Worker(peer, threads, self.folder, self._pythons, key[2])
@@ -101,7 +103,8 @@ class Session:
 
 def describe_case(case: testing.OpCase, dtype: str, inputs: Path) -> dict[str, Any]:
     """A case for another process: its arrays in a file, everything else as JSON."""
-    arrays, arguments = {}, []
+    arrays: dict[str, Any] = {}
+    arguments: list[dict[str, Any]] = []
     for i, value in enumerate(testing.make_arrays(case, np.dtype(dtype))):
         if isinstance(value, np.ndarray):
             arrays[str(i)] = value
@@ -204,8 +207,7 @@ def rounds(
         before = after
         # Judged anew each time: the best rate of the run may have risen since.
         found = [
-            [*c, *filter(None, map(watch.complaint, dict.fromkeys((b, a))))]
-            for _, b, a, c in taken
+            [*c, *filter(None, map(watch.complaint, dict.fromkeys((b, a))))] for _, b, a, c in taken
         ]
         quiet = [times for (times, *_), why in zip(taken, found, strict=True) if not why]
         if len(quiet) >= effort.rounds:
@@ -256,4 +258,6 @@ def measure(session: Session, row: Row) -> dict[str, Any]:
         result["gflops"] = {n: flops / np.median([t[n] for t in kept]).item() for n in names}
         result["fma_peak_gflops"] = peak
         result["share_of_fma_peak"] = Summary.of(shares).as_dict()
+        if np.median(shares) > 1:
+            disturbed.append("faster than the ceiling: the probe was never alone on the cores")
     return result

@@ -42,21 +42,24 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+// The chains are variables of their own: an array would live in memory, and so would every step.
+#define EACH_CHAIN(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11)
+#define START(i) Vec x##i = zero + (start + i);
+#define STEP(i)                  \
+    x##i = x##i * scale + shift; \
+    __asm__ volatile("" : "+" REGISTER(x##i));
+#define ADD(i) sum += x##i[0];
+
 static float run_block(float start) {
     const Vec zero = {0};
     Vec scale = zero + 0.999f, shift = zero + 0.001f;
     __asm__ volatile("" : "+" REGISTER(scale), "+" REGISTER(shift));
-    Vec x[kChains];
-    for (int i = 0; i < kChains; ++i) x[i] = zero + (start + (float)i);
+    EACH_CHAIN(START)
     for (int step = 0; step < kSteps; ++step) {
-#pragma GCC unroll 12
-        for (int i = 0; i < kChains; ++i) {
-            x[i] = x[i] * scale + shift;
-            __asm__ volatile("" : "+" REGISTER(x[i]));
-        }
+        EACH_CHAIN(STEP)
     }
     float sum = 0;
-    for (int i = 0; i < kChains; ++i) sum += x[i][0];
+    EACH_CHAIN(ADD)
     return sum;
 }
 

@@ -84,7 +84,9 @@ def _rows(table: dict[str, Any], bench: list[str]) -> list[Row]:
     if unknown or missing:
         message = f"{table.get('name', 'a row')}: unknown fields {unknown}, missing {missing}"
         raise ValueError(message)
-    values = {fields[k]: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+    values: dict[str, Any] = {
+        fields[k]: tuple(v) if isinstance(v, list) else v for k, v in table.items()
+    }
     if values.get("case") != "*":
         return [Row(**values)]
     name = values.pop("name")

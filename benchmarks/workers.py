@@ -59,13 +59,19 @@ class LineProcess:
         tail = self._errors.read().decode(errors="replace").splitlines()[-12:]
         return WorkerError("\n  ".join([f"{self.name}: {what}", *tail]))
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
     def send(self, line: str) -> None:
         """Write a line."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(line.encode() + b"\n")
         except BrokenPipeError as error:
-            raise self._fail("the process ended") from error
+            message = "the process ended"
+            raise self._fail(message) from error
 
     def receive(self, timeout: float = _TIMEOUT) -> str:
         """Read a line."""
@@ -75,10 +81,12 @@ class LineProcess:
         while b"\n" not in self._pending:
             ready, _, _ = select.select([file], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
-                raise self._fail(f"no answer within {timeout:g} s")
+                message = f"no answer within {timeout:g} s"
+                raise self._fail(message)
             chunk = os.read(file, 65536)
             if not chunk:
-                raise self._fail("the process ended")
+                message = "the process ended"
+                raise self._fail(message)
             self._pending += chunk
         line, self._pending = self._pending.split(b"\n", 1)
         return line.decode()
@@ -120,7 +128,8 @@ class Worker(LineProcess):
         hello = json.loads(self.receive())
         if "missing" in hello:
             self.close()
-            raise NotInstalled(f"{peer}: {hello['missing']} ({python})")
+            message = f"{peer}: {hello['missing']} ({python})"
+            raise NotInstalled(message)
         self.about: dict[str, Any] = hello["about"]
 
     def ask(self, **order: Any) -> dict[str, Any]:
@@ -128,9 +137,11 @@ class Worker(LineProcess):
         self.send(json.dumps(order))
         answer: dict[str, Any] = json.loads(self.receive())
         if "unsupported" in answer:
-            raise Unsupported(f"{self.name}: {answer['unsupported']}")
+            message = f"{self.name}: {answer['unsupported']}"
+            raise Unsupported(message)
         if "error" in answer:
-            raise WorkerError(f"{self.name}: {answer['error']}")
+            message = f"{self.name}: {answer['error']}"
+            raise WorkerError(message)
         return answer
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The rules of the design that a reader relies on: imports point down, arrays go through kernels."""
+"""The rules that a reader relies on: imports point down, arrays go through kernels."""
 
 from __future__ import annotations
 

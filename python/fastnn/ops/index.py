@@ -229,7 +229,7 @@ def getitem(t: Tensor, index: Any) -> Tensor:
     rows = _rows(index)
     if rows is None or t.ndim == 0:
         raise _advanced(index)
-    picked = index_select(t, 0, rows.reshape(-1), _name="indexing")
+    picked = _select("indexing", t, 0, rows.reshape(-1), negative=True)
     return picked if rows.ndim == 1 else picked.reshape(*rows.shape, *t.shape[1:])
 
 
@@ -270,36 +270,39 @@ def setitem(t: Tensor, index: Any, value: Any) -> None:
     store_result("index assignment", t, out)
 
 
-def index_select(input: Tensor, dim: int, index: Tensor, *, _name: str = "index_select") -> Tensor:
-    """The entries ``index`` of dimension ``dim``, as torch.index_select (negative ones count back).
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The entries ``index`` of dimension ``dim``, as torch.index_select.
 
-    Shapes:   input (..., n, ...), index (m) -> (..., m, ...).
+    Shapes:   input (..., n, ...), index (m) of integers in [0, n) -> (..., m, ...).
     Backward: the gradient's entries added up at their indices, in order.
     """
-    _common.require_tensor(_name, "input", input)
-    _common.require_tensor(_name, "index", index)
+    return _select("index_select", input, dim, index, negative=False)
+
+
+def _select(name: str, input: Tensor, dim: int, index: Tensor, *, negative: bool) -> Tensor:
+    """Entries along a dimension; ``negative``: whether negative numbers count from the end."""
+    _common.require_tensor(name, "input", input)
+    _common.require_tensor(name, "index", index)
     if index.array.dtype.kind not in "iu" or index.ndim > 1:
         message = (
-            f"{_name}: expected index as a 1-D tensor of integers, got {index.dtype} {index.shape}"
+            f"{name}: expected index as a 1-D tensor of integers, got {index.dtype} {index.shape}"
         )
         raise RuntimeError(message)
-    d = _common.one_dim(_name, dim, input.ndim)
+    d = _common.one_dim(name, dim, input.ndim)
     if input.ndim == 0:
-        message = f"{_name}: expected a tensor with dimensions, got a 0-d tensor"
+        message = f"{name}: expected a tensor with dimensions, got a 0-d tensor"
         raise RuntimeError(message)
-    table = _common.table_of(input, index)
+    _common.table_of(input, index)
     n = input.shape[d]
     numbers = to(index, _int64()).reshape(-1)
     if index.array.size:
         low, high = int(index.array.min()), int(index.array.max())
-        if low < -n or high >= n:
-            message = (
-                f"{_name}: expected indices in [{-n}, {n - 1}], got {low if low < -n else high}"
-            )
+        least = -n if negative else 0
+        if low < least or high >= n:
+            message = f"{name}: expected indices in [{least}, {n - 1}], got {low if low < least else high}"
             raise IndexError(message)
         if low < 0:
             numbers = numbers + (numbers < 0).to(_int64()) * n
-    del table
     return IndexSelect.apply((input, numbers), d)  # type: ignore[no-any-return]
 
 
@@ -346,11 +349,11 @@ CASES = [
     OpCase(getitem, "__getitem__", [(4, 3), 1], ref=lambda x, i: x[i]),
     OpCase(getitem, "__getitem__", [(4, 3), -1], ref=lambda x, i: x[i]),
     OpCase(slice_middle, "__getitem__ slices", [(4, 3, 5)], ref=lambda x: x[1:, None, ..., ::2]),
-    OpCase(getitem, "__getitem__", [(4, 3), ("cells", [2, 0, 2])], ref=lambda x, i: x[i]),
+    OpCase(getitem, "__getitem__", [(4, 3), ("cells", [2, -4, 2])], ref=lambda x, i: x[i]),
     OpCase(
         index_select,
         "index_select",
-        [(4, 3), 1, ("cells", [2, -1, 0, 2])],
+        [(4, 3), 1, ("cells", [2, 1, 0, 2])],
         ref=lambda x, _, i: x[:, i],
     ),
     OpCase(index_select, "index_select", [(4, 3), 0, ("cells", [])], ref=lambda x, _, i: x[i]),
@@ -368,7 +371,7 @@ ERRORS = [
         index_select, "index_select", [(4, 3), 2, ("cells", [0])], IndexError, "expected dim in"
     ),
     ErrorCase(
-        index_select, "index_select", [(4, 3), 0, ("cells", [4])], IndexError, "indices in [-4, 3]"
+        index_select, "index_select", [(4, 3), 0, ("cells", [4])], IndexError, "indices in [0, 3]"
     ),
     ErrorCase(split, "split", [(5, 3), 0], RuntimeError, "expected a size > 0"),
     ErrorCase(split, "split", [(5, 3), [1, 2]], RuntimeError, "add up to 5"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""NumPy: the operation as a careful user writes it, in place where that saves a pass over memory."""
+"""NumPy: operations as a careful user writes them, in place where that saves memory traffic."""
 
 from __future__ import annotations
 

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Measures the rows of targets.toml: ``python -m benchmarks.check``.
+
+Exit status: 0 every target met; 1 one was missed, or a result was wrong; 2 a peer that a row names
+is not installed (or wrong usage); 3 nothing missed, but the machine was too disturbed to say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime as dt
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import extras, machine, targets, verdicts
+from benchmarks.measure import FULL, QUICK, Disagreement, Session, measure
+from benchmarks.native import NoCompiler
+from benchmarks.workers import NotInstalled, WorkerError
+from fastnn.cli.bench.peers import OWN, PEERS
+
+FORMAT = 1
+VARIABLE = "FASTNN_PEER_PYTHON"
+
+
+def pythons(given: Sequence[str]) -> dict[str, str]:
+    """Interpreters of peers, from ``PEER=PATH`` words; ValueError for anything else."""
+    found = {}
+    for word in given:
+        name, sign, path = word.partition("=")
+        if not sign or not path or name not in PEERS:
+            message = f"peer python: expected one of {', '.join(PEERS)}, then =PATH; got {word!r}"
+            raise ValueError(message)
+        found[name] = path
+    return found
+
+
+def run_row(
+    session: Session, row: targets.Row, wheels: Sequence[Path], done: dict[str, Any]
+) -> dict[str, Any]:
+    """The result of one row with its verdict; errors are results too."""
+    try:
+        if row.kind == "import":
+            result = extras.import_time(session)
+        elif row.kind == "size":
+            result = extras.wheel_size(session, wheels)
+        elif row.kind == "geomean":
+            result = verdicts.mean_of(row.rows, done)
+        else:
+            result = measure(session, row)
+    except Disagreement as error:
+        result = {"error": verdicts.WRONG, "notes": [str(error)], "disturbed": []}
+    except (WorkerError, NoCompiler) as error:
+        result = {"error": verdicts.FAILED, "notes": [str(error)], "disturbed": []}
+    best = verdicts.best_peer(result, OWN) if row.kind == "ratio" else None
+    if row.kind == "ratio":
+        result["value"] = None if best is None else result["ratios"][best]
+        result["best_peer"] = best
+    elif row.kind == "ceiling":
+        result["value"] = result.get("share_of_fma_peak")
+    missing = [peer for peer in row.peers if peer in session.missing]
+    about = {k.rstrip("_"): v for k, v in dataclasses.asdict(row).items() if v not in (None, ())}
+    said = verdicts.verdict(row, result, missing)
+    return {**about, "unit": row.unit, "verdict": said, **result}
+
+
+def _number(value: float, unit: str) -> str:
+    if unit == "share":
+        return f"{100 * value:.1f} %"
+    return f"{value:.2f}" if unit == "x" else f"{value:.2f} {unit}"
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row's result for people."""
+    parts = [f"{row['verdict']:<9} {row['name']}"]
+    if value := row.get("value"):
+        unit = row["unit"]
+        text = _number(value["median"], unit)
+        if value["count"] > 1:
+            text += f" [{_number(value['q1'], unit)} to {_number(value['q3'], unit)}]"
+        if row.get("best_peer"):
+            text += f" of {row['best_peer']}"
+        parts.append(text)
+    if "limit" in row:
+        side = "at least" if row["kind"] == "ceiling" else "at most"
+        parts.append(f"{side} {_number(row['limit'], row['unit'])}")
+    if row["kind"] in ("ratio", "ceiling") and "times_us" in row:
+        times = [f"{n} {t['median']:.1f}" for n, t in row["times_us"].items()]
+        parts.append("us: " + ", ".join(times))
+    if "share_of_fma_peak" in row and row["kind"] != "ceiling":
+        parts.append(f"{100 * row['share_of_fma_peak']['median']:.0f} % of the FMA peak")
+    if row["status"] == "missed":
+        known = row["verdict"] == verdicts.MISSED
+        told = f"known: {row['reason']}" if known else "targets.toml says missed: put it right"
+        parts.append(told)
+    remarks = [f"disturbed: {'; '.join(row['disturbed'])}"] if row["disturbed"] else []
+    return "\n      ".join([" | ".join(parts), *remarks, *row["notes"]])
+
+
+def _heading(report: dict[str, Any]) -> str:
+    where, versions = report["machine"], report["versions"]
+    commit = report["commit"] or "not a git checkout"
+    state = ", with changes" if report["changed"] else ""
+    caches = ", ".join(f"{k} {v}" for k, v in where["caches"].items())
+    lines = [
+        f"{where['cpu']}, {where['cores']} cores, {caches}; {where['system']}",
+        f"commit {commit}{state}; effort: {report['effort']}; load {report['load']}",
+    ]
+    lines += [f"{n}: {', '.join(f'{k} {v}' for k, v in a.items())}" for n, a in versions.items()]
+    return "\n".join(lines)
+
+
+def run(
+    rows: Sequence[targets.Row],
+    quick: bool,
+    given: dict[str, str],
+    wheels: Sequence[Path],
+) -> dict[str, Any]:
+    """Measure rows; what a result file holds."""
+    report: dict[str, Any] = {
+        "format": FORMAT,
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        **machine.commit(),
+        "machine": machine.describe(),
+        "effort": "quick" if quick else "full",
+        "load": round(os.getloadavg()[0], 1),
+    }
+    done: dict[str, Any] = {}
+    with (
+        tempfile.TemporaryDirectory(prefix="fastnn-bench-") as folder,
+        Session(Path(folder), QUICK if quick else FULL, given) as session,
+    ):
+        # All peers first: their versions head the output.
+        for peer in (OWN, *dict.fromkeys(p for row in rows for p in row.peers)):
+            try:
+                session.worker(peer, 2)
+            except NotInstalled as error:
+                print(f"not installed: {error}")
+        report["versions"] = session.versions
+        print(_heading(report), flush=True)
+        for row in sorted(rows, key=lambda r: r.kind == "geomean"):
+            done[row.name] = run_row(session, row, wheels, done)
+            print(line(done[row.name]), flush=True)
+    report["rows"] = [done[row.name] for row in rows]
+    report["disturbed"] = any(row["disturbed"] for row in report["rows"])
+    return report
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.check", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--only", action="append", default=[], help="a row's name, or a pattern")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
+    parser.add_argument("--quick", action="store_true", help="few and short samples")
+    parser.add_argument("--wheel", type=Path, action="append", default=[], help="a built wheel")
+    parser.add_argument(
+        "--peer-python",
+        action="append",
+        default=[],
+        metavar="PEER=PATH",
+        help=f"the Python that has a peer (torch=... serves torch-tuned too); also in {VARIABLE}, "
+        "separated by commas; default: this one",
+    )
+    arguments = parser.parse_args(argv)
+    try:
+        rows = targets.select(targets.load(), arguments.only)
+        words = [w for w in os.environ.get(VARIABLE, "").split(",") if w]
+        given = pythons([*words, *arguments.peer_python])
+    except ValueError as error:
+        parser.error(str(error))
+    for wheel in arguments.wheel:
+        if not wheel.is_file():
+            parser.error(f"--wheel {wheel}: no such file")
+    report = run(rows, arguments.quick, given, arguments.wheel)
+    said = [row["verdict"] for row in report["rows"]]
+    counts = [f"{said.count(v)} {v}" for v in dict.fromkeys(said)]
+    print(f"{len(said)} rows: {', '.join(counts)}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return verdicts.exit_status(said)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

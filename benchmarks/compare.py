@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Compares two result files of check: ``python -m benchmarks.compare BEFORE.json AFTER.json``.
+
+Machines drift by 10 % and more between runs, so where both files timed the same version of a peer,
+what is compared is fastnn's time as a share of that peer's, else the time itself. A row is slower
+if its interquartile ranges do not overlap and the medians differ by more than 5 % (an import: by
+more than 5 ms).
+
+Exit status: 0 nothing slower; 1 something is; 2 the files cannot be compared; 3 something is
+slower, but only in rows that were disturbed in one of the runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.check import FORMAT
+from fastnn.cli.bench.peers import OWN
+
+_FLOOR = 0.05  # relative, for times, ratios, shares and sizes
+_FLOOR_MS = 5.0  # for differences of import times
+
+
+class NotComparable(ValueError):
+    """The files are from different machines, or not result files."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """One row in both files: larger is slower."""
+
+    name: str
+    basis: str
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    disturbed: bool
+    absolute: bool = False
+
+    @property
+    def ratio(self) -> float:
+        """After over before, of the medians."""
+        return self.after["median"] / self.before["median"]
+
+    def _beyond(self, low: Mapping[str, float], high: Mapping[str, float]) -> bool:
+        floor = _FLOOR_MS if self.absolute else _FLOOR * abs(low["median"])
+        return high["q1"] > low["q3"] and high["median"] - low["median"] > floor
+
+    @property
+    def word(self) -> str:
+        """slower, faster or same."""
+        if self._beyond(self.before, self.after):
+            return "slower"
+        return "faster" if self._beyond(self.after, self.before) else "same"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A result file."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        message = f"{path}: not a result file: {error}"
+        raise NotComparable(message) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        message = f"{path}: expected a result file of format {FORMAT}"
+        raise NotComparable(message)
+    return content
+
+
+def _inverse(summary: Mapping[str, float]) -> dict[str, float]:
+    """Of a share of a ceiling, so that larger is slower; the quartiles change places."""
+    return {"median": 1 / summary["median"], "q1": 1 / summary["q3"], "q3": 1 / summary["q1"]}
+
+
+def _common_peer(a: Any, b: Any, row_a: Any, row_b: Any) -> str | None:
+    """The fastest peer of the first file that the second has timed too, in the same version."""
+    common = [
+        peer
+        for peer in row_a.get("ratios", {})
+        if peer in row_b.get("ratios", {}) and a["versions"].get(peer) == b["versions"].get(peer)
+    ]
+    return min(common, key=lambda p: row_a["times_us"][p]["median"]) if common else None
+
+
+def _change(a: Any, b: Any, row_a: Any, row_b: Any) -> Change | None:
+    name, kind = row_a["name"], row_a["kind"]
+    disturbed = bool(row_a["disturbed"] or row_b["disturbed"])
+    if peer := _common_peer(a, b, row_a, row_b):
+        basis = f"time over {peer}'s"
+        return Change(name, basis, row_a["ratios"][peer], row_b["ratios"][peer], disturbed)
+    if kind == "ratio":  # no peer in common: the time itself
+        before, after = (row.get("times_us", {}).get(OWN) for row in (row_a, row_b))
+        basis = "time, us"
+    else:
+        before, after = row_a.get("value"), row_b.get("value")
+        basis = {"import": "ms beyond NumPy", "size": "MB", "ceiling": "ceiling over rate"}.get(
+            kind, kind
+        )
+    if before is None or after is None:
+        return None
+    if kind == "ceiling":
+        before, after = _inverse(before), _inverse(after)
+    return Change(name, basis, before, after, disturbed, absolute=kind == "import")
+
+
+def compare(a: dict[str, Any], b: dict[str, Any]) -> list[Change]:
+    """The rows that both files have with the same meaning; NotComparable if they cannot be."""
+    for key in ("cpu", "cores"):
+        one, other = a["machine"][key], b["machine"][key]
+        if one != other:
+            message = f"different machines: {key} {one} and {other}"
+            raise NotComparable(message)
+    keys = ("kind", "case", "pass", "dtype", "threads", "isa", "rows")
+    later = {row["name"]: row for row in b["rows"]}
+    changes = []
+    for row in a["rows"]:
+        other = later.get(row["name"])
+        if other is not None and all(row.get(k) == other.get(k) for k in keys):
+            change = _change(a, b, row, other)
+            changes += [] if change is None else [change]
+    if not changes:
+        message = "the files have no row in common"
+        raise NotComparable(message)
+    return changes
+
+
+def exit_status(changes: Sequence[Change]) -> int:
+    """See the module's head."""
+    slower = [change for change in changes if change.word == "slower"]
+    if any(not change.disturbed for change in slower):
+        return 1
+    return 3 if slower else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("before", type=Path)
+    parser.add_argument("after", type=Path)
+    arguments = parser.parse_args(argv)
+    try:
+        a, b = read(arguments.before), read(arguments.after)
+        changes = compare(a, b)
+    except NotComparable as error:
+        print(error, file=sys.stderr)
+        return 2
+    for change in sorted(changes, key=lambda c: -c.ratio):
+        mark = " (disturbed)" if change.disturbed else ""
+        medians = f"{change.before['median']:.4g} to {change.after['median']:.4g} {change.basis}"
+        print(f"{change.word:<7} {change.ratio:6.2f}  {change.name}: {medians}{mark}")
+    shared = {change.name for change in changes}
+    left = sorted({row["name"] for row in (*a["rows"], *b["rows"])} - shared)
+    if left:
+        print(f"in one file only, or not comparable: {', '.join(left)}")
+    return exit_status(changes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From measurements to verdicts and an exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.stats import geometric_mean
+from benchmarks.targets import Row
+
+MET, MISSED, DISTURBED, REPORTED = "met", "missed", "disturbed", "reported"
+NO_PEER, WRONG, FAILED = "no peer", "wrong", "failed"
+
+
+def best_peer(result: Mapping[str, Any], own: str) -> str | None:
+    """The peer with the smallest median time."""
+    times = {k: v["median"] for k, v in result.get("times_us", {}).items() if k != own}
+    return min(times, key=times.__getitem__) if times else None
+
+
+def mean_of(names: Sequence[str], done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The result of a geomean row from those of its rows, which were measured before it."""
+    parts = [done[name] for name in names]
+    without = [n for n, part in zip(names, parts, strict=True) if part.get("value") is None]
+    disturbed = [f"{n} is" for n, p in zip(names, parts, strict=True) if p.get("disturbed")]
+    if without:
+        return {"value": None, "disturbed": disturbed, "notes": [f"no value: {', '.join(without)}"]}
+    keys = ("median", "q1", "q3", "minimum")
+    value = {k: geometric_mean(part["value"][k] for part in parts) for k in keys}
+    return {"value": {**value, "count": len(parts)}, "disturbed": disturbed, "notes": []}
+
+
+def misses(row: Row, value: Mapping[str, float]) -> bool:
+    """Whether a value is on the wrong side of the limit by more than the run's spread.
+
+    A time ratio: only if its lower quartile is above; a share of a ceiling: only if its upper
+    quartile is below. Import time and size have no such allowance.
+    """
+    assert row.limit is not None
+    if row.kind == "ceiling":
+        return value["q3"] < row.limit
+    if row.kind in ("ratio", "geomean"):
+        return value["q1"] > row.limit
+    return value["median"] > row.limit
+
+
+def verdict(row: Row, result: Mapping[str, Any], missing: Sequence[str]) -> str:
+    """What to say about a row. ``missing``: the peers that it names and that are not installed."""
+    if "error" in result:
+        return str(result["error"])
+    if missing:
+        return NO_PEER
+    if row.limit is None:
+        return REPORTED
+    if result.get("value") is None:
+        return FAILED
+    if result["disturbed"]:
+        return DISTURBED
+    return MISSED if misses(row, result["value"]) else MET
+
+
+def exit_status(verdicts: Sequence[str]) -> int:
+    """2: a named peer is not installed. 1: something missed, wrong or failed. 3: only disturbed."""
+    if NO_PEER in verdicts:
+        return 2
+    if {MISSED, WRONG, FAILED} & set(verdicts):
+        return 1
+    return 3 if DISTURBED in verdicts else 0

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The case table against torch: values, types and gradients of every operation under its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastnn import autograd, testing
+from fastnn._dtypes import dtype as DType
+from fastnn.tensor import Tensor
+
+pytestmark = pytest.mark.torch
+# Forms that the table has for itself, and dropout, whose random numbers are ours.
+OWN = ("dropout", "mm a^T b", "mm a^T b^T", "__getitem__ slices")
+CASES = [
+    c for c in testing.all_cases(bench=False) if c.name not in OWN and "activation" not in c.kwargs
+]
+
+
+def torch_function(torch: Any, name: str) -> Any:
+    for place in (torch, torch.nn.functional, torch.Tensor):
+        if hasattr(place, name):
+            return getattr(place, name)
+    pytest.fail(f"torch has no {name}")
+
+
+def as_torch(torch: Any, value: Any, requires_grad: bool) -> Any:
+    if isinstance(value, np.ndarray):
+        t = torch.from_numpy(np.array(value))
+        return t.requires_grad_() if requires_grad and value.dtype.kind == "f" else t
+    if isinstance(value, DType):
+        return getattr(torch, value.name)
+    return value
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
+def test_values_and_gradients_are_torchs(case: testing.OpCase, dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    ours = testing.make_tensors(case, dtype, requires_grad=True)
+    theirs = [as_torch(torch, v, case.grad) for v in testing.make_arrays(case, dtype)]
+    got = testing.call(case, ours)
+    want = torch_function(torch, case.name)(*theirs, **case.kwargs)
+    want = tuple(want) if isinstance(want, tuple | list) else (want,)
+    tolerance = (
+        {"rtol": 2e-5, "atol": 2e-6} if dtype == "float32" else {"rtol": 1e-12, "atol": 1e-13}
+    )
+    assert len(got) == len(want)
+    for g, w in zip(got, want, strict=True):
+        assert f"torch.{g.dtype.name}" == str(w.dtype)
+        assert g.shape == tuple(w.shape)
+        np.testing.assert_allclose(g.detach().numpy(), w.detach().numpy(), **tolerance)
+    roots = [(g, w) for g, w in zip(got, want, strict=True) if w.requires_grad]
+    assert [g.requires_grad for g in got] == [w.requires_grad for w in want]
+    if not roots:
+        return
+    rng = np.random.default_rng(1)
+    weights = [np.asarray(rng.uniform(-1, 1, g.shape)).astype(g.array.dtype) for g, _ in roots]
+    leaves = [t for t in ours if isinstance(t, Tensor) and t.requires_grad]
+    their_leaves = [t for t in theirs if isinstance(t, torch.Tensor) and t.requires_grad]
+    our_grads = autograd.grad([g for g, _ in roots], leaves, [Tensor._wrap(w) for w in weights])
+    their_grads = torch.autograd.grad(
+        [w for _, w in roots], their_leaves, [torch.from_numpy(w) for w in weights]
+    )
+    for g, w in zip(our_grads, their_grads, strict=True):
+        assert g is not None
+        np.testing.assert_allclose(g.numpy(), w.numpy(), **tolerance)

@@ -1,0 +1,450 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The machinery of benchmarks/: targets, statistics, verdicts, comparison, and the workers.
+
+Nothing here asserts a time: how fast something is, is what ``python -m benchmarks.check`` says.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastnn import testing
+from fastnn.cli.bench import peers, worker
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # benchmarks/ is no part of the installed package
+
+from benchmarks import check, compare, machine, measure, native, targets, verdicts  # noqa: E402
+from benchmarks.stats import Summary, geometric_mean, quantile  # noqa: E402
+from benchmarks.workers import LineProcess, NotInstalled, Unsupported, Worker, WorkerError  # noqa: E402
+
+CASES = {case.id: case for case in testing.all_cases()}
+TINY = CASES["mm-3x4-4x2"]
+needs_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler"
+)
+
+
+def targets_text(**changes: object) -> str:
+    row = {"name": "r", "kind": "ratio", "case": TINY.id, "peers": ["numpy"], "limit": 1.0}
+    row |= {"status": "target"} | changes
+    return "[[row]]\n" + "".join(
+        f"{k} = {json.dumps(v)}\n" for k, v in row.items() if v is not None
+    )
+
+
+# ------------------------------------------------------------------------------ targets
+
+
+def test_every_row_of_the_targets_file_names_a_case_of_the_table() -> None:
+    rows = targets.load()
+    assert {row.case for row in rows} - {None} <= set(CASES)
+    promised = {(row.kind, row.limit) for row in rows if row.status == "target"}
+    assert {("ceiling", 0.75), ("import", 50.0), ("size", 5.0)} <= promised
+    for direction in targets.PASSES:
+        timed = {row.case for row in rows if row.pass_ == direction and row.kind == "ratio"}
+        assert timed >= {case.id for case in CASES.values() if case.bench}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"case": "no-such-case"}, "is not in the case table"),
+        ({"kind": "speed"}, "kind: expected one of"),
+        ({"status": "hoped"}, "status: expected one of"),
+        ({"limit": None}, "limit: None with status 'target'"),
+        ({"limit": -1.0}, "expected a positive number"),
+        ({"status": "missed"}, "reason: goes with status 'missed'"),
+        ({"peers": ["numpyy"]}, "'numpyy' is none of"),
+        ({"peers": ["fastnn"]}, "'fastnn' is none of"),
+        ({"peers": []}, "peers: goes with 'ratio'"),
+        ({"pass": "backward"}, "pass: expected one of"),
+        ({"threads": 0}, "threads: expected at least 1"),
+        ({"kind": "import", "peers": []}, "case: 'mm-3x4-4x2' with kind 'import'"),
+        ({"kind": "ceiling", "peers": [], "ceiling": "fma"}, "does not tell its flops"),
+        ({"limits": 2.0}, "unknown fields ['limits']"),
+        ({"status": None}, "missing ['status']"),
+    ],
+)
+def test_wrong_targets_are_refused(changes: dict[str, object], message: str) -> None:
+    assert targets.parse(targets_text(), list(CASES.values()))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        targets.parse(targets_text(**changes), list(CASES.values()))
+
+
+def test_a_mean_needs_rows_and_brings_them_along() -> None:
+    mean = '[[row]]\nname = "all"\nkind = "geomean"\nrows = ["r"]\nlimit = 1.0\nstatus = "target"\n'
+    rows = targets.parse(targets_text() + mean, list(CASES.values()))
+    assert [row.name for row in targets.select(rows, ["all"])] == ["r", "all"]
+    with pytest.raises(ValueError, match="no ratio row 'r'"):
+        targets.parse(mean, list(CASES.values()))
+    with pytest.raises(ValueError, match="named twice"):
+        targets.parse(targets_text() * 2, list(CASES.values()))
+
+
+def test_only_takes_names_patterns_and_whole_families() -> None:
+    rows = targets.load()
+    assert [row.name for row in targets.select(rows, ["gemm-512"])] == ["gemm-512"]
+    family = targets.select(rows, ["forward"])
+    assert family == [row for row in rows if row.name.startswith("forward/")]
+    assert family
+    assert targets.select(rows, ["forward/*"]) == family
+    with pytest.raises(ValueError, match="no such row"):
+        targets.select(rows, ["gemm"])
+
+
+# --------------------------------------------------------------------------- statistics
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.25, 0.5, 0.6, 0.75, 1.0])
+@pytest.mark.parametrize("count", [1, 2, 5, 8])
+def test_quantile_is_numpys(count: int, fraction: float) -> None:
+    values = list(np.random.default_rng(count).standard_normal(count))
+    assert quantile(values, fraction) == pytest.approx(np.quantile(values, fraction), rel=1e-12)
+
+
+def test_summary_and_geometric_mean() -> None:
+    summary = Summary.of([5.0, 1.0, 2.0, 4.0, 3.0])
+    assert (summary.median, summary.q1, summary.q3, summary.minimum) == (3.0, 2.0, 4.0, 1.0)
+    assert summary.spread == pytest.approx(2 / 3)
+    assert geometric_mean([0.5, 2.0, 8.0]) == pytest.approx(2.0)
+    for function in (lambda: quantile([], 0.5), lambda: geometric_mean([])):
+        with pytest.raises(ValueError, match="expected"):
+            function()
+
+
+# ----------------------------------------------------------------------------- verdicts
+
+
+def row(kind: str = "ratio", limit: float | None = 1.0, status: str = "target") -> targets.Row:
+    return targets.Row("r", kind, status, limit=limit)
+
+
+def value(q1: float, median: float, q3: float) -> dict[str, float]:
+    return {"q1": q1, "median": median, "q3": q3, "minimum": q1, "count": 5}
+
+
+@pytest.mark.parametrize(
+    ("kind", "quartiles", "said"),
+    [
+        ("ratio", (0.8, 0.9, 1.2), "met"),
+        ("ratio", (0.99, 1.1, 1.2), "met"),
+        ("ratio", (1.01, 1.1, 1.2), "missed"),
+        ("ceiling", (1.01, 1.1, 1.2), "met"),
+        ("ceiling", (0.8, 0.9, 1.01), "met"),
+        ("ceiling", (0.8, 0.9, 0.99), "missed"),
+        ("import", (0.8, 0.99, 1.2), "met"),
+        ("import", (0.8, 1.01, 1.2), "missed"),
+        ("size", (1.01, 1.01, 1.01), "missed"),
+    ],
+)
+def test_verdict_by_quartile(kind: str, quartiles: tuple[float, ...], said: str) -> None:
+    result = {"value": value(*quartiles), "disturbed": []}
+    assert verdicts.verdict(row(kind), result, []) == said
+    assert verdicts.verdict(row(kind), result | {"disturbed": ["load"]}, []) == "disturbed"
+    assert verdicts.verdict(row(kind), result, ["torch"]) == "no peer"
+    assert verdicts.verdict(row(kind), result | {"error": "wrong"}, []) == "wrong"
+    assert verdicts.verdict(row(kind, None, "reported"), result, []) == "reported"
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (["met", "reported"], 0),
+        (["met", "missed", "disturbed"], 1),
+        (["met", "wrong"], 1),
+        (["failed"], 1),
+        (["missed", "no peer"], 2),
+        (["met", "disturbed"], 3),
+    ],
+)
+def test_exit_status_of_check(said: list[str], status: int) -> None:
+    assert verdicts.exit_status(said) == status
+
+
+def test_mean_of_rows() -> None:
+    done = {n: {"value": value(m, m, m), "disturbed": []} for n, m in (("a", 0.5), ("b", 2.0))}
+    assert verdicts.mean_of(["a", "b"], done)["value"]["median"] == pytest.approx(1.0)
+    done["b"]["value"] = None
+    assert verdicts.mean_of(["a", "b"], done)["value"] is None
+
+
+# -------------------------------------------------------------------------- disturbance
+
+
+def test_a_reading_of_a_busy_machine_is_noticed() -> None:
+    quiet = machine.Reading(100.0, 195.0, 2)
+    assert machine.judge(quiet, 102.0, cores=2) is None
+    assert "2 threads" in (machine.judge(machine.Reading(100.0, 120.0, 2), 102.0, 2) or "")
+    assert "one thread" in (machine.judge(machine.Reading(60.0, 120.0, 2), 102.0, 2) or "")
+    assert machine.judge(machine.Reading(100.0, 100.0, 2), 102.0, cores=1) is None
+    assert machine.waited(1e4, 1e6, 2) is None
+    assert "waited 50%" in (machine.waited(1e6, 1e6, 2) or "")
+
+
+class FixedWatch:
+    """A watch that finds disturbance at given readings."""
+
+    def __init__(self, bad: set[int]) -> None:
+        self.bad, self.count = bad, 0
+
+    def read(self) -> int:
+        self.count += 1
+        return self.count - 1
+
+    def complaint(self, reading: int) -> str | None:
+        return "busy" if reading in self.bad else None
+
+
+EFFORT = measure.Effort(rounds=4, sample_ms=1.0, row_seconds=0.0, pairs=1)
+
+
+def taken(index: int) -> tuple[dict[str, float], list[str]]:
+    return {"fastnn": float(index)}, []
+
+
+def test_disturbed_rounds_are_left_out_or_reported() -> None:
+    patient = measure.Effort(rounds=4, sample_ms=1.0, row_seconds=60.0, pairs=1)
+    kept, why = measure.rounds(taken, FixedWatch({1}), patient)  # type: ignore[arg-type]
+    assert [t["fastnn"] for t in kept] == [2, 3, 4, 5]  # reading 1 borders rounds 0 and 1
+    assert not why
+    kept, why = measure.rounds(taken, FixedWatch(set(range(1, 99))), EFFORT)  # type: ignore[arg-type]
+    assert len(kept) == 4
+    assert why == ["4 of 4 rounds disturbed", "busy"]
+
+
+# ---------------------------------------------------------------------- comparing files
+
+
+def result_file() -> dict[str, Any]:
+    times = {"fastnn": value(0.98, 1.0, 1.02), "numpy": value(1.96, 2.0, 2.04)}
+    base = {"disturbed": [], "notes": [], "status": "reported", "threads": 2, "dtype": "float32"}
+    ratio = {"name": "mm", "kind": "ratio", "case": "mm", "times_us": times, **base}
+    ratio |= {"ratios": {"numpy": value(0.49, 0.5, 0.51)}, "value": value(0.49, 0.5, 0.51)}
+    share = {
+        "name": "gemm",
+        "kind": "ceiling",
+        "case": "mm",
+        "value": value(0.79, 0.8, 0.81),
+        **base,
+    }
+    load = {"name": "import", "kind": "import", "value": value(19.0, 20.0, 21.0), **base}
+    return {
+        "format": check.FORMAT,
+        "machine": {"cpu": "made up", "cores": 2},
+        "versions": {"numpy": {"numpy": "2"}, "fastnn": {"fastnn": "1"}},
+        "rows": [ratio, share, load],
+    }
+
+
+def verdict_of(tmp_path: Path, *files: dict[str, Any]) -> int:
+    paths = [tmp_path / f"{i}.json" for i in range(2)]
+    for path, content in zip(paths, files, strict=True):
+        path.write_text(json.dumps(content), encoding="utf-8")
+    return compare.main([str(path) for path in paths])
+
+
+@pytest.mark.parametrize(
+    ("which", "quartiles", "status"),
+    [
+        (0, (0.49, 0.5, 0.51), 0),
+        (0, (0.59, 0.6, 0.61), 1),
+        (0, (0.50, 0.6, 0.61), 0),  # the ranges overlap
+        (0, (0.515, 0.52, 0.53), 0),  # beyond the ranges, but by less than 5 %
+        (0, (0.29, 0.3, 0.31), 0),
+        (1, (0.69, 0.7, 0.71), 1),  # a smaller share of the ceiling is slower
+        (1, (0.89, 0.9, 0.91), 0),
+        (2, (22.0, 24.0, 25.0), 0),  # less than 5 ms
+        (2, (25.0, 26.0, 27.0), 1),
+    ],
+)
+def test_compare_finds_slow_downs(
+    tmp_path: Path, which: int, quartiles: tuple[float, ...], status: int
+) -> None:
+    before, after = result_file(), result_file()
+    changed = after["rows"][which]
+    changed["value"] = value(*quartiles)
+    if which == 0:
+        changed["ratios"] = {"numpy": value(*quartiles)}
+    assert verdict_of(tmp_path, before, after) == status
+    changed["disturbed"] = ["load"]
+    assert verdict_of(tmp_path, before, after) == (3 if status else 0)
+
+
+def test_compare_prefers_the_ratio_to_a_peer_of_the_same_version(tmp_path: Path) -> None:
+    before, after = result_file(), result_file()
+    # The whole machine became slower: the ratio is what it was.
+    for name, slow in (("fastnn", value(1.96, 2.0, 2.04)), ("numpy", value(3.9, 4.0, 4.1))):
+        after["rows"][0]["times_us"][name] = slow
+    assert verdict_of(tmp_path, before, after) == 0
+    after["versions"]["numpy"] = {"numpy": "3"}
+    assert verdict_of(tmp_path, before, after) == 1
+
+
+def test_compare_refuses_other_machines_and_other_files(tmp_path: Path) -> None:
+    other, empty = result_file(), copy.deepcopy(result_file())
+    other["machine"]["cpu"] = "another"
+    empty["rows"] = []
+    assert verdict_of(tmp_path, result_file(), other) == 2
+    assert verdict_of(tmp_path, result_file(), empty) == 2
+    assert verdict_of(tmp_path, result_file(), {"format": 99}) == 2
+    assert compare.main([str(tmp_path / "none"), str(tmp_path / "none")]) == 2
+
+
+# ------------------------------------------------------------------------------ workers
+
+
+@pytest.fixture
+def numpy_worker(tmp_path: Path) -> Iterator[Worker]:
+    process = Worker("numpy", 1, tmp_path)
+    yield process
+    process.close()
+
+
+def order(case: testing.OpCase, folder: Path, direction: str = "forward") -> dict[str, Any]:
+    described = measure.describe_case(case, "float32", folder / "in.npz")
+    files = {"inputs": str(folder / "in.npz"), "outputs": str(folder / "out.npz")}
+    return {"do": "prepare", "case": described, "pass": direction, **files}
+
+
+def test_a_worker_computes_the_case_and_times_it(numpy_worker: Worker, tmp_path: Path) -> None:
+    assert numpy_worker.about["numpy"]
+    assert numpy_worker.ask(**order(TINY, tmp_path)) == {"outputs": 1}
+    a, b = testing.make_arrays(TINY, np.float32)
+    with np.load(tmp_path / "out.npz") as stored:
+        np.testing.assert_allclose(stored["0"], a @ b, rtol=1e-6)
+    answer = numpy_worker.ask(do="sample", repeats=3)
+    assert answer["ns"] > 0
+    assert answer["delay_ns"] >= 0
+    numpy_worker.send('{"do": "quit"}')
+    with pytest.raises(WorkerError, match="ended"):
+        numpy_worker.receive()
+
+
+def test_a_worker_says_what_it_cannot_do(numpy_worker: Worker, tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match="expected prepare"):
+        numpy_worker.ask(do="sample", repeats=1)
+    with pytest.raises(Unsupported, match="no gradients"):
+        numpy_worker.ask(**order(TINY, tmp_path, "forward_backward"))
+    with pytest.raises(Unsupported, match="no NumPy version"):
+        numpy_worker.ask(**order(CASES["mm a^T b-70x33-70x65"], tmp_path))
+
+
+def test_a_library_that_is_missing_is_told_from_one_that_fails(tmp_path: Path) -> None:
+    # An interpreter without site-packages has no NumPy, but runs the worker.
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S -E "$@"\n', encoding="utf-8")
+    bare.chmod(0o755)
+    with pytest.raises(NotInstalled, match="numpy"):
+        Worker("numpy", 1, tmp_path, {"numpy": str(bare)})
+    with pytest.raises(WorkerError, match="cannot be started"):
+        Worker("numpy", 1, tmp_path, {"numpy": str(tmp_path / "none")})
+    failing = LineProcess([sys.executable, "-c", "raise SystemExit('gone wrong')"])
+    with pytest.raises(WorkerError, match="gone wrong"):
+        failing.receive()
+    failing.close()
+
+
+def test_fastnn_and_numpy_agree_on_every_case_that_is_timed(tmp_path: Path) -> None:
+    fastnn, numpy = (Worker(name, 1, tmp_path) for name in ("fastnn", "numpy"))
+    try:
+        for case in CASES.values():
+            if not case.bench:
+                continue
+            arrays = []
+            for process in (fastnn, numpy):
+                process.ask(**order(case, tmp_path))
+                with np.load(tmp_path / "out.npz") as stored:
+                    arrays.append([stored[str(i)] for i in range(len(stored.files))])
+            assert measure.disagreement(*arrays, seeded=case.seeded) is None, case.id
+        assert fastnn.ask(**order(TINY, tmp_path, "forward_backward")) == {"outputs": 3}
+    finally:
+        fastnn.close()
+        numpy.close()
+
+
+def test_wrong_results_are_noticed() -> None:
+    x = np.linspace(-1, 1, 100, dtype=np.float32)
+    assert measure.disagreement([x], [x + np.float32(1e-5)], seeded=False) is None
+    assert "differs" in (measure.disagreement([x], [x + np.float32(1e-2)], seeded=False) or "")
+    assert "differs" in (measure.disagreement([x], [x * np.float32(math.nan)], seeded=False) or "")
+    assert "float64" in (measure.disagreement([x], [x.astype(np.float64)], seeded=False) or "")
+    assert "2 arrays" in (measure.disagreement([x], [x, x], seeded=False) or "")
+    assert measure.disagreement([x], [x[::-1]], seeded=True) is None
+    assert "differs" in (measure.disagreement([x], [2 * x], seeded=True) or "")
+
+
+def test_a_peer_starts_with_its_own_settings_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    monkeypatch.setenv("LD_PRELOAD", "other.so")
+    monkeypatch.setenv("FASTNN_DEBUG", "poison")
+    monkeypatch.setenv("FASTNN_ISA", "x86_v2")
+    env = peers.environment(peers.PEERS["torch-tuned"], 3, Path("mkl.so"))
+    assert {"OMP_WAIT_POLICY", "FASTNN_DEBUG"}.isdisjoint(env)
+    assert env["LD_PRELOAD"] == "mkl.so"
+    assert env["OMP_NUM_THREADS"] == env["FASTNN_NUM_THREADS"] == "3"
+    assert env["FASTNN_ISA"] == "x86_v2"
+    assert "glibc.malloc" in env["GLIBC_TUNABLES"]
+    given = {"torch": "/a", "torch-tuned": "/b"}
+    found = [peers.interpreter(name, given) for name in ("torch", "torch-tuned", "numpy")]
+    assert found == ["/a", "/b", sys.executable]
+    assert peers.interpreter("torch-tuned", {"torch": "/a"}) == "/a"
+    assert check.pythons(["torch=/a"]) == {"torch": "/a"}
+    with pytest.raises(ValueError, match="peer python"):
+        check.pythons(["/a"])
+
+
+def test_run_delay_is_read_without_failing() -> None:
+    assert worker.run_delay_ns() >= 0
+
+
+# ------------------------------------------------------------------------------- native
+
+
+@needs_compiler
+@pytest.mark.parametrize("level", ["x86_v2", "x86_v3", "x86_v4"])
+def test_the_probe_computes_in_registers(level: str, tmp_path: Path) -> None:
+    if os.uname().machine != "x86_64":
+        pytest.skip("not x86-64")
+    flags = [*native.LEVEL_FLAGS[level], "-O2", "-ffp-contract=fast", "-S"]
+    output = tmp_path / "probe.s"
+    subprocess.run([*native.compiler(), *flags, str(native.PROBE), "-o", str(output)], check=True)
+    steps = re.findall(r"^\s+(?:vfmadd\d+ps|mulps)\s.*$", output.read_text(), re.MULTILINE)
+    assert len(steps) == 12, "the chains were folded, or the loop was copied"
+    assert not [step for step in steps if "(" in step], "a chain lives in memory"
+
+
+@needs_compiler
+def test_check_runs_from_the_command_line(tmp_path: Path) -> None:
+    """One row with a peer and one without, whatever the verdicts."""
+    wheel = tmp_path / "made-up.whl"
+    wheel.write_bytes(b"0" * 1_000_000)
+    rows = ["--only", "wheel-size", "--only", "gemm-512"]
+    options = ["--quick", "--wheel", str(wheel), "--json", str(tmp_path / "a.json")]
+    command = [sys.executable, "-m", "benchmarks.check", *rows, *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1, 3), done.stdout + done.stderr
+    report = json.loads((tmp_path / "a.json").read_text("utf-8"))
+    gemm, size = report["rows"]
+    assert gemm["case"] == "mm-512x512-512x512"
+    assert gemm["times_us"]["fastnn"]["minimum"] > 0
+    assert gemm["fma_peak_gflops"] > 0
+    assert gemm["verdict"] in ("met", "missed", "disturbed")
+    assert size["value"]["median"] == pytest.approx(1.0)
+    assert size["verdict"] == "met"
+    assert report["machine"]["cpu"]
+    assert report["versions"]["fastnn"]["backend"]
+    assert compare.main([str(tmp_path / "a.json")] * 2) == 0
