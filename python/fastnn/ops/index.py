@@ -299,7 +299,8 @@ def _select(name: str, input: Tensor, dim: int, index: Tensor, *, negative: bool
         low, high = int(index.array.min()), int(index.array.max())
         least = -n if negative else 0
         if low < least or high >= n:
-            message = f"{name}: expected indices in [{least}, {n - 1}], got {low if low < least else high}"
+            bad = low if low < least else high
+            message = f"{name}: expected indices in [{least}, {n - 1}], got {bad}"
             raise IndexError(message)
         if low < 0:
             numbers = numbers + (numbers < 0).to(_int64()) * n
