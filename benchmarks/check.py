@@ -46,7 +46,7 @@ def run_row(
     """The result of one row with its verdict; errors are results too."""
     try:
         if row.kind == "import":
-            result = extras.import_time(session)
+            result = extras.import_time(session, wheels)
         elif row.kind == "size":
             result = extras.wheel_size(session, wheels)
         elif row.kind == "geomean":

@@ -54,12 +54,13 @@ def _caches() -> dict[str, str]:
 def describe() -> dict[str, Any]:
     """The machine, without its name or its user's."""
     memory = [line for line in _lines("/proc/meminfo") if line.startswith("MemTotal")]
+    release = ".".join(platform.release().split(".")[:2])
     return {
         "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "caches": _caches(),
         "memory_gb": round(int(memory[0].split()[1]) / 2**20, 1) if memory else None,
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "system": f"{platform.system()} {release} {platform.machine()}",
         "libc": " ".join(platform.libc_ver()),
     }
 

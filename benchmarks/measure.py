@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,7 +32,7 @@ class Effort:
 
 
 FULL = Effort(rounds=21, sample_ms=20.0, row_seconds=12.0, pairs=9)
-QUICK = Effort(rounds=5, sample_ms=4.0, row_seconds=2.0, pairs=9)
+QUICK = Effort(rounds=5, sample_ms=4.0, row_seconds=1.0, pairs=9)
 
 # A pause before every sample, in which the last one's threads stop spinning.
 _SETTLE = 0.002
@@ -217,7 +218,9 @@ def rounds(
     if 2 * len(quiet) >= effort.rounds:
         return quiet, []
     reasons = [f"{len(taken) - len(quiet)} of {len(taken)} rounds disturbed"]
-    reasons += list(dict.fromkeys(why[0] for why in found if why))[:3]
+    # One example of each kind: without its figures a complaint is its kind.
+    kinds = {re.sub(r"\d[\d.]*", "", text): text for why in found for text in why}
+    reasons += list(kinds.values())[:4]
     return [times for times, *_ in taken], reasons
 
 

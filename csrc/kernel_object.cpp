@@ -163,10 +163,21 @@ class BlockBuilder {
   public:
     BlockBuilder(const Kernel& kernel, int variant)
         : kernel_(kernel), types_(kernel.variants[variant].args) {}
+    BlockBuilder(const BlockBuilder&) = delete;
+    BlockBuilder& operator=(const BlockBuilder&) = delete;
+
+    // The arrays of lists are held until the launch is over: while the GIL is released anybody may
+    // clear a list. Arguments themselves are held by the caller.
+    ~BlockBuilder() {
+        for (PyObject* item : held_) Py_DECREF(item);
+    }
 
     bool read(PyObject* const* args) {
-        for (int i = 0; i < kernel_.n_args; ++i) {
-            if (!read_one(i, args[i])) return false;
+        // Numbers first: their conversion may run Python code, which may change arrays and lists.
+        for (const bool buffers : {false, true}) {
+            for (int i = 0; i < kernel_.n_args; ++i) {
+                if (is_buffer(types_[i].kind) == buffers && !read_one(i, args[i])) return false;
+            }
         }
         if (!items_.empty()) {
             whole_.resize(kernel_.fixed_bytes + items_.size() * sizeof(ListItem));
@@ -237,6 +248,7 @@ class BlockBuilder {
                             item);
             }
             if (!array_fits(kernel_, spec, type, array)) return false;
+            held_.push_back(Py_NewRef(item));
             items_.push_back({PyArray_DATA(array), PyArray_SIZE(array)});
             elements_ += PyArray_SIZE(array);
         }
@@ -258,6 +270,7 @@ class BlockBuilder {
     const Kernel& kernel_;
     const ArgType* types_;
     std::vector<ListItem> items_;
+    std::vector<PyObject*> held_;
     std::vector<char> whole_;
     idx elements_ = 0;
     alignas(16) char fixed_[kMaxFixedBlock];
@@ -327,7 +340,12 @@ PyObject* kernel_call(PyObject* object, PyObject* const* args, size_t nargsf, Py
 // path.
 PyObject* kernel_allocating(PyObject* object, PyObject* const* args, Py_ssize_t nargs) {
     const Kernel& kernel = *reinterpret_cast<KernelObject*>(object)->kernel;
-    if ((kernel.flags & kAllocating) == 0 || nargs != kernel.n_args - 1) {
+    if ((kernel.flags & kAllocating) == 0) {
+        PyErr_Format(PyExc_TypeError, "%s: this kernel has no allocating form; give it its outputs",
+                     kernel.name);
+        return nullptr;
+    }
+    if (nargs != kernel.n_args - 1) {
         PyErr_Format(
             PyExc_TypeError,
             "%s.allocating: expected the %d inputs of an allocating kernel, got %zd arguments",

@@ -21,6 +21,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
 
+# NumPy's BLAS threads go on spinning after a product and take the processors from ours, which makes
+# everything that compares with NumPy many times slower. Set before NumPy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # The watchdog ends the process, so it waits a little longer than pytest-timeout, which ends the
 # test only, but cannot interrupt a thread that is stuck in native code.
 WATCHDOG_MARGIN = 60.0

@@ -387,3 +387,118 @@ def test_two_threads_training_at_once_get_the_results_of_one() -> None:
         t.join()
     for seed in (1, 2):
         np.testing.assert_array_equal(alone[seed][0], together[seed][0])
+
+
+def test_a_tensor_and_its_detached_self_in_one_operation() -> None:
+    x = fastnn.tensor(3.0, requires_grad=True, dtype=fastnn.float64)
+    y = x * x * x
+    (g,) = autograd.grad(y / y.detach(), [x], create_graph=True)
+    (h,) = autograd.grad(g, [x])
+    assert h.item() == pytest.approx(2 / 3)
+    (g,) = autograd.grad(x * x.data, [x], create_graph=True)
+    assert not g.requires_grad
+
+
+def test_copy_and_fill_cut_the_gradient() -> None:
+    for change in (lambda y: y.copy_(fastnn.zeros(2).double()), lambda y: y.zero_()):
+        x = leaf(1.0, 2.0)
+        y = x * 2.0
+        change(y)
+        y.sum().backward()
+        np.testing.assert_array_equal(x.grad.numpy(), [0.0, 0.0])
+        x = leaf(1.0, 2.0)
+        y = x * 2.0
+        old = y[0]
+        change(y)
+        with pytest.raises(RuntimeError, match="take the view again"):
+            (old * 3.0).backward()
+        with pytest.raises(RuntimeError, match="take the view again"):
+            old.backward()
+
+
+def test_copy_carries_the_gradient_of_its_source() -> None:
+    x, s = leaf(1.0, 2.0), leaf(5.0)
+    y = x * 2.0
+    y.copy_(s * 3.0)
+    (y * y).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [0.0, 0.0])
+    np.testing.assert_array_equal(s.grad.numpy(), [180.0])
+
+
+def test_view_made_before_its_base_needed_grad_raises() -> None:
+    w = leaf(1.0, 2.0)
+    out = fastnn.zeros(2, dtype=fastnn.float64)
+    row = out[0:1]
+    out.add_(w)
+    with pytest.raises(RuntimeError, match="take the view again"):
+        row.sum()
+    out[0:1].sum().backward()
+    np.testing.assert_array_equal(w.grad.numpy(), [1.0, 0.0])
+
+
+def test_second_derivative_of_the_loss_of_a_transposed_input() -> None:
+    x = fastnn.tensor(np.random.default_rng(0).standard_normal((3, 4)), requires_grad=True)
+    target = fastnn.tensor([0, 1, 2, 1])
+    assert autograd.gradgradcheck(lambda t: F.cross_entropy(t.t(), target), [x])
+
+
+def test_all_targets_ignored_gives_zero_gradients_either_way() -> None:
+    x = fastnn.tensor([[1.0, 2.0]], requires_grad=True)
+    for graph in (False, True):
+        loss = F.cross_entropy(x, fastnn.tensor([-100]))
+        (g,) = autograd.grad(loss, [x], create_graph=graph)
+        np.testing.assert_array_equal(g.detach().numpy(), [[0.0, 0.0]])
+
+
+def test_hooks_must_return_gradients_that_fit() -> None:
+    for result, error in (
+        (fastnn.ones(2), RuntimeError),
+        (fastnn.ones(1).float(), RuntimeError),
+        (2.0, TypeError),
+    ):
+        x = leaf(1.0)
+        x.register_hook(lambda _, r=result: r)
+        with pytest.raises(error, match="hook: expected"):
+            (x * 2.0).sum().backward()
+    with pytest.raises(TypeError, match="gradient as a Tensor"):
+        leaf(1.0).sum().backward(1.0)  # type: ignore[arg-type]
+
+
+def test_replacing_data_before_a_second_derivative_raises() -> None:
+    x = leaf(2.0)
+    y = (x * x).sum()
+    x.data = fastnn.tensor([5.0], dtype=fastnn.float64)
+    with pytest.raises(RuntimeError, match=r"\.data"):
+        autograd.grad(y, [x], create_graph=True)
+
+
+def test_gradient_buffer_that_backward_reads_is_not_written() -> None:
+    w = fastnn.ones(3, 3, requires_grad=True)
+    w.grad = fastnn.ones(3, 3)
+    F.linear(fastnn.ones(3, 3), w).backward(w.grad)
+    np.testing.assert_array_equal(w.grad.numpy(), np.full((3, 3), 4.0))
+
+
+def test_inference_mode_and_decorators() -> None:
+    x = leaf(1.0)
+    with fastnn.inference_mode(False):
+        assert (x * 2.0).requires_grad
+    with fastnn.inference_mode():
+        assert not (x * 2.0).requires_grad
+
+    @fastnn.inference_mode(True)
+    def inferred() -> bool:
+        return (x * 2.0).requires_grad
+
+    @fastnn.set_grad_enabled(False)
+    def disabled() -> bool:
+        return (x * 2.0).requires_grad
+
+    @fastnn.no_grad()
+    def steps():  # type: ignore[no-untyped-def]
+        yield (x * 2.0).requires_grad
+        yield (x * 2.0).requires_grad
+
+    assert fastnn.is_grad_enabled()
+    assert (inferred(), disabled(), list(steps())) == (False, False, [False, False])
+    assert fastnn.is_grad_enabled()

@@ -12,6 +12,7 @@ import ctypes
 import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,39 @@ def test_kernels_refuse_what_would_crash() -> None:
             )
     with pytest.raises(ValueError, match="a kernel id"):
         _backend.cpu.launch(10**6, 0, b"")
+
+
+def test_lists_may_be_cleared_while_a_kernel_runs() -> None:
+    class Clears:
+        def __float__(self) -> float:
+            params.clear()
+            grads.clear()
+            return 0.5
+
+    params = [np.ones(100_000, np.float32) for _ in range(20)]
+    grads = [p.copy() for p in params]
+    sgd = _backend.native["sgd_step"]
+    sgd(params, grads, [], np.array([0.1]), Clears(), 0.0, 0.0, False, False, False)
+    assert params == []
+
+    params = [np.ones(100_000, np.float32) for _ in range(50)]
+    grads = [p.copy() for p in params]
+    kept = list(params)
+    thread = threading.Thread(target=lambda: (params.clear(), grads.clear()))
+    thread.start()
+    sgd(
+        list(kept),
+        [p.copy() for p in kept],
+        [],
+        np.array([0.1]),
+        0.0,
+        0.0,
+        0.0,
+        False,
+        False,
+        False,
+    )
+    thread.join()
 
 
 def test_launches_of_other_element_types_go_to_the_reference() -> None:

@@ -226,3 +226,46 @@ def test_huge_shapes_raise_memory_errors() -> None:
         fastnn.empty(2**40, 2**40)
     with pytest.raises((MemoryError, ValueError)):
         fastnn.empty(2**45)
+
+
+def test_numpy_numbers_and_arrays_in_arithmetic_give_tensors() -> None:
+    x = fastnn.ones(2, requires_grad=True)
+    for made in (
+        np.float64(2.0) * x,
+        x * np.float64(2.0),
+        x * np.full(2, 2.0, np.float32),
+        np.float32(4.0) - 2.0 * x,
+    ):
+        assert isinstance(made, fastnn.Tensor)
+        assert made.tolist() == [2.0, 2.0]
+    assert fastnn.arange(5.0)[np.array([0, 3])].tolist() == [0.0, 3.0]
+    assert x.detach().clone().add_(2, alpha=3).tolist() == [7.0, 7.0]
+    with pytest.raises(TypeError, match="a tensor or a number"):
+        x.detach().add_("a")
+
+
+def test_index_assignment_drops_leading_ones_of_the_value() -> None:
+    x = fastnn.zeros(2, 3)
+    x[0] = fastnn.ones(1, 3)
+    x[1, 0] = fastnn.full((1,), 5.0)
+    assert x.tolist() == [[1.0, 1.0, 1.0], [5.0, 0.0, 0.0]]
+
+
+def test_half_precision_is_added_up_in_single() -> None:
+    assert fastnn.ones(100_000, dtype=fastnn.float16).mean().item() == 1.0
+
+
+@pytest.mark.parametrize("dtype", [fastnn.float16, fastnn.float32, fastnn.float64])
+def test_uniform_numbers_stay_below_the_upper_end(dtype: fastnn.dtype) -> None:
+    generator = fastnn.Generator().manual_seed(0)
+    x = fastnn.empty(400_000, dtype=dtype).uniform_(1000.0, 1001.0, generator=generator)
+    assert float(x.numpy().max()) < 1001.0
+    assert float(x.numpy().min()) >= 1000.0
+    assert float(fastnn.rand(400_000, dtype=dtype, generator=generator).numpy().max()) < 1.0
+
+
+def test_functions_of_integers_are_of_the_default_type() -> None:
+    x = fastnn.tensor([0, 1])
+    for function in (fastnn.tanh, fastnn.sigmoid, fastnn.exp):
+        assert function(x).dtype is fastnn.float32
+        assert function(x).tolist() == function(x.float()).tolist()

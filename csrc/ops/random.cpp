@@ -32,15 +32,22 @@ inline float unit(std::uint32_t word, float) {
 }
 inline double unit(std::uint32_t word, double) { return static_cast<double>(word) * 0x1p-32; }
 
+inline float before(float x, float towards) { return ::nextafterf(x, towards); }
+inline double before(double x, double towards) { return ::nextafter(x, towards); }
+
 template <class T>
 void uniform(Out<T> y, InOut<std::int64_t> state, double low, double high) {
     const Philox generator = open_generator(state.data);
     const T shift = static_cast<T>(low);
     const T scale = static_cast<T>(high - low);
+    // Rounding may give `high` itself, which does not belong to the range.
+    const T top = high > low ? before(static_cast<T>(high), shift) : static_cast<T>(high);
     parallel_for(y.size, kRandomPiece, [&](idx begin, idx end) {
         for_words(generator, begin, end, [&](const std::uint32_t* words, idx first, idx count) {
-            for (idx j = 0; j < count; ++j)
-                y.data[first + j] = shift + unit(words[j], T(0)) * scale;
+            for (idx j = 0; j < count; ++j) {
+                const T value = shift + unit(words[j], T(0)) * scale;
+                y.data[first + j] = value > top ? top : value;
+            }
         });
     });
     advance_generator(state.data, y.size);

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastnn import autograd
@@ -114,13 +113,17 @@ short = int16
 int = int32
 long = int64
 
-try:
-    __version__ = version("fastnn-native")
-except PackageNotFoundError:  # a source tree on the path
-    __version__ = "0+unknown"
-
 # Imported at first use: a script that only wants kernels does not pay for them.
 _LAZY = ("cli", "data", "nn", "optim", "testing", "train", "utils")
+
+
+def _version() -> str:
+    # Reading the installed metadata takes a quarter of the import's time: only when asked for.
+    metadata = importlib.import_module("importlib.metadata")
+    try:
+        return str(metadata.version("fastnn-native"))
+    except metadata.PackageNotFoundError:  # a source tree on the path
+        return "0+unknown"
 
 
 def is_tensor(obj: object) -> Any:
@@ -129,6 +132,8 @@ def is_tensor(obj: object) -> Any:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name in _LAZY:
         return importlib.import_module(f"fastnn.{name}")
     message = f"module 'fastnn' has no attribute {name!r}"

@@ -191,6 +191,8 @@ def reference(function: _F) -> _F:
     (``xp = array_module(x)``) of any element type, and is the specification of its kernel.
     """
     kernel = function.__name__
+    # Kernels never warn: infinities and NaN are values like others.
+    function = np.errstate(all="ignore")(function)
     references[kernel] = function
     setattr(_numpy_table, kernel, function)
     setattr(_numpy_table.fast, kernel, _not_implemented)

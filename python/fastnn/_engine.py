@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn import _backend
 from fastnn._grad_mode import _mode
-from fastnn._op import Op, tensor_class
+from fastnn._op import Op, check_view, tensor_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -74,11 +74,22 @@ class _Pending:
 
 
 def _run_hooks(hooks: Iterable[Callable[[Tensor], Tensor | None]], grad: Any, graph: bool) -> Any:
-    tensor = grad if graph else tensor_class()._wrap(grad)
+    kind = tensor_class()
+    tensor = grad if graph else kind._wrap(grad)
     for hook in list(hooks):
         changed = hook(tensor)
-        if changed is not None:
-            tensor = changed
+        if changed is None:
+            continue
+        if not isinstance(changed, kind):
+            message = f"hook: expected a Tensor or None from a gradient hook, got {changed!r}"
+            raise TypeError(message)
+        if changed.shape != tensor.shape or changed.array.dtype != tensor.array.dtype:
+            message = (
+                f"hook: expected a gradient of shape {tuple(tensor.shape)} and {tensor.dtype}, got "
+                f"{tuple(changed.shape)} and {changed.dtype}"
+            )
+            raise RuntimeError(message)
+        tensor = changed
     return tensor if graph else tensor.array
 
 
@@ -204,6 +215,7 @@ class _Pass:
         if self.wanted is not None:
             node.needs = tuple(self.is_wanted(e) for e in node.edges)
         node.direct = self.wanted is None and not self.graph
+        node.incoming = grads if node.direct else ()
         try:
             if not self.graph:
                 return node.backward(*grads)
@@ -217,6 +229,7 @@ class _Pass:
         finally:
             node.needs = needs
             node.direct = False
+            node.incoming = ()
 
     def run(self) -> None:
         while self.pending.heap:
@@ -239,6 +252,7 @@ def _root_gradient(t: Any, gradient: Any, graph: bool) -> Any:
             "requires_grad=True on a tensor that it is computed from, outside of no_grad()"
         )
         raise RuntimeError(message)
+    check_view("backward", t)
     if gradient is None:
         if t.array.size != 1:
             message = (
@@ -250,6 +264,12 @@ def _root_gradient(t: Any, gradient: Any, graph: bool) -> Any:
         array = table.empty(t.array.shape, t.array.dtype)
         table.fill(table.xp.ones(1, array.dtype), array)
         return tensor_class()._wrap(array) if graph else array
+    if not isinstance(gradient, tensor_class()):
+        message = (
+            f"backward: expected the gradient as a Tensor, got {type(gradient).__name__}; make one "
+            "with fastnn.tensor(...)"
+        )
+        raise TypeError(message)
     if tuple(gradient.shape) != t.array.shape:
         message = (
             f"backward: expected a gradient of shape {tuple(t.array.shape)}, "

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,6 +24,47 @@ def is_grad_enabled() -> bool:
     return _mode.enabled
 
 
+class _At:
+    """Recording on or off inside a with statement."""
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = mode
+
+    def __enter__(self) -> None:
+        self.before = _mode.enabled
+        _mode.enabled = self.mode
+
+    def __exit__(self, *_: object) -> None:
+        _mode.enabled = self.before
+
+
+def _decorated(function: Callable[..., Any], mode: bool) -> Callable[..., Any]:
+    """The function with recording on or off; of a generator function every step of its body."""
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def steps(*args: Any, **kwargs: Any) -> Any:
+            with _At(mode):
+                generator = function(*args, **kwargs)
+            sent = None
+            while True:
+                try:
+                    with _At(mode):
+                        value = generator.send(sent)
+                except StopIteration as stop:
+                    return stop.value
+                sent = yield value
+
+        return steps
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with _At(mode):
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
 class set_grad_enabled:
     """Switches recording on or off, at once; as a context manager or decorator until its end."""
 
@@ -36,6 +78,11 @@ class set_grad_enabled:
 
     def __exit__(self, *_: object) -> None:
         _mode.enabled = self.before[-1]
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        # As a decorator it acts on the function alone, not from here on.
+        _mode.enabled = self.before[-1]
+        return _decorated(function, self.mode)
 
 
 class _Switch:
@@ -58,16 +105,10 @@ class _Switch:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.function is not None:
-            with type(self)():
+            with _At(self.mode):
                 return self.function(*args, **kwargs)
         (function,) = args
-
-        @functools.wraps(function)
-        def wrapped(*a: Any, **k: Any) -> Any:
-            with type(self)():
-                return function(*a, **k)
-
-        return wrapped
+        return _decorated(function, self.mode)
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         # `@no_grad` without brackets on a method.
@@ -86,4 +127,12 @@ class enable_grad(_Switch):
     mode = True
 
 
-inference_mode = no_grad
+class inference_mode(_Switch):
+    """`no_grad` under torch's name; ``inference_mode(False)`` records."""
+
+    mode = False
+
+    def __init__(self, mode: Any = True) -> None:
+        super().__init__(mode if callable(mode) else None)
+        if not callable(mode):
+            self.mode = not mode  # type: ignore[misc]

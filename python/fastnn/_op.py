@@ -55,6 +55,7 @@ class Op:
     outputs: tuple[tuple[tuple[int, ...], Any], ...] = ()
     hooks: dict[int, dict[int, Callable[[Tensor], Tensor | None]]] | None = None
     retained: dict[int, weakref.ref[Tensor]] | None = None
+    incoming: Sequence[Any] = ()  # the gradients that backward was given, while it runs
     direct = False  # whether gradients of plain leaves may be written straight into .grad
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -84,10 +85,21 @@ class Op:
             grad = leaf._grad
             if leaf._hooks is None and grad is not None:
                 array = grad.array
-                if array.shape == shape and array.dtype == dtype and array.flags.carray:
+                if (
+                    array.shape == shape
+                    and array.dtype == dtype
+                    and array.flags.carray
+                    and not self.reads(array)
+                ):
                     grad.storage.version += 1
                     return array, True
         return self.kernels.empty(shape, dtype), False
+
+    def reads(self, array: Any) -> bool:
+        """Whether backward may read the memory of an array: then it cannot write there."""
+        overlap = self.kernels.xp.may_share_memory
+        used = (*self.incoming, *(self.saved or ()))
+        return any(a is not None and overlap(array, a) for a in used)
 
     def saved_tensors(self) -> list[Tensor]:
         """The saved arrays as tensors that know their history, for `backward_graph`."""
@@ -106,6 +118,9 @@ class Op:
                 elif isinstance(edge[0], Op):
                     found.append(tensor._with_history(array, *edge))
                 else:
+                    if guard is None or edge[0].storage is not guard[0]:
+                        message = f"{self.name}: .data of a tensor was replaced before backward()"
+                        raise RuntimeError(message)
                     found.append(edge[0])
         return found
 
@@ -116,9 +131,11 @@ class Op:
         recording = False
         if _mode.enabled:
             for t in tensors:
-                if t is not None and t._requires_grad:
-                    recording = True
-                    break
+                if t is not None:
+                    if t._rebase_stamp is not None:
+                        check_view(cls.name, t)
+                    if t._requires_grad:
+                        recording = True
         node.kernels = _backend.kernels(tensors[0].array)
         if recording:
             node.needs = tuple([t is not None and t._requires_grad for t in tensors])
@@ -143,8 +160,6 @@ class Op:
             if not need:
                 edges.append(None)
                 continue
-            if t._rebase_stamp is not None and t._rebase_stamp != t.storage.rebased:
-                raise RuntimeError(_stale_view(self.name))
             edges.append((t, 0) if t._node is None else (t._node, t._output_nr))
         self.edges = tuple(edges)
         self.sequence = next(_sequence)
@@ -177,11 +192,15 @@ class Op:
                 raise RuntimeError(message)
 
 
-def _stale_view(op: str) -> str:
-    return (
-        f"{op}: this tensor is a view of memory whose history was changed by an in-place operation "
-        "since the view was made; take the view again after the change, or change a clone()"
-    )
+def check_view(op: str, t: Any) -> None:
+    """Raises for a view of memory whose history has changed since the view was made."""
+    if t._rebase_stamp is not None and t._rebase_stamp != t.storage.rebased:
+        message = (
+            f"{op}: this tensor is a view of memory whose history was changed by an in-place "
+            "operation since the view was made; take the view again after the change, or change "
+            "a clone()"
+        )
+        raise RuntimeError(message)
 
 
 def _guard(

@@ -16,7 +16,7 @@ from fastnn._grad_mode import (
 )
 from fastnn._gradcheck import gradcheck, gradgradcheck
 from fastnn._hooks import RemovableHandle
-from fastnn._op import Op, Storage, tensor_class
+from fastnn._op import Op, Storage, check_view, tensor_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +65,8 @@ def grad(
         if not t._requires_grad:
             message = f"grad: expected inputs that require grad, input {i} does not"
             raise RuntimeError(message)
+    for t in wanted:
+        check_view("grad", t)
     work = run_backward(roots, grads, keep, create_graph, wanted)
     found: list[Tensor | None] = []
     for i, t in enumerate(wanted):
@@ -86,6 +88,7 @@ def add_hook(t: Any, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle
     if not t._requires_grad:
         message = "register_hook: expected a tensor that requires grad, got one without"
         raise RuntimeError(message)
+    check_view("register_hook", t)
     if t._node is None:
         if t._hooks is None:
             t._hooks = {}

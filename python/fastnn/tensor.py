@@ -34,6 +34,8 @@ class Tensor:
     ``array`` is the raw ndarray (NumPy or CuPy); ``data`` a detached tensor on the same memory.
     """
 
+    # NumPy's arrays and numbers leave mixed arithmetic to the tensor.
+    __array_priority__ = 1000
     _base: ClassVar[type[Tensor]]
     array: Any
     storage: Storage
@@ -234,7 +236,11 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same memory without history."""
-        return Tensor._view_of(self, self.array)
+        t = _new(Tensor)
+        # An array object of its own: saved arrays are matched with their tensors by identity.
+        t.array = self.array.view()
+        t.storage = self.storage
+        return t
 
     def detach_(self) -> Tensor:
         """Forgets the history, in place."""
@@ -427,10 +433,10 @@ class Tensor:
         return ops.binary(ops.Div, other, self)
 
     def add_(self, other: Any, *, alpha: Any = 1) -> Tensor:
-        return ops.binary_(ops.Add, self, ops.scaled(other, alpha))
+        return ops.add_(self, other, alpha=alpha)
 
     def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor:
-        return ops.binary_(ops.Sub, self, ops.scaled(other, alpha))
+        return ops.sub_(self, other, alpha=alpha)
 
     def mul_(self, other: Any) -> Tensor:
         return ops.binary_(ops.Mul, self, other)

@@ -20,7 +20,8 @@ class Parameter(Tensor):
         if given is None:
             super().__init__()
         elif isinstance(given, Tensor):
-            self.array, self.storage = given.array, given.storage
+            # A view: saved arrays are matched with their tensors by identity.
+            self.array, self.storage = given.array.view(), given.storage
         else:
             message = (
                 f"Parameter: expected a Tensor, got {type(given).__name__};"

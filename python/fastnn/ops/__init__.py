@@ -12,9 +12,10 @@ from fastnn.ops.binary import (
     Div,
     Mul,
     Sub,
+    add_,
     binary,
     binary_,
-    scaled,
+    sub_,
 )
 from fastnn.ops.binary import add_tensors as add
 from fastnn.ops.binary import div_tensors as div
@@ -67,13 +68,13 @@ from fastnn.ops.view import (
 from fastnn.ops.where import where
 
 __all__ = [
-    "Add", "Binary", "Div", "Mul", "Sub", "adam", "add", "arange", "argmax", "as_tensor",
+    "Add", "Binary", "Div", "Mul", "Sub", "adam", "add", "add_", "arange", "argmax", "as_tensor",
     "asarray", "binary", "binary_", "clone", "contiguous", "copy_", "cross_entropy", "div",
     "dropout", "empty", "empty_like", "eq", "exp", "expand", "fill_", "flatten", "from_dlpack",
     "from_numpy", "full", "full_like", "ge", "getitem", "gt", "index_select", "is_operand",
     "le", "linear", "log", "log_softmax", "lt", "matmul", "mean", "mm", "mul", "ne", "neg",
     "normal_", "one_dim", "ones", "ones_like", "permute", "relu", "relu_", "reshape",
-    "result_type", "scaled", "setitem", "sgd", "sigmoid", "softmax", "split", "squeeze", "sub",
+    "result_type", "setitem", "sgd", "sigmoid", "softmax", "split", "squeeze", "sub", "sub_",
     "sum", "t", "tanh", "tensor", "to", "transpose", "uniform_", "unsqueeze", "view", "where",
     "zeros", "zeros_like",
 ]  # fmt: skip

@@ -126,9 +126,13 @@ def is_operand(value: Any) -> bool:
 
 
 def as_operand(op: str, value: Any) -> Any:
-    """Checks that a value is a tensor or a number."""
+    """A tensor or a number as it is, an array as a tensor; TypeError for anything else."""
     if is_operand(value):
         return value
+    if isinstance(value, np.ndarray):
+        from fastnn.ops.creation import from_numpy  # noqa: PLC0415
+
+        return from_numpy(value)
     message = f"{op}: expected a tensor or a number, got {type(value).__name__}"
     raise TypeError(message)
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from fastnn import _backend
+from fastnn import _backend, _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops.binary import check_in_place, store_result
-from fastnn.ops.copy import clone
+from fastnn.ops.copy import clone, to
 from fastnn.ops.where import where
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
@@ -123,13 +123,17 @@ class Sigmoid(Activation):
 
 def _checked(name: str, x: Any) -> Tensor:
     _common.require_tensor(name, "input", x)
-    _common.require_float(name, "input", x)
+    if x.array.dtype.kind == "b" and name.startswith("relu"):
+        message = f"{name}: expected numbers, got a bool tensor; convert with .float()"
+        raise RuntimeError(message)
+    if x.array.dtype.kind != "f" and not name.startswith("relu"):
+        return to(x, _dtypes.get_default_dtype())
     return x  # type: ignore[no-any-return]
 
 
 def _in_place(op: type[Activation], t: Tensor) -> Tensor:
     name = op.kernel + "_"
-    _checked(name, t)
+    t = _checked(name, t)
     if check_in_place(name, t):
         return store_result(name, t, op.apply((clone(t),)))
     table = _backend.kernels(t.array)
@@ -143,7 +147,7 @@ def _in_place(op: type[Activation], t: Tensor) -> Tensor:
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(input, 0) elementwise, as torch.nn.functional.relu; NaN stays NaN.
 
-    Shapes: input (...) -> (...).   Raises TypeError for no tensor, RuntimeError for integers.
+    Shapes: input (...) -> (...).   Raises TypeError for no tensor, RuntimeError for bool.
     """
     if inplace:
         return _in_place(ReLU, input)
@@ -158,7 +162,7 @@ def relu_(input: Tensor) -> Tensor:
 def tanh(input: Tensor) -> Tensor:
     """The hyperbolic tangent elementwise, as torch.tanh.
 
-    Shapes: input (...) -> (...).   Raises TypeError for no tensor, RuntimeError for integers.
+    Shapes: input (...) -> (...).   Integers become the default type; TypeError for no tensor.
     """
     return Tanh.apply((_checked("tanh", input),))  # type: ignore[no-any-return]
 
@@ -166,7 +170,7 @@ def tanh(input: Tensor) -> Tensor:
 def sigmoid(input: Tensor) -> Tensor:
     """1 / (1 + exp(-input)) elementwise, as torch.sigmoid.
 
-    Shapes: input (...) -> (...).   Raises TypeError for no tensor, RuntimeError for integers.
+    Shapes: input (...) -> (...).   Integers become the default type; TypeError for no tensor.
     """
     return Sigmoid.apply((_checked("sigmoid", input),))  # type: ignore[no-any-return]
 
@@ -183,6 +187,10 @@ CASES = [
         for shape in ((3, 5), (), (0, 4), (7, 1, 33))
     ),
     *(
+        OpCase(f, name, [("int", (3, 5), -4, 4)], ref=ref, grad=False)
+        for f, name, ref, _ in _FAMILY[:1]
+    ),
+    *(
         OpCase(f, name, [(1024, 4096)], ref=ref, kink=kink, low=-6.0, high=6.0, bench=True)
         for f, name, ref, kink in _FAMILY
     ),
@@ -193,6 +201,6 @@ ERRORS = [
     for case in (
         ErrorCase(f, name, [[1.0, 2.0]], TypeError, "expected input as a Tensor, got list"),
         ErrorCase(f, name, [None], TypeError, "got NoneType"),
-        ErrorCase(f, name, [("int", (2, 3), 0, 9)], RuntimeError, "floating-point type, got"),
+        ErrorCase(f, name, [1.0], TypeError, "fastnn.tensor"),
     )
 ]

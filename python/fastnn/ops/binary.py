@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from fastnn import _backend, _dtypes
 from fastnn._backend import array_module, reference
 from fastnn._grad_mode import _mode
+from fastnn._op import check_view
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops.copy import clone, to
@@ -217,7 +218,12 @@ def binary(op: type[Binary], a: Any, b: Any) -> Tensor:
         out = getattr(table.fast, op.kernel)(x, y)
         if out is not NotImplemented:
             result = _wrap(out)
-            if _mode.enabled and (a._requires_grad or b._requires_grad):
+            if not _mode.enabled:
+                return result
+            if a._rebase_stamp is not None or b._rebase_stamp is not None:
+                check_view(op.name, a)
+                check_view(op.name, b)
+            if a._requires_grad or b._requires_grad:
                 node = op()
                 node.kernels = table
                 node.needs = (a._requires_grad, b._requires_grad)
@@ -229,8 +235,7 @@ def binary(op: type[Binary], a: Any, b: Any) -> Tensor:
 
 
 def _prepared(op: type[Binary], a: Any, b: Any) -> tuple[Tensor, Tensor]:
-    _common.as_operand(op.name, a)
-    _common.as_operand(op.name, b)
+    a, b = _common.as_operand(op.name, a), _common.as_operand(op.name, b)
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):
         message = f"{op.name}: expected at least one tensor, got two numbers"
         raise TypeError(message)
@@ -250,24 +255,19 @@ def _prepared(op: type[Binary], a: Any, b: Any) -> tuple[Tensor, Tensor]:
     return pair[0], pair[1]
 
 
-def scaled(other: Any, alpha: Any) -> Any:
+def _scaled(op: str, other: Any, alpha: Any) -> Any:
     """alpha * other, for the ``alpha`` of add and sub."""
-    return other if isinstance(alpha, int) and alpha == 1 else binary(Mul, other, alpha)
-
-
-def _scale(op: str, other: Any, alpha: Any) -> Any:
-    if alpha == 1:
+    other = _common.as_operand(op, other)
+    if isinstance(alpha, int) and alpha == 1:
         return other
-    if not isinstance(other, Tensor):
-        return _common.as_operand(op, other) * alpha
-    return scaled(other, alpha)
+    return binary(Mul, other, alpha) if isinstance(other, Tensor) else other * alpha
 
 
 def binary_(op: type[Binary], t: Tensor, other: Any) -> Tensor:
     """The in-place form: t becomes op(t, other)."""
     name = op.name + "_"
+    other = _common.as_operand(name, other)
     recording = check_in_place(name, t, other)
-    _common.as_operand(name, other)
     dtype = _common.result_type(t, other)
     if op is Div and dtype.category < 2:
         dtype = _dtypes.get_default_dtype()
@@ -351,9 +351,14 @@ def store_result(name: str, t: Tensor, out: Tensor) -> Tensor:
     return t
 
 
-def add_(t: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+def add_(t: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """t becomes t + alpha * other."""
-    return binary_(Add, t, scaled(other, alpha))
+    return binary_(Add, t, _scaled("add_", other, alpha))
+
+
+def sub_(t: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """t becomes t - alpha * other."""
+    return binary_(Sub, t, _scaled("sub_", other, alpha))
 
 
 def _public(op: type[Binary], x: Any, y: Any) -> Tensor:
@@ -362,12 +367,12 @@ def _public(op: type[Binary], x: Any, y: Any) -> Tensor:
 
 def add_tensors(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input + alpha * other, broadcast, as torch.add."""
-    return _public(Add, input, _scale("add", other, alpha))
+    return _public(Add, input, _scaled("add", other, alpha))
 
 
 def sub_tensors(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input - alpha * other, broadcast, as torch.sub."""
-    return _public(Sub, input, _scale("sub", other, alpha))
+    return _public(Sub, input, _scaled("sub", other, alpha))
 
 
 def mul_tensors(input: Any, other: Any) -> Tensor:

@@ -23,7 +23,7 @@ def _compare(kernel: str, a: Any, b: Any) -> Tensor:
         if out is not NotImplemented:
             return Tensor._wrap(out)
     _common.require_tensor(kernel, "input", a)
-    _common.as_operand(kernel, b)
+    b = _common.as_operand(kernel, b)
     table = _common.table_of(a, b)
     dtype = _common.result_type(a, b)
     x = to(a.detach(), dtype).array

@@ -78,6 +78,26 @@ class Cast(Op):
         return (to(g, _dtypes.from_numpy(self.source)),)
 
 
+class Overwrite(Op):
+    """The second input in the place of the first, whose gradient is zero."""
+
+    def forward(self, x: Any, source: Any) -> Any:
+        y = self.kernels.empty(x.shape, x.dtype)
+        self.kernels.copy(source, y)
+        return y
+
+    def backward(self, g: Any) -> tuple[Any, ...]:
+        zero = None
+        if self.needs[0]:
+            zero = self.kernels.empty(g.shape, g.dtype)
+            self.kernels.fill(self.kernels.xp.zeros(1, g.dtype), zero)
+        return zero, g if self.needs[1] else None
+
+    def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
+        zero, _ = self.backward(g.array)
+        return None if zero is None else Tensor._wrap(zero), g if self.needs[1] else None
+
+
 def clone(input: Tensor) -> Tensor:
     """A copy with memory of its own, as torch.clone; the gradient passes through."""
     _common.require_tensor("clone", "input", input)
@@ -167,7 +187,8 @@ def copy_(t: Tensor, source: Any) -> Tensor:
         message = f"copy_: expected a source that broadcasts to {t.shape}, got {source.shape}"
         raise RuntimeError(message)
     if recording:
-        return store_result("copy_", t, clone(expand(to(source, t.dtype), t.shape)))
+        wide = expand(to(source, t.dtype), t.shape)
+        return store_result("copy_", t, Overwrite.apply((t, wide)))
     table = _backend.kernels(t.array)
     array = source.array
     if type(array) is not type(t.array):
@@ -196,9 +217,7 @@ def fill_(t: Tensor, value: Any) -> Tensor:
     if recording:
         out = table.empty(t.shape, t.array.dtype)
         table.fill(cell, out)
-        store_result("fill_", t, Tensor._wrap(out))
-        t._node, t._requires_grad = None, False
-        return t
+        return store_result("fill_", t, Overwrite.apply((t, Tensor._wrap(out))))
     table.fill(cell, t.array)
     t.storage.version += 1
     return t

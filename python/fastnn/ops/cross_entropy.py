@@ -19,6 +19,7 @@ from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops.copy import to
 from fastnn.ops.softmax import softmax
+from fastnn.ops.where import where
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
 
@@ -94,7 +95,7 @@ class CrossEntropy(Op):
 
     def forward(self, x: Any, target: Any, reduction: int, ignore_index: int) -> Any:
         table = self.kernels
-        x = _common.contiguous_array(table, x)
+        original, x = x, _common.contiguous_array(table, x)
         target = _common.contiguous_array(table, target)
         n = x.shape[0]
         loss = table.empty((n if reduction == 0 else 1,), x.dtype)
@@ -102,13 +103,14 @@ class CrossEntropy(Op):
         count = table.empty((1,), x.dtype)
         table.cross_entropy_forward(x, target, loss, logsumexp, count, reduction, ignore_index)
         if self.needs[0]:
-            self.save(x, target, logsumexp, count)
+            self.save(original, target, logsumexp, count)
         self.reduction, self.ignore_index = reduction, ignore_index
         return loss if reduction == 0 else loss.reshape(())
 
     def backward(self, g: Any) -> tuple[Any, ...]:
         x, target, logsumexp, count = self.saved  # type: ignore[misc]
         table = self.kernels
+        x = _common.contiguous_array(table, x)
         grad_x = table.empty(x.shape, x.dtype)
         g = _common.reshaped(table, g, (g.size,))
         table.cross_entropy_backward(
@@ -121,7 +123,7 @@ class CrossEntropy(Op):
         kept = target != self.ignore_index
         classes = Tensor._wrap(self.kernels.xp.arange(x.shape[1]))
         one_hot = (target.unsqueeze(1) == classes).to(x.dtype)
-        scale = kept.to(x.dtype) * (g / count if self.reduction == 1 else g)
+        scale = where(kept, g / count if self.reduction == 1 else g, 0.0)
         return (softmax(x, 1) - one_hot) * scale.unsqueeze(1), None
 
 

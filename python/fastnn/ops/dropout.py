@@ -111,12 +111,12 @@ def dropout(
     from fastnn.random import cell_of  # noqa: PLC0415
 
     _common.require_tensor("dropout", "input", input)
-    _common.require_float("dropout", "input", input)
     if not 0.0 <= p <= 1.0:
         message = f"dropout: expected a probability 0 <= p <= 1, got {p}"
         raise ValueError(message)
     if not training or p == 0.0:
         return input
+    _common.require_float("dropout", "input", input)
     cell = cell_of("dropout", generator)
     if not inplace:
         return Dropout.apply((input,), float(p), cell)  # type: ignore[no-any-return]

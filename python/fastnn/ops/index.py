@@ -186,7 +186,7 @@ def _basic(index: Any, ndim: int, shape: tuple[int, ...]) -> tuple[Any, ...] | N
     for p in parts:
         if p is None or p is Ellipsis or isinstance(p, slice):
             out.append(_plain_slice(p) if isinstance(p, slice) else p)
-        elif isinstance(p, bool):
+        elif isinstance(p, bool) or getattr(p, "ndim", 0) > 0:
             return None
         elif hasattr(p, "__index__") and not (
             isinstance(p, Tensor) and (p.ndim or p.array.dtype.kind == "b")
@@ -246,11 +246,19 @@ def _rows(index: Any) -> Tensor | None:
     return None
 
 
+def _without_leading_ones(value: Tensor, ndim: int) -> Tensor:
+    extra = value.ndim - ndim
+    if extra > 0 and all(n == 1 for n in value.shape[:extra]):
+        return value.reshape(value.shape[extra:])
+    return value
+
+
 def setitem(t: Tensor, index: Any, value: Any) -> None:
     """``t[index] = value`` for a basic index, with gradients through both."""
     basic = _basic(index, t.ndim, t.shape)
     if basic is None:
         raise _advanced(index, assigning=True)
+    value = _common.as_operand("index assignment", value)
     recording = check_in_place("index assignment", t, value)
     try:
         place = Tensor._view_of(t, t.array[basic])
@@ -258,11 +266,15 @@ def setitem(t: Tensor, index: Any, value: Any) -> None:
         message = f"index assignment: {index!r} is out of range for shape {t.shape}"
         raise IndexError(message) from None
     if not recording:
-        copy_(place, value) if isinstance(value, Tensor) else fill_(place, value)
+        if isinstance(value, Tensor):
+            copy_(place, _without_leading_ones(value, place.ndim))
+        else:
+            fill_(place, value)
         return
     table = _backend.kernels(t.array)
     if not isinstance(value, Tensor):
         value = Tensor._wrap(_common.scalar_array(table, value, t.dtype))
+    value = _without_leading_ones(value, place.ndim)
     if _common.broadcast_shape("index assignment", place.shape, value.shape) != place.shape:
         message = f"index assignment: expected a value that fits {place.shape}, got {value.shape}"
         raise RuntimeError(message)

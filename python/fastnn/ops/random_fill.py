@@ -65,9 +65,14 @@ def uniform(y: Any, state: Any, low: float, high: float) -> None:
         u = (bits >> xp.uint64(8)).astype(xp.float32) * xp.float32(2.0**-24)
     else:
         u = bits.astype(xp.float64) * 2.0**-32
-    u = u.astype(y.dtype)
-    scale, shift = y.dtype.type(high - low), y.dtype.type(low)
-    y[...] = (shift + u * scale).reshape(y.shape)
+    if y.dtype.itemsize == 2:
+        u = (bits >> xp.uint64(21)).astype(xp.float32) * xp.float32(2.0**-11)
+    kind = y.dtype.type
+    values = kind(low) + u.astype(y.dtype) * kind(high - low)
+    if high > low:
+        # Rounding may give high itself.
+        values = xp.minimum(values, xp.nextafter(kind(high), kind(low)))
+    y[...] = values.reshape(y.shape)
 
 
 @reference

@@ -25,16 +25,20 @@ def sum_last(x: Any, y: Any, n_reduced: int, divisor: float) -> None:
     """y = (sum of x over its last n_reduced dimensions) / divisor."""
     xp = array_module(x)
     axes = tuple(range(x.ndim - n_reduced, x.ndim))
-    total = xp.add.reduce(x, axis=axes, dtype=x.dtype) if axes else x
+    # Half precision is added up in single: 2048 + 1 is 2048 in half.
+    wide = xp.float32 if x.dtype == xp.float16 else x.dtype
+    total = xp.add.reduce(x, axis=axes, dtype=wide) if axes else x.astype(wide)
     if divisor != 1.0:
-        total = total / x.dtype.type(divisor)
-    xp.copyto(y, total.reshape(y.shape))
+        total = total / total.dtype.type(divisor)
+    y[...] = total.reshape(y.shape)
 
 
 @reference
 def column_sum(x: Any, y: Any, accumulate: bool) -> None:
     """y (+)= the sum of the rows of x (n, o)."""
-    total = array_module(x).add.reduce(x, axis=0, dtype=x.dtype)
+    xp = array_module(x)
+    wide = xp.float32 if x.dtype == xp.float16 else x.dtype
+    total = xp.add.reduce(x, axis=0, dtype=wide)
     y[...] = y + total if accumulate else total
 
 

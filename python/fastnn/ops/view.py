@@ -10,6 +10,7 @@ from typing import Any
 
 from fastnn import _backend
 from fastnn._grad_mode import _mode
+from fastnn._op import check_view
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops.copy import clone
@@ -23,6 +24,8 @@ class View(Op):
     @classmethod
     def apply(cls, tensors: tuple[Any, ...], *options: Any) -> Any:
         (t,) = tensors
+        if _mode.enabled:
+            check_view(cls.name, t)
         node = cls()
         node.kernels = _backend.kernels(t.array)
         node.needs = (t._requires_grad,)

@@ -76,8 +76,7 @@ def where(condition: Tensor, input: Any, other: Any) -> Tensor:
     RuntimeError if the condition is not of type bool or the shapes do not broadcast.
     """
     _common.require_tensor("where", "condition", condition)
-    _common.as_operand("where", input)
-    _common.as_operand("where", other)
+    input, other = _common.as_operand("where", input), _common.as_operand("where", other)
     if condition.array.dtype.kind != "b":
         message = f"where: expected a condition of type bool, got {condition.dtype}; use .bool()"
         raise RuntimeError(message)

@@ -7,9 +7,11 @@ that comes from the allocator, so that batches of an epoch reuse each other's me
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from fastnn._backend import kernels
+from fastnn._dtypes import promote_types
 from fastnn.tensor import Tensor
 
 
@@ -25,7 +27,8 @@ def stack_rows(samples: Sequence[Tensor]) -> Tensor:
                 " pad the samples in the data set, or pass a collate_fn of your own"
             )
             raise RuntimeError(message)
-    out = table.empty((len(samples), *first.shape), first.dtype)
+    dtype = functools.reduce(promote_types, (s.dtype for s in samples))
+    out = table.empty((len(samples), *first.shape), dtype.numpy)
     for i, sample in enumerate(samples):
         out[i] = sample.array
     return Tensor._wrap(out)
