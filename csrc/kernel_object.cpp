@@ -360,8 +360,7 @@ PyObject* kernel_allocating(PyObject* object, PyObject* const* args, Py_ssize_t 
         const int ndim = PyArray_NDIM(array);
         if (!PyArray_CHKFLAGS(array, kPlainArray) || !PyArray_ISNOTSWAPPED(array) ||
             ndim != PyArray_NDIM(first) ||
-            std::memcmp(PyArray_DIMS(array), PyArray_DIMS(first),
-                        sizeof(npy_intp) * static_cast<std::size_t>(ndim)) != 0) {
+            !PyArray_CompareLists(PyArray_DIMS(array), PyArray_DIMS(first), ndim)) {
             Py_RETURN_NOTIMPLEMENTED;
         }
     }
