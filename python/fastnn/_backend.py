@@ -177,9 +177,23 @@ if cupy is not None:
     native_cuda.update({k: getattr(cuda, k) for k in cuda.kernels()})
 
 
-def _on_current_stream(kernel: Callable[..., Any]) -> Callable[..., Any]:
+def _with_stream(kernel: Callable[..., Any]) -> Callable[..., Any]:
     def launch(*args: Any) -> None:
         kernel(*args, cupy.cuda.get_current_stream().ptr)
+
+    return launch
+
+
+def _of_floats(kernel: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    """A CUDA kernel, which is for float32 and float64, with its reference for other types."""
+
+    def launch(*args: Any) -> None:
+        for a in args:
+            dtype = getattr(a, "dtype", None)
+            if dtype is not None and dtype.char not in "fd":
+                function(*args)
+                return
+        kernel(*args)
 
     return launch
 
@@ -205,7 +219,7 @@ def reference(function: _F) -> _F:
     if cupy is not None:
         table = _tables[cupy.ndarray]
         gpu = native_cuda.get(kernel)
-        setattr(table, kernel, function if gpu is None else _on_current_stream(gpu))
+        setattr(table, kernel, function if gpu is None else _of_floats(_with_stream(gpu), function))
         setattr(table.fast, kernel, _not_implemented)
     return function
 
@@ -258,7 +272,8 @@ def use_kernels(kernels: dict[str, Callable[..., Any]]) -> Iterator[None]:
     before = _tables[np.ndarray]
     table = Table("numpy with others", np, _numpy_empty)
     for kernel, function in references.items():
-        setattr(table, kernel, kernels.get(kernel, function))
+        own = kernels.get(kernel)
+        setattr(table, kernel, function if own is None else _of_floats(own, function))
         setattr(table.fast, kernel, _not_implemented)
     _tables[np.ndarray] = table
     try:
