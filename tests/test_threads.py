@@ -85,13 +85,14 @@ def test_bits_do_not_depend_on_the_number_of_threads(
 
 
 def test_four_threads_take_part_when_asked_for() -> None:
-    # In a process of its own, with more threads than this machine may have cores.
+    # In a process of its own, with more threads than this machine may have cores: products that
+    # last longer than the scheduler's time slices, so that every thread gets its turn.
     code = (
         "import fastnn, fastnn._cpu as c\n"
-        "x = fastnn.zeros(64, 65536)\n"
+        "x = fastnn.ones(1536, 1536)\n"
         "best = 0\n"
-        "for _ in range(200):\n"
-        "    x.tanh(); best = max(best, c.last_participants())\n"
+        "for _ in range(300):\n"
+        "    x @ x; best = max(best, c.last_participants())\n"
         "    if best == 4: break\n"
         "print(fastnn.get_num_threads(), best)\n"
     )
