@@ -144,7 +144,10 @@ def value(q1: float, median: float, q3: float) -> dict[str, float]:
 def test_verdict_by_quartile(kind: str, quartiles: tuple[float, ...], said: str) -> None:
     result = {"value": value(*quartiles), "disturbed": []}
     assert verdicts.verdict(row(kind), result, []) == said
-    assert verdicts.verdict(row(kind), result | {"disturbed": ["load"]}, []) == "disturbed"
+    # A disturbance lengthens an import; a time within the limit stands.
+    stands = kind == "import" and said == "met"
+    disturbed = verdicts.verdict(row(kind), result | {"disturbed": ["load"]}, [])
+    assert disturbed == ("met" if stands else "disturbed")
     assert verdicts.verdict(row(kind), result, ["torch"]) == "no peer"
     assert verdicts.verdict(row(kind), result | {"error": "wrong"}, []) == "wrong"
     assert verdicts.verdict(row(kind, None, "reported"), result, []) == "reported"

@@ -3,6 +3,8 @@
 // (1 - p). y, mask and grad_x are `=`; the generator's cell is moved on. in == out allowed. Bound
 // by the random numbers: one block of Philox for four elements. Source: Srivastava, Hinton,
 // Krizhevsky, Sutskever and Salakhutdinov, JMLR 2014.
+#include <cstddef>
+
 #include "runtime/op.h"
 #include "runtime/parallel.h"
 #include "simd/philox.h"
@@ -23,17 +25,21 @@ Status dropout_forward(In<T> x, Out<T> y, Out<bool> mask, InOut<std::int64_t> st
     if (!(p >= 0.0 && p <= 1.0)) return Status::kBadValue;
     const Philox generator = open_generator(state.data);
     const std::uint64_t threshold = static_cast<std::uint64_t>(p * 4294967296.0);
+    const bool any_kept = threshold <= 0xFFFFFFFF;
+    const std::uint32_t least = static_cast<std::uint32_t>(any_kept ? threshold : 0xFFFFFFFF);
     const T scale = kept_scale<T>(p);
     parallel_for(x.size, kDropoutPiece, [&](idx begin, idx end) {
         for_words(generator, begin, end, [&](const std::uint32_t* words, idx first, idx count) {
+            // By way of a buffer: the compiler vectorises loops whose arrays cannot overlap, and y
+            // may be x.
+            T tile[kPhiloxWords];
             const T* in = x.data + first;
-            T* out = y.data + first;
             bool* kept = mask.data + first;
-            for (idx j = 0; j < count; ++j) {
-                const bool keep = words[j] >= threshold;
-                kept[j] = keep;
-                out[j] = keep ? in[j] * scale : T(0);
-            }
+            for (idx j = 0; j < count; ++j) tile[j] = in[j] * scale;
+            for (idx j = 0; j < count; ++j)
+                tile[j] = any_kept & (words[j] >= least) ? tile[j] : T(0);
+            for (idx j = 0; j < count; ++j) kept[j] = any_kept & (words[j] >= least);
+            __builtin_memcpy(y.data + first, tile, static_cast<std::size_t>(count) * sizeof(T));
         });
     });
     advance_generator(state.data, x.size);

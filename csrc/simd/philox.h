@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "runtime/types.h"
+#include "simd/vec.h"
 
 #ifndef FASTNN_ISA
 #error "compile kernel files with -DFASTNN_ISA=<level>"
@@ -17,47 +18,74 @@
 namespace fastnn::FASTNN_ISA {
 
 inline constexpr int kPhiloxRounds = 10;
-inline constexpr idx kPhiloxGroup = 16;  // blocks made together, one per lane
+
+// 64-bit lanes, a block in each: the cipher's product is 32 x 32 -> 64 bits. Several vectors go
+// through the rounds side by side, because each round waits for the product of the one before.
+using PhiloxLanes = BitsOf<double>;
+inline constexpr int kPhiloxVectors = kVecBytes == 64 ? 4 : 2;
+inline constexpr idx kPhiloxGroup = 32;  // blocks made together
 inline constexpr idx kPhiloxWords = 4 * kPhiloxGroup;
 
-// words[4 * b + w] = word w of block first + b, for the kPhiloxGroup blocks from `first` on. Plain
-// loops over lanes, which the compiler turns into vectors: 32 x 32 -> 64 bit products of even and
-// odd lanes.
-inline void philox_group(std::uint64_t seed, std::uint64_t first, std::uint32_t* words) {
-    constexpr std::uint64_t kM0 = 0xD2511F53;
-    constexpr std::uint64_t kM1 = 0xCD9E8D57;
+// Words 4 b .. 4 b + 3 for the blocks b of a vector, from two words in each lane of low and high.
+FASTNN_SIMD_INLINE void store_blocks(std::uint32_t* words, PhiloxLanes low, PhiloxLanes high) {
+#if FASTNN_SIMD_AVX512
+    const PhiloxLanes first = __builtin_shufflevector(low, high, 0, 8, 1, 9, 2, 10, 3, 11);
+    const PhiloxLanes second = __builtin_shufflevector(low, high, 4, 12, 5, 13, 6, 14, 7, 15);
+#elif FASTNN_SIMD_AVX2
+    const PhiloxLanes first = __builtin_shufflevector(low, high, 0, 4, 1, 5);
+    const PhiloxLanes second = __builtin_shufflevector(low, high, 2, 6, 3, 7);
+#else
+    const PhiloxLanes first = __builtin_shufflevector(low, high, 0, 2);
+    const PhiloxLanes second = __builtin_shufflevector(low, high, 1, 3);
+#endif
+    __builtin_memcpy(words, &first, sizeof first);
+    __builtin_memcpy(words + kVecBytes / 4, &second, sizeof second);
+}
+
+// The blocks of kPhiloxVectors vectors from `first` on. The upper halves of the lanes hold what the
+// products left there: the next product does not read them.
+FASTNN_SIMD_INLINE void philox_vectors(std::uint64_t seed, std::uint64_t first,
+                                       std::uint32_t* words) {
     constexpr std::uint64_t kLow = 0xFFFFFFFF;
-    std::uint64_t c0[kPhiloxGroup];
-    std::uint64_t c1[kPhiloxGroup];
-    std::uint64_t c2[kPhiloxGroup];
-    std::uint64_t c3[kPhiloxGroup];
-    for (idx b = 0; b < kPhiloxGroup; ++b) {
-        const std::uint64_t counter = first + static_cast<std::uint64_t>(b);
-        c0[b] = counter & kLow;
-        c1[b] = counter >> 32;
-        c2[b] = 0;
-        c3[b] = 0;
+    constexpr int kBlocks = kLanes<double>;
+    const PhiloxLanes m0 = PhiloxLanes{} + 0xD2511F53ULL;
+    const PhiloxLanes m1 = PhiloxLanes{} + 0xCD9E8D57ULL;
+    PhiloxLanes number{};
+    for (int lane = 0; lane < kBlocks; ++lane) number[lane] = static_cast<std::uint64_t>(lane);
+    PhiloxLanes c0[kPhiloxVectors];
+    PhiloxLanes c1[kPhiloxVectors];
+    PhiloxLanes c2[kPhiloxVectors];
+    PhiloxLanes c3[kPhiloxVectors];
+    for (int v = 0; v < kPhiloxVectors; ++v) {
+        c0[v] = number + (first + static_cast<std::uint64_t>(v * kBlocks));
+        c1[v] = c0[v] >> 32;
+        c2[v] = PhiloxLanes{};
+        c3[v] = PhiloxLanes{};
     }
     std::uint64_t k0 = seed & kLow;
     std::uint64_t k1 = seed >> 32;
     for (int round = 0; round < kPhiloxRounds; ++round) {
-        for (idx b = 0; b < kPhiloxGroup; ++b) {
-            const std::uint64_t p0 = kM0 * c0[b];
-            const std::uint64_t p1 = kM1 * c2[b];
-            c0[b] = (p1 >> 32) ^ c1[b] ^ k0;
-            c1[b] = p1 & kLow;
-            c2[b] = (p0 >> 32) ^ c3[b] ^ k1;
-            c3[b] = p0 & kLow;
+        for (int v = 0; v < kPhiloxVectors; ++v) {
+            const PhiloxLanes p0 = mul_low_halves(c0[v], m0);
+            const PhiloxLanes p1 = mul_low_halves(c2[v], m1);
+            c0[v] = (p1 >> 32) ^ c1[v] ^ k0;
+            c1[v] = p1;
+            c2[v] = (p0 >> 32) ^ c3[v] ^ k1;
+            c3[v] = p0;
         }
         k0 = (k0 + 0x9E3779B9) & kLow;
         k1 = (k1 + 0xBB67AE85) & kLow;
     }
-    for (idx b = 0; b < kPhiloxGroup; ++b) {
-        words[4 * b] = static_cast<std::uint32_t>(c0[b]);
-        words[4 * b + 1] = static_cast<std::uint32_t>(c1[b]);
-        words[4 * b + 2] = static_cast<std::uint32_t>(c2[b]);
-        words[4 * b + 3] = static_cast<std::uint32_t>(c3[b]);
-    }
+    for (int v = 0; v < kPhiloxVectors; ++v)
+        store_blocks(words + 4 * kBlocks * v, (c0[v] & kLow) | c1[v] << 32,
+                     (c2[v] & kLow) | c3[v] << 32);
+}
+
+// words[4 * b + w] = word w of block first + b, for the kPhiloxGroup blocks from `first` on.
+inline void philox_group(std::uint64_t seed, std::uint64_t first, std::uint32_t* words) {
+    constexpr idx kBlocks = kPhiloxVectors * kLanes<double>;
+    for (idx b = 0; b < kPhiloxGroup; b += kBlocks)
+        philox_vectors(seed, first + static_cast<std::uint64_t>(b), words + 4 * b);
 }
 
 // A generator's memory cell as kernels take it, int64 [seed, offset].

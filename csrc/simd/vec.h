@@ -16,6 +16,7 @@
 //   fma(a, b, c)            a * b + c, rounded once where kFused is true, elsewhere (x86_v2 and
 //                           generic) twice
 //   sqrt, floor, ceil, round_even, abs, copysign
+//   mul_low_halves(a, b)    64-bit lanes: product of the lower 32 bits of each
 //   min(a, b), max(a, b)    a < b ? a : b and a > b ? a : b, so b if either is NaN or both are 0
 //   max_nan(a, b)           as max, but NaN if either is NaN
 //   reduce_add(v)           sum of the lanes, upper half onto lower half until one is left: the

@@ -81,4 +81,8 @@ FASTNN_SIMD_INLINE VecD round_even(VecD v) {
     return (VecD)_mm256_round_pd((__m256d)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
+FASTNN_SIMD_INLINE BitsOf<double> mul_low_halves(BitsOf<double> a, BitsOf<double> b) {
+    return (BitsOf<double>)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+}
+
 }  // namespace fastnn::FASTNN_ISA

@@ -99,4 +99,8 @@ FASTNN_SIMD_INLINE VecD scale_by_power(VecD v, VecD n) {
     return (VecD)_mm512_maskz_scalef_pd(kAll8, (__m512d)v, (__m512d)n);
 }
 
+FASTNN_SIMD_INLINE BitsOf<double> mul_low_halves(BitsOf<double> a, BitsOf<double> b) {
+    return (BitsOf<double>)_mm512_maskz_mul_epu32(kAll8, (__m512i)a, (__m512i)b);
+}
+
 }  // namespace fastnn::FASTNN_ISA

@@ -49,4 +49,8 @@ FASTNN_SIMD_INLINE VecD round_even(VecD v) {
     return by_lane(v, [](double s) { return __builtin_rint(s); });
 }
 
+FASTNN_SIMD_INLINE BitsOf<double> mul_low_halves(BitsOf<double> a, BitsOf<double> b) {
+    return (a & 0xFFFFFFFFULL) * (b & 0xFFFFFFFFULL);
+}
+
 }  // namespace fastnn::FASTNN_ISA

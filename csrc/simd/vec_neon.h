@@ -33,4 +33,8 @@ FASTNN_SIMD_INLINE VecD ceil(VecD v) { return (VecD)vrndpq_f64((float64x2_t)v); 
 FASTNN_SIMD_INLINE VecF round_even(VecF v) { return (VecF)vrndnq_f32((float32x4_t)v); }
 FASTNN_SIMD_INLINE VecD round_even(VecD v) { return (VecD)vrndnq_f64((float64x2_t)v); }
 
+FASTNN_SIMD_INLINE BitsOf<double> mul_low_halves(BitsOf<double> a, BitsOf<double> b) {
+    return (BitsOf<double>)vmull_u32(vmovn_u64((uint64x2_t)a), vmovn_u64((uint64x2_t)b));
+}
+
 }  // namespace fastnn::FASTNN_ISA
