@@ -64,10 +64,11 @@ PyObject* array_owner(PyArrayObject* array, std::uintptr_t* begin, std::size_t* 
 
 // kernel_object.cpp
 bool add_kernels(PyObject* module);
+PyObject* raise_status(const char* kernel,
+                       int status);  // Python's error for what a kernel answered
 
 // record.cpp
 bool add_recorder(PyObject* module);
-PyObject* raise_status(const char* kernel, int status);
 
 // Set while a Python-level recorder is on in this thread: where the entry finds the arrays of the
 // launch it is making.

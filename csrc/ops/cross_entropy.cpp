@@ -111,7 +111,7 @@ Status cross_entropy_backward(In<T> x, In<std::int64_t> target, In<T> logsumexp,
             const Vec<T> g = broadcast(scale);
             const Vec<T> shift = broadcast(logsumexp.data[i]);
             const T at_target = row[t];
-            map1<T>(row, out, c, [g, shift](Vec<T> v) { return exp(v - shift) * g; });
+            map1<T>(row, out, c, [g, shift](Vec<T> v) { return exp_masked(v - shift) * g; });
             out[t] = (exp(broadcast(at_target) - shift)[0] - T(1)) * scale;
         }
     });

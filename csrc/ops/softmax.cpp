@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Softmax and log-softmax of the rows of x (n, c), contiguous, in == out allowed; every output `=`.
 //
-//   softmax:      y = exp(x - m) / s,  m = max x, s = sum exp(x - m);  grad_x = y (grad_y - sum y
-//   grad_y) log_softmax:  y = (x - m) - log s;                         grad_x = grad_y - exp(y) sum
-//   grad_y
+//   m = max x,  s = sum exp(x - m)
+//   softmax:      y = exp(x - m) / s;    grad_x = y (grad_y - sum y grad_y)
+//   log_softmax:  y = (x - m) - log s;   grad_x = grad_y - exp(y) sum grad_y
 //
 // Three passes over a row, which stays in cache: maximum, exponentials with their sum, scaling. A
 // row that fits into one vector stays in a register. Sums as in blocked_sum.h. NaN or +inf anywhere
@@ -94,7 +94,7 @@ void log_softmax_backward(In<T> y, In<T> grad_y, Out<T> grad_x) {
         const Vec<T> total = broadcast(
             blocked_sum<T, kWays>(c, [&](idx j, auto span) { return load_span(g + j, span); }));
         map2<T>(y.data + at, g, grad_x.data + at, c,
-                [total](Vec<T> v, Vec<T> grad) { return grad - exp(v) * total; });
+                [total](Vec<T> v, Vec<T> grad) { return grad - exp_masked(v) * total; });
     });
 }
 

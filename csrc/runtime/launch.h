@@ -44,7 +44,7 @@ enum KernelFlags : unsigned {
 };
 
 inline constexpr int kMaxArgs = 20;
-inline constexpr int kMaxSymbols = 12;
+inline constexpr int kMaxSymbols = 16;
 inline constexpr std::size_t kMaxFixedBlock = kMaxArgs * sizeof(Array);
 
 // One argument of the specification string, parsed. A dimension is a symbol (>= 0) or a literal

@@ -196,7 +196,7 @@ struct AddLanes {
     }
 };
 
-// On vectors of any length, and on scalars; b where they are equal, as max_nan.
+// b where they are equal, as max_nan.
 struct MaxLanes {
     template <class V>
     FASTNN_SIMD_INLINE V operator()(V a, V b) const {
@@ -219,7 +219,10 @@ FASTNN_SIMD_INLINE auto fold_lanes(V v, F f) {
         return fold_lanes(
             f(__builtin_shufflevector(v, v, 0, 1), __builtin_shufflevector(v, v, 2, 3)), f);
     } else {
-        return f(v[0] + 0, v[1] + 0);
+        // As a vector too: of scalars the compiler would make branches. + 0 makes 0 of -0, of which
+        // the largest is one or the other depending on the number of lanes.
+        const V folded = f(v, __builtin_shufflevector(v, v, 1, 0));
+        return folded[0] + 0;
     }
 }
 

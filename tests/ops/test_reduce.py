@@ -132,6 +132,23 @@ def test_argmax_is_the_first_of_equals(
         np.testing.assert_array_equal(largest(kernels, x), x.argmax(1))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32", "uint8", "bool"])
+@pytest.mark.parametrize("n", [*range(1, 36), 63, 64, 65, 256, 257, 1024, 1025, 4097, 5121])
+def test_argmax_at_every_place(kernels: Any, dtype: str, n: int) -> None:
+    """Rows of one vector, of groups, of blocks: the largest stands twice, last at the very end."""
+    places = sorted({0, 1, n // 2, n - n % 64, n - 2, n - 1} & set(range(n)))
+    x = np.zeros((len(places), n, 1), dtype)
+    if x.dtype.kind == "f":
+        x[:] = -np.inf
+    for row, place in enumerate(places):
+        x[row, [place, n - 1]] = 1
+    np.testing.assert_array_equal(largest(kernels, x)[:, 0], places)
+    if x.dtype.kind == "f":
+        for row, place in enumerate(places):
+            x[row, [place, n - 1]] = np.nan
+        np.testing.assert_array_equal(largest(kernels, x)[:, 0], places)
+
+
 @pytest.mark.parametrize("inner", [1, 3])
 def test_argmax_of_extreme_values(kernels: Any, inner: int) -> None:
     x = normal((4, 200001, inner))
