@@ -108,7 +108,7 @@ def sanitize(session: nox.Session, sanitizer: str) -> None:
     env = {
         "LD_PRELOAD": " ".join(str(path).strip() for path in found),
         "ASAN_OPTIONS": "detect_leaks=0",
-        "TSAN_OPTIONS": "halt_on_error=1 exitcode=66",
+        "TSAN_OPTIONS": "halt_on_error=1 exitcode=66 die_after_fork=0",
     }
     target = "tests/test_threads.py" if sanitizer == "thread" else "tests/ops"
     session.run("python", "-m", "pytest", target, *session.posargs, env=env)
