@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from fastnn import _backend
+from fastnn import _backend, _config
 
 FLOATS = ("float32", "float64")
 INTEGERS = ("int64", "int32", "uint8")
@@ -88,10 +88,10 @@ def assert_same_bits(
 
 def with_threads(n: int, kernel: Any, *args: Any) -> None:
     """Calls a native kernel with up to n threads; it must be one that has more than one piece."""
-    before = _backend.get_num_threads()
-    _backend.set_num_threads(n)
+    before = _config.get_num_threads()
+    _config.set_num_threads(n)
     try:
         kernel(*args)
         assert 1 <= _backend.cpu.last_participants() <= n
     finally:
-        _backend.set_num_threads(before)
+        _config.set_num_threads(before)

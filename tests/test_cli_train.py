@@ -18,7 +18,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import fastnn
-from fastnn import _backend
+from fastnn import _backend, _config
 from fastnn.cli import _environment, main
 from fastnn.cli.tasks import digits
 from fastnn.data import load_digits, stratified_split
@@ -82,7 +82,7 @@ def test_accuracy_and_files(tmp_path, seed):
     config = json.loads((path / "config.json").read_text())
     assert config["status"] == "finished"
     assert config["flags"]["seed"] == seed
-    assert config["backend"]["backend"] == _backend.describe()["backend"]
+    assert config["backend"]["backend"] == _config.describe()["backend"]
     assert config["data"]["split"] == {
         "method": "stratified",
         "test_fraction": 0.2,
@@ -299,7 +299,7 @@ def test_without_an_optional_dependency(tmp_path, missing):
 
 def test_info_says_what_runs():
     shown = run("info").stdout
-    about = _backend.describe()
+    about = _config.describe()
     assert f"(backend {about['backend']})" in shown
     for name, why in about["reasons"].items():
         assert re.search(rf"not {name}: |not on native kernels: ", shown)

@@ -4,10 +4,11 @@
 //   take_rows:  y[o, k, :] = x[o, index[k], :]
 //   add_rows:   x = 0, then x[o, index[k], :] += y[o, k, :] in the order of k
 //
-// All indices are checked before anything is written. add_rows gives every piece of the parallel
-// loop its own rows of x, and every piece looks through the whole index: each row's additions come
-// in order whatever the number of threads, without atomics. Looking costs one comparison per index,
-// so short rows are cut into fewer pieces.
+// An index lies in [0, n); with `negative` in [-n, n), where -1 is the last row. All indices are
+// checked before anything is written. add_rows gives every piece of the parallel loop its own rows
+// of x, and every piece looks through the whole index: each row's additions come in order whatever
+// the number of threads, without atomics. Looking costs one comparison per index, so short rows are
+// cut into fewer pieces.
 #include "runtime/op.h"
 #include "runtime/parallel.h"
 #include "simd/strided.h"
@@ -21,21 +22,27 @@ constexpr idx kCallBytes = 32;    // rows from here on are copied by memcpy
 constexpr idx kMaxShares = 16;    // pieces that x's rows are cut into
 constexpr idx kLookElements = 4;  // a look at one index costs about as much as adding these
 
-inline bool all_valid(const idx* index, idx m, idx n) {
+inline bool all_valid(const idx* index, idx m, idx n, bool negative) {
+    const idx least = negative ? -n : 0;
     idx bad = 0;
-    for (idx k = 0; k < m; ++k) bad += index[k] < 0 || index[k] >= n ? 1 : 0;
+    for (idx k = 0; k < m; ++k) bad += index[k] < least || index[k] >= n ? 1 : 0;
     return bad == 0;
+}
+
+// The row that an index stands for; outside of [0, n) only if the index is not valid (any more).
+inline idx row_of(idx index, idx n, bool negative) {
+    return negative && index < 0 ? index + n : index;
 }
 
 }  // namespace
 
 template <class T>
-Status take_rows(In<T> x, In<std::int64_t> index, Out<T> y) {
+Status take_rows(In<T> x, In<std::int64_t> index, Out<T> y, bool negative) {
     using S = Stored<T>;
     const idx n = x.shape[1];
     const idx m = index.size;
     const idx inner = x.shape[2];
-    if (!all_valid(index.data, m, n)) return Status::kBadIndex;
+    if (!all_valid(index.data, m, n, negative)) return Status::kBadIndex;
     if (y.size == 0) return Status::kOk;
     const S* from = stored(x.data);
     S* to = stored(y.data);
@@ -46,7 +53,7 @@ Status take_rows(In<T> x, In<std::int64_t> index, Out<T> y) {
         idx k = begin % m;
         for (idx row = begin; row < end; ++row) {
             // Checked above; looked at again because another thread may have written to it.
-            const idx j = index.data[k];
+            const idx j = row_of(index.data[k], n, negative);
             if (j >= 0 && j < n) {
                 const S* a = from + (o * n + j) * inner;
                 S* b = to + row * inner;
@@ -66,13 +73,13 @@ Status take_rows(In<T> x, In<std::int64_t> index, Out<T> y) {
 }
 
 template <class T>
-Status add_rows(In<T> y, In<std::int64_t> index, Out<T> x) {
+Status add_rows(In<T> y, In<std::int64_t> index, Out<T> x, bool negative) {
     // Integers wrap around, as in NumPy.
     using S = std::conditional_t<std::is_same_v<T, std::int64_t>, std::uint64_t, T>;
     const idx n = x.shape[1];
     const idx m = index.size;
     const idx inner = x.shape[2];
-    if (!all_valid(index.data, m, n)) return Status::kBadIndex;
+    if (!all_valid(index.data, m, n, negative)) return Status::kBadIndex;
     if (x.size == 0) return Status::kOk;
     const S* from = reinterpret_cast<const S*>(y.data);
     S* to = reinterpret_cast<S*>(x.data);
@@ -90,7 +97,7 @@ Status add_rows(In<T> y, In<std::int64_t> index, Out<T> x) {
             S* block = to + o * n * inner;
             for (idx i = first * inner; i < last * inner; ++i) block[i] = 0;
             for (idx k = 0; k < m; ++k) {
-                const idx j = index.data[k];
+                const idx j = row_of(index.data[k], n, negative);
                 if (j < first || j >= last) continue;
                 const S* a = from + (o * m + k) * inner;
                 S* b = block + j * inner;
@@ -104,8 +111,8 @@ Status add_rows(In<T> y, In<std::int64_t> index, Out<T> x) {
 
 }  // namespace fastnn::FASTNN_ISA
 
-FASTNN_OP(take_rows, "x(o,n,i) index(m) y(o,m,i)", kPlain, take_rows<float>, take_rows<double>,
-          take_rows<std::int64_t>, take_rows<std::int32_t>, take_rows<std::uint8_t>,
-          take_rows<bool>)
-FASTNN_OP(add_rows, "y(o,m,i) index(m) x(o,n,i)", kPlain, add_rows<float>, add_rows<double>,
-          add_rows<std::int64_t>)
+FASTNN_OP(take_rows, "x(o,n,i) index(m) y(o,m,i) negative", kPlain, take_rows<float>,
+          take_rows<double>, take_rows<std::int64_t>, take_rows<std::int32_t>,
+          take_rows<std::uint8_t>, take_rows<bool>)
+FASTNN_OP(add_rows, "y(o,m,i) index(m) x(o,n,i) negative", kPlain, add_rows<float>,
+          add_rows<double>, add_rows<std::int64_t>)

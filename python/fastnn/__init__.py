@@ -12,7 +12,7 @@ import importlib
 from typing import Any
 
 from fastnn import autograd
-from fastnn._backend import empty_cache, get_num_threads, set_num_threads, show_config
+from fastnn._config import empty_cache, get_num_threads, set_num_threads, show_config
 from fastnn._device import device
 from fastnn._dtypes import (
     bool_,

@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import sys
 import types
 import warnings
 from pathlib import Path
@@ -28,6 +27,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
 
@@ -73,23 +73,15 @@ reasons: dict[str, str] = {}  # backend -> why it is not used
 _mutations = 0
 
 
-def _missing_reason() -> str:
-    """Why the package holds no native module: what the build left, else what is known."""
-    note = Path(__file__).with_name("_native_missing.txt")
-    try:
-        text = note.read_text("utf-8")
-    except OSError:
-        return "this installation holds no native module"
-    return text.splitlines()[0] if text else "this installation holds no native module"
-
-
 def build_log() -> str:
     """The last lines of the build that gave no native module; empty if none were kept."""
     note = Path(__file__).with_name("_native_missing.txt")
-    try:
-        return note.read_text("utf-8")
-    except OSError:
-        return ""
+    return note.read_text("utf-8") if note.is_file() else ""
+
+
+def _missing_reason() -> str:
+    """Why the package holds no native module: what the build left, else what is known."""
+    return (build_log().splitlines() or ["this installation holds no native module"])[0]
 
 
 def _load_cpu() -> Any:
@@ -253,33 +245,31 @@ def zeros(shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 @contextlib.contextmanager
-def use(backend: str) -> Iterator[None]:
-    """Runs NumPy arrays on another column for a while, 'numpy' or 'cpu': for tests."""
+def _arrays_on(table: Table) -> Iterator[None]:
     before = _tables[np.ndarray]
-    if backend == "cpu" and cpu is None:
-        message = f"the cpu backend is not available: {reasons['cpu']}"
-        raise RuntimeError(message)
-    _tables[np.ndarray] = {"numpy": _numpy_table, "cpu": _cpu_table}[backend]
-    try:
-        yield
-    finally:
-        _tables[np.ndarray] = before
-
-
-@contextlib.contextmanager
-def use_kernels(kernels: dict[str, Callable[..., Any]]) -> Iterator[None]:
-    """Runs NumPy arrays on the references with some kernels replaced, for a while: for tests."""
-    before = _tables[np.ndarray]
-    table = Table("numpy with others", np, _numpy_empty)
-    for kernel, function in references.items():
-        own = kernels.get(kernel)
-        setattr(table, kernel, function if own is None else _of_floats(own, function))
-        setattr(table.fast, kernel, _not_implemented)
     _tables[np.ndarray] = table
     try:
         yield
     finally:
         _tables[np.ndarray] = before
+
+
+def use(backend: str) -> AbstractContextManager[None]:
+    """Runs NumPy arrays on another column for a while, 'numpy' or 'cpu': for tests."""
+    if backend == "cpu" and cpu is None:
+        message = f"the cpu backend is not available: {reasons['cpu']}"
+        raise RuntimeError(message)
+    return _arrays_on({"numpy": _numpy_table, "cpu": _cpu_table}[backend])
+
+
+def use_kernels(kernels: dict[str, Callable[..., Any]]) -> AbstractContextManager[None]:
+    """Runs NumPy arrays on the references with some kernels replaced, for a while: for tests."""
+    table = Table("numpy with others", np, _numpy_empty)
+    for kernel, function in references.items():
+        own = kernels.get(kernel)
+        setattr(table, kernel, function if own is None else _of_floats(own, function))
+        setattr(table.fast, kernel, _not_implemented)
+    return _arrays_on(table)
 
 
 def bump_mutation_stamp() -> None:
@@ -291,62 +281,6 @@ def bump_mutation_stamp() -> None:
 def mutation_stamp() -> int:
     """The number of such changes so far in this process."""
     return _mutations
-
-
-def set_num_threads(n: int) -> None:
-    """Sets how many threads take part in a native kernel. Results do not depend on it."""
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        message = f"set_num_threads: expected an int >= 1, got {n!r}"
-        raise ValueError(message)
-    if cpu is not None:
-        cpu.set_num_threads(n)
-
-
-def get_num_threads() -> int:
-    """How many threads take part in a native kernel; 1 on the NumPy backend."""
-    return 1 if cpu is None else int(cpu.num_threads())
-
-
-def empty_cache() -> None:
-    """Gives memory that is kept for reuse back to the system."""
-    if cpu is not None:
-        cpu.empty_cache()
-
-
-def describe() -> dict[str, Any]:
-    """What runs, and why not the others: what `show_config` and the command line print."""
-    own = native if name == "cpu" else native_cuda if name == "cuda" else {}
-    return {
-        "backend": name,
-        "isa": None if cpu is None else cpu.isa(),
-        "isa_levels": [] if cpu is None else list(cpu.usable_levels()),
-        "isa_problem": None if cpu is None else cpu.isa_problem(),
-        "threads": get_num_threads() if name == "cpu" else 1,
-        "reasons": {k: reasons[k] for k in NAMES if k in reasons and k != name},
-        "native_kernels": sorted(k for k in references if k in own),
-        "reference_kernels": sorted(k for k in references if k not in own),
-        "no_cuda_kernel": sorted(k for k in references if k not in native_cuda),
-        "numpy": np.__version__,
-        "python": sys.version.split()[0],
-    }
-
-
-def show_config() -> str:
-    """A text of a few lines: the backend in use, its instruction set, why not the others."""
-    d = describe()
-    lines = [f"backend: {d['backend']}"]
-    if d["isa"] is not None:
-        lines[0] += f" ({d['isa']}, {d['threads']} thread{'s' if d['threads'] != 1 else ''})"
-    if d["isa_problem"]:
-        lines.append(f"  note: {d['isa_problem']}")
-    lines += [f"  not {k}: {why}" for k, why in d["reasons"].items()]
-    if d["backend"] != "numpy":
-        without = d["reference_kernels"]
-        lines.append(f"kernels: {len(d['native_kernels'])} native, {len(without)} by reference")
-        if without:
-            lines.append("  by reference: " + ", ".join(without))
-    lines.append("no CUDA kernel yet: " + ", ".join(d["no_cuda_kernel"]))
-    return "\n".join(lines)
 
 
 def move(array: Any, device: str) -> Any:

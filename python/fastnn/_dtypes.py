@@ -131,6 +131,51 @@ def of_scalar(value: Any) -> dtype:
     raise TypeError(message)
 
 
+def converted(op: str, data: Any, target: dtype, *, finite: bool = False) -> np.ndarray[Any, Any]:
+    """Python numbers, one or an array of them, as an array of the type that was asked for.
+
+    As torch converts numbers: one that does not fit an integer type is an error, but a negative
+    whole number wraps in an unsigned type as long as its absolute value fits. Floats are cut
+    towards zero. With ``finite`` one number that becomes infinite is an error too.
+    Raises RuntimeError, or ValueError beyond 64 bits.
+    """
+    if finite and target.category == 2 and -65504 <= data <= 65504:  # the range of float16
+        return np.asarray(data, target.numpy)
+    array = np.asarray(data)
+    kind = array.dtype.kind
+    if target.category == 0:
+        return np.asarray(array != 0)
+    if target.category == 2:
+        with np.errstate(over="ignore"):
+            made: np.ndarray[Any, Any] = array.astype(target.numpy)
+            lost = finite and (np.isinf(made) & np.isfinite(array.astype(np.float64))).any()
+        if lost:
+            message = f"{op}: the number {data} does not fit {target}; choose a wider type"
+            raise RuntimeError(message)
+        return made
+    if kind in "uO":
+        message = f"{op}: the number {max(array.flat, key=abs)} does not fit 64 bits"
+        raise ValueError(message)
+    limits = np.iinfo(target.numpy)
+    low, high = int(limits.min), int(limits.max)
+    if kind == "i":
+        wrong = (array > high) | (array < (low if target.is_signed else -high))
+    elif kind == "f":
+        # high may round up to a power of two, which does not fit; NaN fits nowhere.
+        top = float(high)
+        wrong = ~((array >= low) & ((array <= top) if int(top) == high else (array < top)))
+    else:
+        return array.astype(target.numpy)
+    if wrong.any():
+        value = array[wrong].flat[0]
+        message = (
+            f"{op}: the number {value} does not fit {target}, which goes from {low} to {high}; "
+            "choose a wider type"
+        )
+        raise RuntimeError(message)
+    return array.astype(target.numpy)
+
+
 def _combine(higher: dtype | None, lower: dtype | None) -> dtype | None:
     # A class of operands with lower priority (0-d tensors, then numbers) decides only when its
     # category is above that of the classes before it.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The backward pass: nodes newest first from a heap.
+"""The backward pass: nodes newest first.
 
 No recursion, and every consumer of a node runs before it, because it was created later.
 Reverse-mode accumulation: Linnainmaa 1970; Griewank and Walther, "Evaluating Derivatives", 2008.
@@ -7,113 +7,15 @@ Reverse-mode accumulation: Linnainmaa 1970; Griewank and Walther, "Evaluating De
 
 from __future__ import annotations
 
-import heapq
 from typing import TYPE_CHECKING, Any
 
 from fastnn import _backend
 from fastnn._grad_mode import _mode
+from fastnn._gradients import Pending, add_to_grad, is_fresh, run_hooks
 from fastnn._op import Op, check_view, tensor_class
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from fastnn.tensor import Tensor
-
-
-def _is_fresh(
-    array: Any, grads: Sequence[Any], others: Sequence[Any], saved: Sequence[Any]
-) -> bool:
-    # Whether an array that backward returned belongs to nobody else: it is no gradient that came
-    # in, no saved array, no view of something, and was not returned twice.
-    if isinstance(array.base, type(array)) or any(array is s for s in saved):
-        return False
-    return not any(array is g for g in grads) and sum(array is o for o in others) == 1
-
-
-class _Pending:
-    """Gradients on their way: per node and output the sum so far and whether it is our own."""
-
-    def __init__(self, graph: bool) -> None:
-        self.graph = graph
-        self.heap: list[tuple[int, int, Op]] = []
-        self.nodes: dict[Op, list[Any]] = {}
-        self.owned: dict[tuple[Op, int], bool] = {}
-        self.leaves: dict[int, list[Any]] = {}  # id -> [leaf, sum, owned]
-
-    def add(self, total: Any, owned: bool, grad: Any) -> tuple[Any, bool]:
-        if self.graph:
-            return total + grad, True
-        table = _backend.kernels(grad)
-        if owned:
-            table.add(total, grad, total)
-            return total, True
-        out = table.empty(grad.shape, grad.dtype)
-        table.add(total, grad, out)
-        return out, True
-
-    def to_node(self, node: Op, nr: int, grad: Any, fresh: bool) -> None:
-        slots = self.nodes.get(node)
-        if slots is None:
-            slots = self.nodes[node] = [None] * len(node.outputs)
-            heapq.heappush(self.heap, (-node.sequence, id(node), node))
-        if slots[nr] is None:
-            slots[nr], self.owned[node, nr] = grad, fresh
-        else:
-            slots[nr], self.owned[node, nr] = self.add(slots[nr], self.owned[node, nr], grad)
-
-    def to_leaf(self, leaf: Any, grad: Any, fresh: bool) -> None:
-        entry = self.leaves.get(id(leaf))
-        if entry is None:
-            self.leaves[id(leaf)] = [leaf, grad, fresh]
-        else:
-            entry[1], entry[2] = self.add(entry[1], entry[2], grad)
-
-    def pop(self) -> tuple[Op, list[Any]]:
-        node = heapq.heappop(self.heap)[2]
-        return node, self.nodes.pop(node)
-
-
-def _run_hooks(hooks: Iterable[Callable[[Tensor], Tensor | None]], grad: Any, graph: bool) -> Any:
-    kind = tensor_class()
-    tensor = grad if graph else kind._wrap(grad)
-    for hook in list(hooks):
-        changed = hook(tensor)
-        if changed is None:
-            continue
-        if not isinstance(changed, kind):
-            message = f"hook: expected a Tensor or None from a gradient hook, got {changed!r}"
-            raise TypeError(message)
-        if changed.shape != tensor.shape or changed.array.dtype != tensor.array.dtype:
-            message = (
-                f"hook: expected a gradient of shape {tuple(tensor.shape)} and {tensor.dtype}, got "
-                f"{tuple(changed.shape)} and {changed.dtype}"
-            )
-            raise RuntimeError(message)
-        tensor = changed
-    return tensor if graph else tensor.array
-
-
-def _accumulate(leaf: Any, grad: Any, fresh: bool, graph: bool) -> None:
-    """Adds a gradient (array, or Tensor under create_graph) to ``leaf.grad``."""
-    before = leaf._grad
-    if graph:
-        leaf._grad = grad if before is None else before + grad
-        return
-    tensor = tensor_class()
-    if before is None:
-        if not fresh:
-            table = _backend.kernels(grad)
-            own = table.empty(grad.shape, grad.dtype)
-            table.copy(grad, own)
-            grad = own
-        leaf._grad = tensor._wrap(grad)
-        _backend.bump_mutation_stamp()
-        return
-    array = before.array
-    if grad is array:
-        return  # the operation has added to it already
-    _backend.kernels(array).add(array, grad, array)
-    before.storage.version += 1
+    from collections.abc import Iterable
 
 
 def _reaching(roots: Iterable[Op], targets: set[int], leaves: set[int]) -> set[int]:
@@ -139,12 +41,21 @@ def _reaching(roots: Iterable[Op], targets: set[int], leaves: set[int]) -> set[i
 
 
 class _Pass:
-    """One backward pass. ``inputs`` is None for backward(), the wanted tensors for grad()."""
+    """One backward pass. ``inputs`` are the only tensors whose gradients are wanted, or None;
+    with ``accumulate`` the gradients of those that are leaves go into ``.grad``."""
 
-    def __init__(self, roots: list[Any], keep: bool, graph: bool, inputs: list[Any] | None) -> None:
+    def __init__(
+        self,
+        roots: list[Any],
+        keep: bool,
+        graph: bool,
+        inputs: list[Any] | None,
+        accumulate: bool,
+    ) -> None:
+        self.accumulate = accumulate
         self.keep = keep
         self.graph = graph
-        self.pending = _Pending(graph)
+        self.pending = Pending(graph)
         self.wanted: set[int] | None = None
         self.captured: dict[tuple[int, int], Any] = {}
         self.capture: set[tuple[int, int]] = set()
@@ -153,7 +64,7 @@ class _Pass:
             nodes = {id(t._node) for t in inputs if t._node is not None}
             self.capture = {(id(t._node), t._output_nr) for t in inputs if t._node is not None}
             self.leaf_ids = {id(t) for t in inputs if t._node is None}
-            starts = [t._node for t in roots if t._node is not None]
+            starts = [n for n in (getattr(t, "_node", None) for t in roots) if n is not None]
             self.wanted = _reaching(starts, nodes, self.leaf_ids)
 
     def send(self, target: Any, nr: int, grad: Any, fresh: bool) -> None:
@@ -166,7 +77,7 @@ class _Pass:
         elif target._hooks is not None or self.graph:
             self.pending.to_leaf(target, grad, fresh)
         else:
-            _accumulate(target, grad, fresh, graph=False)
+            add_to_grad(target, grad, fresh, graph=False)
 
     def visit(self, node: Op, grads: list[Any]) -> None:
         node.check_saved()
@@ -174,14 +85,14 @@ class _Pass:
             grad = g
             owned = self.pending.owned.pop((node, nr), True)
             if node.hooks is not None and nr in node.hooks and grad is not None:
-                grad = grads[nr] = _run_hooks(node.hooks[nr].values(), grad, self.graph)
+                grad = grads[nr] = run_hooks(node.hooks[nr].values(), grad, self.graph)
                 owned = False
             if (id(node), nr) in self.capture:
                 self.captured[id(node), nr] = grad
             if node.retained is not None and nr in node.retained:
                 tensor = node.retained[nr]()
-                if tensor is not None and grad is not None and self.wanted is None:
-                    _accumulate(tensor, grad, False, self.graph)
+                if tensor is not None and grad is not None:
+                    add_to_grad(tensor, grad, False, self.graph)
             if grad is None:
                 grads[nr] = self.zeros(node, nr)
             del owned
@@ -191,7 +102,7 @@ class _Pass:
         for edge, r in zip(node.edges, results, strict=True):
             if edge is None or r is None:
                 continue
-            fresh = self.graph or _is_fresh(r, grads, results, node.saved or ())
+            fresh = self.graph or is_fresh(r, grads, results, node.saved or ())
             self.send(edge[0], edge[1], r, fresh)
         if not self.keep:
             node.saved = None if node.saved else ()
@@ -238,14 +149,17 @@ class _Pass:
         for leaf, total, owned in self.pending.leaves.values():
             grad = total
             if leaf._hooks is not None:
-                grad = _run_hooks(leaf._hooks.values(), grad, self.graph)
-            if self.wanted is None:
-                _accumulate(leaf, grad, owned and leaf._hooks is None, self.graph)
+                grad = run_hooks(leaf._hooks.values(), grad, self.graph)
+            if self.accumulate:
+                add_to_grad(leaf, grad, owned and leaf._hooks is None, self.graph)
             else:
                 self.captured[id(leaf), -1] = grad
 
 
 def _root_gradient(t: Any, gradient: Any, graph: bool) -> Any:
+    if not isinstance(t, tensor_class()):
+        message = f"backward: expected a Tensor to differentiate, got {type(t).__name__}"
+        raise TypeError(message)
     if not t._requires_grad:
         message = (
             "backward: expected a tensor that requires grad, got one without; set "
@@ -282,7 +196,12 @@ def _root_gradient(t: Any, gradient: Any, graph: bool) -> Any:
 
 
 def run_backward(
-    roots: list[Any], gradients: list[Any], keep: bool, graph: bool, inputs: list[Any] | None
+    roots: list[Any],
+    gradients: list[Any],
+    keep: bool,
+    graph: bool,
+    inputs: list[Any] | None,
+    accumulate: bool,
 ) -> _Pass:
     if len(gradients) != len(roots):
         message = f"backward: expected one gradient per tensor, {len(roots)}, got {len(gradients)}"
@@ -290,7 +209,7 @@ def run_backward(
     before = _mode.enabled
     _mode.enabled = graph
     try:
-        work = _Pass(roots, keep, graph, inputs)
+        work = _Pass(roots, keep, graph, inputs, accumulate)
         for t, g in zip(roots, gradients, strict=True):
             grad = _root_gradient(t, g, graph)
             fresh = g is None

@@ -192,6 +192,20 @@ class Op:
                 raise RuntimeError(message)
 
 
+def rebase(t: Any, node: Any, output_nr: int) -> None:
+    """Gives a tensor that was changed in place its new history. Its retained gradient, but not
+    its hooks, goes along: `retain_grad` is about the tensor, a hook about a value."""
+    old, nr = t._node, t._output_nr
+    t._node, t._output_nr, t._requires_grad = node, output_nr, True
+    if old is not None and old.retained is not None and nr in old.retained:
+        kept = old.retained[nr]
+        if kept() is t:
+            del old.retained[nr]
+            if node.retained is None:
+                node.retained = {}
+            node.retained[output_nr] = kept
+
+
 def check_view(op: str, t: Any) -> None:
     """Raises for a view of memory whose history has changed since the view was made."""
     if t._rebase_stamp is not None and t._rebase_stamp != t.storage.rebased:

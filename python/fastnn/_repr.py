@@ -29,8 +29,9 @@ def tensor_repr(t: Tensor) -> str:
         floatmode="maxprec" if _whole(array) else "fixed",
     )
     parts = [text if array.size or array.ndim == 1 else f"[], size={array.shape}"]
-    default = (_dtypes.get_default_dtype(), _dtypes.int64, _dtypes.bool_)
-    if t.dtype not in default:
+    # What the numbers themselves show need not be said; no numbers show nothing.
+    shown = (_dtypes.int64, _dtypes.bool_) if array.size else ()
+    if t.dtype not in (_dtypes.get_default_dtype(), *shown):
         parts.append(f"dtype={t.dtype}")
     if t.device.type != "cpu":
         parts.append(f"device='{t.device}'")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any, cast
 
+from fastnn import _backend
 from fastnn._engine import run_backward
 from fastnn._grad_mode import (
     enable_grad,
@@ -28,22 +29,62 @@ def _as_list(tensors: Any) -> list[Any]:
     return list(tensors) if isinstance(tensors, tuple | list) else [tensors]
 
 
+def _gradients(roots: list[Any], given: Any) -> list[Any]:
+    if given is None:
+        return [None] * len(roots)
+    if isinstance(given, tensor_class() | tuple | list):
+        return _as_list(given)
+    message = f"backward: expected the gradient as a Tensor, got {type(given).__name__}"
+    raise TypeError(message)
+
+
+def _wanted(op: str, inputs: Any) -> list[Any]:
+    wanted = _as_list(inputs)
+    if not wanted:
+        message = f"{op}: expected at least one tensor in inputs, got none"
+        raise RuntimeError(message)
+    for t in wanted:
+        if not isinstance(t, tensor_class()):
+            message = f"{op}: expected inputs to be Tensors, got {type(t).__name__}"
+            raise RuntimeError(message)
+    return wanted
+
+
+def _zeros(t: Any) -> Any:
+    table = _backend.kernels(t.array)
+    array = table.empty(t.array.shape, t.array.dtype)
+    table.fill(table.xp.zeros(1, array.dtype), array)
+    return tensor_class()._wrap(array)
+
+
 def backward(
     tensors: Any,
     grad_tensors: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    grad_variables: Any = None,
+    inputs: Any = None,
 ) -> None:
     """Adds the gradients of ``tensors`` to ``.grad`` of the leaves that they were computed from.
 
     ``grad_tensors``: the gradient of each tensor that has more than one element.
     ``retain_graph``: keep what was saved, so that backward can run again (default: create_graph).
     ``create_graph``: record the backward pass itself, for higher derivatives.
+    ``inputs``: the only tensors whose ``.grad`` is added to; of one that is no leaf the gradient is
+    kept as by `retain_grad`.  ``grad_variables`` is the old name of ``grad_tensors``.
     """
+    if grad_variables is not None:
+        if grad_tensors is not None:
+            message = "backward: expected grad_tensors or grad_variables, its old name, got both"
+            raise RuntimeError(message)
+        grad_tensors = grad_variables
     roots = _as_list(tensors)
-    grads = [None] * len(roots) if grad_tensors is None else _as_list(grad_tensors)
+    grads = _gradients(roots, grad_tensors)
     keep = create_graph if retain_graph is None else retain_graph
-    run_backward(roots, grads, keep, create_graph, None)
+    wanted = None if inputs is None else _wanted("backward", inputs)
+    for t in wanted or ():
+        retain_grad(t)
+    run_backward(roots, grads, keep, create_graph, wanted, accumulate=True)
 
 
 def grad(
@@ -52,14 +93,28 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
-    allow_unused: bool = False,
+    only_inputs: bool = True,  # noqa: ARG001  (torch's signature, where it changes nothing either)
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
-    """The gradients of the sum of ``outputs`` with respect to ``inputs``; ``.grad`` is left alone.
+    """The gradients of the sum of ``outputs`` with respect to ``inputs``. ``.grad`` is left alone,
+    but for tensors between them that `retain_grad` was called on.
 
-    Raises RuntimeError for an input that the outputs do not depend on, unless ``allow_unused``.
+    For an input that the outputs do not depend on: None with ``allow_unused``, zeros with
+    ``materialize_grads``, else RuntimeError.
     """
-    roots, wanted = _as_list(outputs), _as_list(inputs)
-    grads = [None] * len(roots) if grad_outputs is None else _as_list(grad_outputs)
+    if is_grads_batched:
+        message = "grad: is_grads_batched: not there yet; call grad once per gradient"
+        raise NotImplementedError(message)
+    if materialize_grads and allow_unused is False:
+        message = (
+            "grad: expected allow_unused to be True or left out with materialize_grads=True, got "
+            "False"
+        )
+        raise ValueError(message)
+    roots, wanted = _as_list(outputs), _wanted("grad", inputs)
+    grads = _gradients(roots, grad_outputs)
     keep = create_graph if retain_graph is None else retain_graph
     for i, t in enumerate(wanted):
         if not t._requires_grad:
@@ -67,11 +122,15 @@ def grad(
             raise RuntimeError(message)
     for t in wanted:
         check_view("grad", t)
-    work = run_backward(roots, grads, keep, create_graph, wanted)
+    work = run_backward(roots, grads, keep, create_graph, wanted, accumulate=False)
     found: list[Tensor | None] = []
     for i, t in enumerate(wanted):
         key = (id(t), -1) if t._node is None else (id(t._node), t._output_nr)
         value = work.captured.get(key)
+        if value is None and materialize_grads:
+            value = _zeros(t)
+            found.append(value.requires_grad_() if create_graph else value)
+            continue
         if value is None and not allow_unused:
             message = (
                 f"grad: the outputs do not depend on input {i}; pass allow_unused=True to get None"
@@ -103,6 +162,7 @@ def retain_grad(t: Any) -> None:
     if not t._requires_grad:
         message = "retain_grad: expected a tensor that requires grad, got one without"
         raise RuntimeError(message)
+    check_view("retain_grad", t)
     if t._node is not None:
         if t._node.retained is None:
             t._node.retained = {}

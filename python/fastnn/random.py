@@ -14,7 +14,7 @@ import numpy as np
 
 from fastnn import _backend, _dtypes
 from fastnn.ops import _common
-from fastnn.ops.creation import empty
+from fastnn.ops.creation import empty, size_argument
 from fastnn.tensor import Tensor
 
 
@@ -123,26 +123,30 @@ def set_rng_state(state: Tensor) -> None:
 
 
 def rand(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     generator: Generator | None = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Uniform numbers from [0, 1)."""
-    made = empty(*size, dtype=dtype, device=device).uniform_(generator=generator)
+    shape = size_argument("rand", sizes, size)
+    made = empty(shape, dtype=dtype, device=device).uniform_(generator=generator)
     return made.requires_grad_() if requires_grad else made
 
 
 def randn(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     generator: Generator | None = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Normally distributed numbers, mean 0 and standard deviation 1."""
-    made = empty(*size, dtype=dtype, device=device).normal_(generator=generator)
+    shape = size_argument("randn", sizes, size)
+    made = empty(shape, dtype=dtype, device=device).normal_(generator=generator)
     return made.requires_grad_() if requires_grad else made
 
 
@@ -162,16 +166,34 @@ def _words(op: str, n: int, generator: Generator | None) -> Any:
     return out
 
 
-def randint(*args: Any, generator: Generator | None = None, dtype: Any = None) -> Tensor:
+def randint(
+    *args: Any,
+    low: Any = None,
+    high: Any = None,
+    size: Any = None,
+    generator: Generator | None = None,
+    dtype: Any = None,
+) -> Tensor:
     """``randint(high, size)`` or ``randint(low, high, size)``: integers from [low, high).
 
     Two words make 64 bits, of which the remainder is taken: biased by less than 2^-32 for ranges
     below 2^32.
     """
-    if len(args) not in (2, 3):
-        message = f"randint: expected (high, size) or (low, high, size), got {len(args)} arguments"
+    named = [low, high, size]
+    absent = [i for i, v in enumerate(named) if v is None]
+    # Of (low, high, size) the arguments by position fill what no keyword gives; low may be absent.
+    if len(args) == len(absent) - 1 and low is None:
+        named[0] = 0
+        absent = absent[1:]
+    if len(args) != len(absent):
+        message = (
+            "randint: expected (high, size) or (low, high, size), got "
+            f"{len(args) + 3 - len(absent)} arguments"
+        )
         raise TypeError(message)
-    low, high, size = (0, *args) if len(args) == 2 else args
+    for i, value in zip(absent, args, strict=True):
+        named[i] = value
+    low, high, size = named
     if not high > low:
         message = f"randint: expected low < high, got {low} and {high}"
         raise RuntimeError(message)

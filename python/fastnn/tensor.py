@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tensor: an array, the storage that it shares with its views, and its place in the graph.
 
-The methods are torch's. Those that compute are one line each: the operation is in ``fastnn.ops``.
+The methods are torch's. Those that compute are the functions of ``fastnn.ops``: see
+``fastnn.ops._methods``, where each is one line.
 """
 
 from __future__ import annotations
@@ -20,15 +21,12 @@ if TYPE_CHECKING:
     from fastnn._dtypes import dtype as DType
     from fastnn._hooks import RemovableHandle
     from fastnn.autograd import Op
-    from fastnn.random import Generator
-
-# Inside the class ``int``, ``bool`` and ``float`` are methods; annotations use these names.
-Int = int
-Bool = bool
-Float = float
+    from fastnn.ops._methods import Methods
+else:
+    Methods = object
 
 
-class Tensor:
+class Tensor(Methods):
     """An n-dimensional array that can be differentiated; made by `fastnn.tensor` and the like.
 
     ``array`` is the raw ndarray (NumPy or CuPy); ``data`` a detached tensor on the same memory.
@@ -40,16 +38,16 @@ class Tensor:
     array: Any
     storage: Storage
     # Defaults on the class: an instance stores only what differs, which makes it cheap to create.
-    _requires_grad: Bool = False
+    _requires_grad: bool = False
     _grad: Tensor | None = None
     _node: Op | None = None
-    _output_nr: Int = 0
-    _hooks: dict[Int, Callable[[Tensor], Tensor | None]] | None = None
-    _rebase_stamp: Int | None = None  # of a view: storage.rebased when it was made
+    _output_nr: int = 0
+    _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
+    _rebase_stamp: int | None = None  # of a view: storage.rebased when it was made
 
-    def __init__(self, data: Any = (), dtype: DType | None = None) -> None:
-        made = ops.tensor(data, dtype=dtype or _dtypes.get_default_dtype())
-        self.array, self.storage = made.array, made.storage
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """``Tensor(2, 3)``, ``Tensor([2.0, 3.0])``; `fastnn.tensor` and `fastnn.empty` say more."""
+        self.__dict__.update(ops.creation.legacy(args, kwargs).__dict__)
 
     @staticmethod
     def _wrap(array: Any) -> Tensor:
@@ -69,7 +67,7 @@ class Tensor:
         return t
 
     @staticmethod
-    def _with_history(array: Any, node: Op, output_nr: Int) -> Tensor:
+    def _with_history(array: Any, node: Op, output_nr: int) -> Tensor:
         t = Tensor._wrap(array)
         t._requires_grad, t._node, t._output_nr = True, node, output_nr
         return t
@@ -80,7 +78,7 @@ class Tensor:
     # ---- attributes -----------------------------------------------------------------------------
 
     @property
-    def shape(self) -> tuple[Int, ...]:
+    def shape(self) -> tuple[int, ...]:
         return self.array.shape  # type: ignore[no-any-return]
 
     @property
@@ -92,18 +90,18 @@ class Tensor:
         return Device("cpu" if isinstance(self.array, np.ndarray) else "cuda")
 
     @property
-    def ndim(self) -> Int:
+    def ndim(self) -> int:
         return self.array.ndim  # type: ignore[no-any-return]
 
     @property
-    def requires_grad(self) -> Bool:
+    def requires_grad(self) -> bool:
         return self._requires_grad
 
     @requires_grad.setter
-    def requires_grad(self, value: Bool) -> None:
+    def requires_grad(self, value: bool) -> None:
         self.requires_grad_(value)
 
-    def requires_grad_(self, requires_grad: Bool = True) -> Tensor:
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Says whether gradients are wanted for this leaf."""
         if self._node is not None and not requires_grad:
             message = (
@@ -149,7 +147,7 @@ class Tensor:
         return self._node
 
     @property
-    def is_leaf(self) -> Bool:
+    def is_leaf(self) -> bool:
         return self._node is None
 
     @property
@@ -176,42 +174,42 @@ class Tensor:
         return ops.transpose(self, -2, -1)
 
     @property
-    def _version(self) -> Int:
+    def _version(self) -> int:
         return self.storage.version
 
-    def size(self, dim: Int | None = None) -> Any:
+    def size(self, dim: int | None = None) -> Any:
         return (
             self.array.shape
             if dim is None
             else self.array.shape[ops.one_dim("size", dim, self.ndim)]
         )
 
-    def dim(self) -> Int:
+    def dim(self) -> int:
         return self.array.ndim  # type: ignore[no-any-return]
 
     ndimension = dim
 
-    def numel(self) -> Int:
+    def numel(self) -> int:
         return int(self.array.size)
 
     nelement = numel
 
-    def element_size(self) -> Int:
+    def element_size(self) -> int:
         return int(self.array.dtype.itemsize)
 
-    def stride(self, dim: Int | None = None) -> Any:
+    def stride(self, dim: int | None = None) -> Any:
         strides = tuple(s // self.array.dtype.itemsize for s in self.array.strides)
         return strides if dim is None else strides[ops.one_dim("stride", dim, self.ndim)]
 
-    def is_contiguous(self) -> Bool:
+    def is_contiguous(self) -> bool:
         return bool(self.array.flags.c_contiguous)
 
-    def data_ptr(self) -> Int:
+    def data_ptr(self) -> int:
         return int(
             self.array.ctypes.data if isinstance(self.array, np.ndarray) else self.array.data.ptr
         )
 
-    def is_floating_point(self) -> Bool:
+    def is_floating_point(self) -> bool:
         return bool(self.array.dtype.kind == "f")
 
     # ---- autograd -------------------------------------------------------------------------------
@@ -219,12 +217,12 @@ class Tensor:
     def backward(
         self,
         gradient: Tensor | None = None,
-        retain_graph: Bool | None = None,
-        create_graph: Bool = False,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
     ) -> None:
         """Adds this tensor's gradient to ``.grad`` of its leaves: `fastnn.autograd.backward`."""
-        grads = None if gradient is None else [gradient]
-        autograd.backward([self], grads, retain_graph, create_graph)
+        autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """``hook(grad)`` runs when this tensor's gradient is known, and may return another."""
@@ -252,7 +250,7 @@ class Tensor:
 
     # ---- to and from other things ---------------------------------------------------------------
 
-    def numpy(self, *, force: Bool = False) -> np.ndarray[Any, Any]:
+    def numpy(self, *, force: bool = False) -> np.ndarray[Any, Any]:
         """The memory as a NumPy array; of a tensor that requires grad only with ``force``."""
         if self._requires_grad and not force:
             message = "numpy: expected a tensor without grad; call .detach().numpy() instead"
@@ -264,7 +262,7 @@ class Tensor:
             return self.array.get()  # type: ignore[no-any-return]
         return self.array
 
-    def __array__(self, dtype: Any = None, copy: Bool | None = None) -> np.ndarray[Any, Any]:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         array = self.numpy()
         if dtype is not None and array.dtype != np.dtype(dtype):
             return array.astype(dtype)
@@ -276,7 +274,7 @@ class Tensor:
             raise BufferError(message)
         return self.array.__dlpack__(**kwargs)
 
-    def __dlpack_device__(self) -> tuple[Int, int]:
+    def __dlpack_device__(self) -> tuple[int, int]:
         return self.array.__dlpack_device__()  # type: ignore[no-any-return]
 
     def item(self) -> Any:
@@ -292,7 +290,7 @@ class Tensor:
     def __repr__(self) -> str:
         return _repr.tensor_repr(self)
 
-    def __len__(self) -> Int:
+    def __len__(self) -> int:
         if self.array.ndim == 0:
             message = "len() of a 0-d tensor"
             raise TypeError(message)
@@ -304,7 +302,7 @@ class Tensor:
             raise TypeError(message)
         return (self[i] for i in range(self.array.shape[0]))
 
-    def __bool__(self) -> Bool:
+    def __bool__(self) -> bool:
         if self.array.size != 1:
             message = (
                 f"the truth of a tensor of shape {self.shape} is ambiguous; use .any() or .all()"
@@ -312,13 +310,13 @@ class Tensor:
             raise RuntimeError(message)
         return bool(self.array.item())
 
-    def __float__(self) -> Float:
+    def __float__(self) -> float:
         return float(self.item())
 
-    def __int__(self) -> Int:
+    def __int__(self) -> int:
         return int(self.item())
 
-    def __index__(self) -> Int:
+    def __index__(self) -> int:
         if self.array.dtype.kind not in "iub" or self.array.size != 1:
             message = (
                 f"expected an integer tensor of one element as index, got {self.dtype} {self.shape}"
@@ -326,141 +324,22 @@ class Tensor:
             raise TypeError(message)
         return int(self.array.item())
 
-    __hash__ = object.__hash__
-
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if self.array.ndim == 0 else object.__format__(self, spec)
 
-    def __deepcopy__(self, memo: dict[Int, Any]) -> Any:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return _repr.tensor_deepcopy(self, memo)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return _repr.tensor_reduce(self)
 
-    # ---- conversion and copies ------------------------------------------------------------------
-
-    def to(self, *args: Any, **kwargs: Any) -> Tensor:
-        return ops.to(self, *args, **kwargs)
-
-    def type_as(self, other: Tensor) -> Tensor:
-        return ops.to(self, other.dtype)
-
-    def float(self) -> Tensor:
-        return ops.to(self, _dtypes.float32)
-
-    def double(self) -> Tensor:
-        return ops.to(self, _dtypes.float64)
-
-    def half(self) -> Tensor:
-        return ops.to(self, _dtypes.float16)
-
-    def int(self) -> Tensor:
-        return ops.to(self, _dtypes.int32)
-
-    def long(self) -> Tensor:
-        return ops.to(self, _dtypes.int64)
-
-    def bool(self) -> Tensor:
-        return ops.to(self, _dtypes.bool_)
-
-    def cpu(self) -> Tensor:
-        return ops.to(self, "cpu")
-
-    def cuda(self) -> Tensor:
-        return ops.to(self, "cuda")
-
-    def clone(self) -> Tensor:
-        return ops.clone(self)
-
-    def contiguous(self) -> Tensor:
-        return ops.contiguous(self)
-
-    def copy_(self, source: Any) -> Tensor:
-        return ops.copy_(self, source)
-
-    def fill_(self, value: Any) -> Tensor:
-        return ops.fill_(self, value)
-
-    def zero_(self) -> Tensor:
-        return ops.fill_(self, 0)
-
-    def uniform_(
-        self, low: Any = 0.0, high: Any = 1.0, *, generator: Generator | None = None
-    ) -> Tensor:
-        return ops.uniform_(self, low, high, generator=generator)
-
-    def normal_(
-        self, mean: Any = 0.0, std: Any = 1.0, *, generator: Generator | None = None
-    ) -> Tensor:
-        return ops.normal_(self, mean, std, generator=generator)
-
-    # ---- arithmetic -----------------------------------------------------------------------------
-
-    def add(self, other: Any, *, alpha: Any = 1) -> Tensor:
-        return ops.add(self, other, alpha=alpha)
-
-    def sub(self, other: Any, *, alpha: Any = 1) -> Tensor:
-        return ops.sub(self, other, alpha=alpha)
-
-    def mul(self, other: Any) -> Tensor:
-        return ops.mul(self, other)
-
-    def div(self, other: Any) -> Tensor:
-        return ops.div(self, other)
-
-    def __add__(self, other: Any) -> Tensor:
-        return ops.binary(ops.Add, self, other)
-
-    def __radd__(self, other: Any) -> Tensor:
-        return ops.binary(ops.Add, other, self)
-
-    def __sub__(self, other: Any) -> Tensor:
-        return ops.binary(ops.Sub, self, other)
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return ops.binary(ops.Sub, other, self)
-
-    def __mul__(self, other: Any) -> Tensor:
-        return ops.binary(ops.Mul, self, other)
-
-    def __rmul__(self, other: Any) -> Tensor:
-        return ops.binary(ops.Mul, other, self)
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return ops.binary(ops.Div, self, other)
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return ops.binary(ops.Div, other, self)
-
-    def add_(self, other: Any, *, alpha: Any = 1) -> Tensor:
-        return ops.add_(self, other, alpha=alpha)
-
-    def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor:
-        return ops.sub_(self, other, alpha=alpha)
-
-    def mul_(self, other: Any) -> Tensor:
-        return ops.binary_(ops.Mul, self, other)
-
-    def div_(self, other: Any) -> Tensor:
-        return ops.binary_(ops.Div, self, other)
-
-    __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
-
-    def __neg__(self) -> Tensor:
-        return ops.neg(self)
-
-    neg = __neg__
+    # ---- operations that are not just functions of a tensor -------------------------------------
 
     def __pos__(self) -> Tensor:
         return self
 
-    def __matmul__(self, other: Any) -> Tensor:
-        return ops.matmul(self, other)
-
     def __rmatmul__(self, other: Any) -> Tensor:
         return ops.matmul(other, self)
-
-    matmul = mm = __matmul__
 
     def __eq__(self, other: object) -> Any:
         # Python's rule for what cannot be compared: `tensor == None` is False, as in torch.
@@ -469,101 +348,11 @@ class Tensor:
     def __ne__(self, other: object) -> Any:
         return ops.ne(self, other) if ops.is_operand(other) else NotImplemented
 
-    def __lt__(self, other: Any) -> Tensor:
-        return ops.lt(self, other)
-
-    def __le__(self, other: Any) -> Tensor:
-        return ops.le(self, other)
-
-    def __gt__(self, other: Any) -> Tensor:
-        return ops.gt(self, other)
-
-    def __ge__(self, other: Any) -> Tensor:
-        return ops.ge(self, other)
-
-    def eq(self, other: Any) -> Tensor:
-        return ops.eq(self, other)
-
-    def ne(self, other: Any) -> Tensor:
-        return ops.ne(self, other)
-
-    lt, le, gt, ge = __lt__, __le__, __gt__, __ge__
-
-    def exp(self) -> Tensor:
-        return ops.exp(self)
-
-    def log(self) -> Tensor:
-        return ops.log(self)
-
-    def relu(self) -> Tensor:
-        return ops.relu(self)
-
-    def relu_(self) -> Tensor:
-        return ops.relu_(self)
-
-    def tanh(self) -> Tensor:
-        return ops.tanh(self)
-
-    def sigmoid(self) -> Tensor:
-        return ops.sigmoid(self)
-
-    def softmax(self, dim: Any) -> Tensor:
-        return ops.softmax(self, dim)
-
-    def log_softmax(self, dim: Any) -> Tensor:
-        return ops.log_softmax(self, dim)
+    __hash__ = object.__hash__
 
     def where(self, condition: Tensor, other: Any) -> Tensor:
+        """``self`` where the condition holds, else ``other``: `fastnn.where`."""
         return ops.where(condition, self, other)
-
-    # ---- reductions -----------------------------------------------------------------------------
-
-    def sum(self, dim: Any = None, keepdim: Any = False, *, dtype: DType | None = None) -> Tensor:
-        return ops.sum(self, dim, keepdim, dtype=dtype)
-
-    def mean(self, dim: Any = None, keepdim: Any = False, *, dtype: DType | None = None) -> Tensor:
-        return ops.mean(self, dim, keepdim, dtype=dtype)
-
-    def argmax(self, dim: Any = None, keepdim: Any = False) -> Tensor:
-        return ops.argmax(self, dim, keepdim)
-
-    # ---- shape and indexing ---------------------------------------------------------------------
-
-    def view(self, *shape: Any) -> Tensor:
-        return ops.view(self, *shape)
-
-    def reshape(self, *shape: Any) -> Tensor:
-        return ops.reshape(self, *shape)
-
-    def flatten(self, start_dim: Any = 0, end_dim: Any = -1) -> Tensor:
-        return ops.flatten(self, start_dim, end_dim)
-
-    def transpose(self, dim0: Any, dim1: Any) -> Tensor:
-        return ops.transpose(self, dim0, dim1)
-
-    def t(self) -> Tensor:
-        return ops.t(self)
-
-    def permute(self, *dims: Any) -> Tensor:
-        return ops.permute(self, *dims)
-
-    def expand(self, *sizes: Any) -> Tensor:
-        return ops.expand(self, *sizes)
-
-    def squeeze(self, dim: Any = None) -> Tensor:
-        return ops.squeeze(self, dim)
-
-    def unsqueeze(self, dim: Any) -> Tensor:
-        return ops.unsqueeze(self, dim)
-
-    def split(self, split_size: Any, dim: Any = 0) -> tuple[Tensor, ...]:
-        return ops.split(self, split_size, dim)
-
-    def __getitem__(self, index: Any) -> Tensor:
-        return ops.getitem(self, index)
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        ops.setitem(self, index, value)
 
 
 _new = object.__new__

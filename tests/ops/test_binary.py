@@ -181,3 +181,80 @@ def test_tensors_of_two_types_meet_in_the_promoted_one() -> None:
     assert (whole + fastnn.tensor([0.5, 0.5, 0.5])).dtype is fastnn.float32
     assert (whole / whole).dtype is fastnn.float32
     assert (fastnn.tensor([True, False]) + fastnn.tensor([True, False])).tolist() == [True, False]
+
+
+def test_numbers_beyond_an_integer_type_wrap_around() -> None:
+    u, i = fastnn.tensor([1, 2], dtype=fastnn.uint8), fastnn.tensor([1, 2], dtype=fastnn.int8)
+    for got, want in (
+        (u + -1, [0, 1]),
+        (u - 3, [254, 255]),
+        (-1 - u, [254, 253]),
+        (u * -300, [212, 168]),
+        (u + 300, [45, 46]),
+        (i + 200, [-55, -54]),
+        (i * 1000, [-24, -48]),
+        (u.clone().sub_(3), [254, 255]),
+        (u > -1, [False, False]),
+        (u == 257, [True, False]),
+    ):
+        assert got.tolist() == want
+        assert got.dtype in (u.dtype, i.dtype, fastnn.bool)
+    assert (u / -1).tolist() == [-1.0, -2.0]
+    big = fastnn.tensor([1]) + 2**63
+    assert big.tolist() == [-(2**63) + 1]
+    with pytest.raises(RuntimeError, match="does not fit"):
+        fastnn.tensor([1]) + 2**64
+    assert u.clone().fill_(-1).tolist() == [255, 255]
+    for value in (300, -300):
+        with pytest.raises(RuntimeError, match="does not fit"):
+            u.clone().fill_(value)
+
+
+def test_subtraction_refuses_bools() -> None:
+    mask, whole = fastnn.tensor([True, False]), fastnn.tensor([1, 2])
+    for a, b in ((mask, mask), (mask, 1), (1, mask), (whole, mask), (whole, True), (True, mask)):
+        with pytest.raises(RuntimeError, match="bool operand"):
+            fastnn.sub(a, b)
+        with pytest.raises(RuntimeError, match="bool operand"):
+            fastnn.sub(a, b, alpha=2)
+    with pytest.raises(RuntimeError, match="bool operand"):
+        whole.sub_(True)
+    assert (mask + True).tolist() == [True, True]
+    assert (mask + 1).tolist() == [2, 1]
+
+
+def test_alpha_is_a_number_of_the_results_kind() -> None:
+    mask, whole, real = (
+        fastnn.tensor([True, False]),
+        fastnn.tensor([1, 2]),
+        fastnn.tensor([1.0, 2.0]),
+    )
+    byte = whole.to(fastnn.uint8)
+    for got, want in (
+        (fastnn.add(real, whole, alpha=2.5), [3.5, 7.0]),
+        (fastnn.add(whole, real, alpha=2.5), [3.5, 7.0]),
+        (fastnn.add(whole, 1.5, alpha=2), [4.0, 5.0]),
+        (fastnn.add(mask, mask, alpha=True), [True, False]),
+        (fastnn.add(mask, mask, alpha=2), [True, False]),
+        (fastnn.add(mask, True, alpha=2), [True, True]),
+        (fastnn.add(mask, 1, alpha=2), [3, 2]),
+        (fastnn.add(byte, 3, alpha=-1), [254, 255]),
+        (fastnn.sub(byte, byte, alpha=-1), [2, 4]),
+        (fastnn.add(whole, whole, alpha=fastnn.tensor(2)), [3, 6]),
+        (real.clone().add_(real, alpha=2.5), [3.5, 7.0]),
+    ):
+        assert got.tolist() == want
+    for a, b, alpha in (
+        (whole, whole, 2.0),
+        (whole, 1, 2.5),
+        (mask, 1, 2.5),
+        (mask, mask, 2.5),
+        (whole, real, True),
+        (whole, whole, True),
+        (byte, byte, 300),
+    ):
+        with pytest.raises(RuntimeError, match=r"add: expected alpha|does not fit"):
+            fastnn.add(a, b, alpha=alpha)
+    for alpha in ("a", None, 1j):
+        with pytest.raises(TypeError, match="alpha as a number"):
+            fastnn.add(real, real, alpha=alpha)

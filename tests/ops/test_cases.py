@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 CASES = list(testing.all_cases())
 SMALL = [c for c in CASES if not c.bench]
+PRODUCTS = {
+    "matmul", "mm", "linear", "sum", "mean", "conv1d", "conv2d", "conv_transpose1d",
+    "conv_transpose2d",
+}  # fmt: skip
 ERRORS = list(testing.all_errors())
 
 LEVELS = _backend.cpu.usable_levels() if _backend.name == "cpu" else []
@@ -143,7 +147,7 @@ def test_special_values_give_what_the_references_give(case: testing.OpCase, back
     """NaN, infinities, zeros of both signs and denormals in every floating-point input."""
     del backend
     # Where products are added up, numbers near the largest make inf - inf of rounding differences.
-    products = case.name.split()[0] in ("matmul", "mm", "linear", "sum", "mean")
+    products = case.name.split()[0] in PRODUCTS
     large = 1e15 if products else 3e38
     special = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-42, -1e-42, large], np.float32)
     results = []
@@ -159,7 +163,9 @@ def test_special_values_give_what_the_references_give(case: testing.OpCase, back
     for got, want in zip(*results, strict=True):
         if got.dtype.kind == "f":
             np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
-            np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-38, equal_nan=True)
+            # Large products of both signs cancel to all but a few digits.
+            rtol = 1e-3 if products else 2e-5
+            np.testing.assert_allclose(got, want, rtol=rtol, atol=1e-38, equal_nan=True)
         else:
             np.testing.assert_array_equal(got, want)
 
@@ -178,12 +184,11 @@ def test_bad_input_is_refused_with_a_clear_message(case: testing.ErrorCase, back
 
 # What `fastnn.ops` exports beside functions of tensors: made from data, or the plumbing of others;
 # each is tested in a file of its own.
+# In-place forms, whose names end with an underscore, have tests/ops/test_in_place.py.
 NOT_OF_TENSORS = {
-    "add_", "sub_",
-    "arange", "as_tensor", "asarray", "binary", "binary_", "copy_", "empty", "empty_like",
-    "fill_", "from_dlpack", "from_numpy", "full", "full_like", "is_operand", "normal_",
-    "one_dim", "ones", "ones_like", "relu_", "result_type", "setitem", "tensor",
-    "uniform_", "zeros", "zeros_like",
+    "arange", "as_tensor", "asarray", "binary", "converter", "empty", "empty_like", "from_dlpack",
+    "from_numpy", "full", "full_like", "is_operand", "legacy", "one_dim", "ones", "ones_like",
+    "operators", "result_type", "setitem", "tensor", "zeros", "zeros_like",
 }  # fmt: skip
 
 
@@ -192,7 +197,7 @@ def test_every_operation_has_cases_and_three_refused_calls() -> None:
 
     public = {n for n in ops.__all__ if callable(getattr(ops, n)) and n[0].islower()}
     cases, errors = {c.name for c in CASES}, [e.name for e in ERRORS]
-    for name in public - NOT_OF_TENSORS:
+    for name in {n for n in public if n[-1] != "_"} - NOT_OF_TENSORS:
         shown = "__getitem__" if name == "getitem" else name
         assert shown in cases, f"{name} has no case"
         assert errors.count(shown) >= 3, f"{name} has {errors.count(shown)} refused calls, not 3"

@@ -8,18 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastnn
+from fastnn import _backend
+from layouts import native_only
 from native_kernels import normal, same_on_any_number_of_threads
 
 
-def take(kernels: Any, x: Any, index: Any) -> np.ndarray[Any, Any]:
+def take(kernels: Any, x: Any, index: Any, negative: bool = False) -> np.ndarray[Any, Any]:
     y = np.full((x.shape[0], len(index), x.shape[2]), 7, x.dtype)
-    kernels["take_rows"](x, index, y)
+    kernels["take_rows"](x, index, y, negative)
     return y
 
 
-def added(kernels: Any, y: Any, index: Any, n: int) -> np.ndarray[Any, Any]:
+def added(kernels: Any, y: Any, index: Any, n: int, negative: bool = False) -> np.ndarray[Any, Any]:
     x = np.full((y.shape[0], n, y.shape[2]), 7, y.dtype)
-    kernels["add_rows"](y, index, x)
+    kernels["add_rows"](y, index, x, negative)
     return x
 
 
@@ -51,16 +54,31 @@ def test_add_rows_of_no_indices_is_zero(kernels: Any) -> None:
     assert not added(kernels, np.empty((2, 0, 3), np.float32), np.empty(0, np.int64), 4).any()
 
 
-@pytest.mark.parametrize("bad", [-1, 4, -(2**63), 2**63 - 1])
-def test_an_index_out_of_range_changes_nothing(kernels: Any, bad: int) -> None:
+@pytest.mark.parametrize("shape", [(1, 60, 1), (3, 60, 5), (2, 60, 300), (0, 60, 3)])
+def test_negative_indices_count_from_the_end(kernels: Any, shape: tuple[int, int, int]) -> None:
+    x = normal(shape)
+    index = np.random.default_rng(1).integers(-60, 60, 60)
+    np.testing.assert_array_equal(take(kernels, x, index, negative=True), x[:, index])
+    got = added(kernels, x, index, 60, negative=True)
+    np.testing.assert_array_equal(got, added_in_order(x, index, 60))
+
+
+@pytest.mark.parametrize(
+    ("bad", "negative"),
+    [
+        *((i, False) for i in (-1, 4, -(2**63), 2**63 - 1)),
+        *((i, True) for i in (-5, 4, -(2**63), 2**63 - 1)),
+    ],
+)
+def test_an_index_out_of_range_changes_nothing(kernels: Any, bad: int, negative: bool) -> None:
     x, index = normal((2, 4, 3)), np.array([0, 3, bad])
     y = np.full((2, 3, 3), 7, np.float32)
     with pytest.raises(IndexError, match="take_rows"):
-        kernels["take_rows"](x, index, y)
+        kernels["take_rows"](x, index, y, negative)
     assert (y == 7).all()
     before = x.copy()
     with pytest.raises(IndexError, match="add_rows"):
-        kernels["add_rows"](y, index, x)
+        kernels["add_rows"](y, index, x, negative)
     np.testing.assert_array_equal(x, before)
 
 
@@ -72,9 +90,9 @@ def test_no_row_can_be_taken_from_none(kernels: Any) -> None:
 def test_wrong_sizes(kernels: Any) -> None:
     x, index = normal((2, 4, 3)), np.array([0, 3])
     with pytest.raises(ValueError, match="take_rows"):
-        kernels["take_rows"](x, index, np.empty((2, 3, 3), np.float32))
+        kernels["take_rows"](x, index, np.empty((2, 3, 3), np.float32), False)
     with pytest.raises(ValueError, match="add_rows"):
-        kernels["add_rows"](normal((2, 2, 4)), index, x)
+        kernels["add_rows"](normal((2, 2, 4)), index, x, False)
 
 
 def test_bits_do_not_depend_on_threads(kernels: Any) -> None:
@@ -83,3 +101,33 @@ def test_bits_do_not_depend_on_threads(kernels: Any) -> None:
         index = np.random.default_rng(1).integers(0, n, shape[1])
         bits = same_on_any_number_of_threads(lambda y=y, i=index, n=n: added(kernels, y, i, n))
         assert bits == added_in_order(y, index, n).tobytes()
+
+
+@pytest.mark.parametrize("backend", ["numpy", _backend.name])
+def test_the_message_names_the_index_and_the_range(backend: str) -> None:
+    x = fastnn.arange(12.0).reshape(4, 3)
+    with _backend.use(backend):
+        for bad in (4, -5):
+            with pytest.raises(
+                IndexError, match=rf"indexing: expected indices in \[-4, 3\], got {bad}"
+            ):
+                x[fastnn.tensor([0, bad, 1])]
+        with pytest.raises(IndexError, match=r"index_select: expected indices in \[0, 2\], got -1"):
+            x.index_select(1, fastnn.tensor([0, -1]))
+        assert x[fastnn.tensor([-1, 0])].tolist() == [[9.0, 10.0, 11.0], [0.0, 1.0, 2.0]]
+
+
+@native_only
+def test_indexing_is_one_launch() -> None:
+    """The range is checked where the rows are taken: nothing is read on the host before."""
+    x, index = fastnn.zeros(4, 3, requires_grad=True), fastnn.tensor([0, -1])
+    launched: list[Any] = []
+    before = _backend.cpu.set_recorder(launched)
+    try:
+        y = x[index]
+    finally:
+        _backend.cpu.set_recorder(before)
+    assert [e[0] for e in launched] == [_backend.native["take_rows"].id]
+    y.backward(fastnn.ones(2, 3))
+    assert x.grad is not None
+    assert x.grad.tolist() == [[1.0] * 3, [0.0] * 3, [0.0] * 3, [1.0] * 3]

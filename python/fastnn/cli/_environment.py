@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 import fastnn
-from fastnn import _backend
+from fastnn import _backend, _config
 
 __all__ = ["build_log_tail", "environment_lines"]
 
@@ -47,7 +47,7 @@ def _level_lines(about: dict[str, Any]) -> list[str]:
 
 def environment_lines() -> list[str]:
     """The first says what runs; the others, indented, why not something else."""
-    about = _backend.describe()
+    about = _config.describe()
     others = dict(about["reasons"])
     if about["backend"] == "numpy":
         del others["cpu"]  # the heading has it

@@ -11,7 +11,7 @@ from importlib import metadata
 
 import numpy as np
 
-from fastnn import _backend
+from fastnn import _config
 from fastnn.cli._environment import build_log_tail, environment_lines
 
 __all__ = ["add_arguments", "run"]
@@ -42,7 +42,7 @@ def _kernel_lines(title: str, names: list[str]) -> list[str]:
 def run(arguments: argparse.Namespace) -> int:
     """Write the report to standard output."""
     del arguments
-    about = _backend.describe()
+    about = _config.describe()
     lines = environment_lines()
     lines.append(f"Python {platform.python_version()} on {platform.platform()}")
     lines.append(f"NumPy {np.__version__}, safetensors {_optional('safetensors')}")

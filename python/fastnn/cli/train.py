@@ -16,7 +16,7 @@ import numpy as np
 import safetensors
 
 import fastnn
-from fastnn import _backend
+from fastnn._config import describe
 from fastnn.cli import _args
 from fastnn.cli._environment import build_log_tail, environment_lines
 from fastnn.cli.tasks import Job
@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _config(arguments: argparse.Namespace, job: Job, now: dt.datetime) -> dict[str, Any]:
-    about = _backend.describe()
+    about = describe()
     keys = ("backend", "isa", "threads", "reasons", "reference_kernels")
     hidden = ("run", "build", "task")
     flags = {key: value for key, value in vars(arguments).items() if key not in hidden}

@@ -12,9 +12,17 @@ from fastnn import _backend, _dtypes
 from fastnn.tensor import Tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastnn._dtypes import dtype as DType
 
 Shape = tuple[int, ...]
+
+
+def named(**functions: Callable[..., Any]) -> None:
+    """Gives public functions the names that users see, where their kernels have these already."""
+    for name, function in functions.items():
+        function.__name__ = function.__qualname__ = name
 
 
 def one_dim(op: str, dim: Any, ndim: int) -> int:
@@ -111,13 +119,29 @@ def sum_to(table: Any, array: Any, shape: Shape) -> Any:
     return out.reshape(shape)
 
 
-def scalar_array(table: Any, value: Any, dtype: DType) -> Any:
-    """A Python number as a 0-d array."""
+def scalar_array(table: Any, value: Any, dtype: DType, *, wrap: bool = False) -> Any:
+    """A Python number as a 0-d array; RuntimeError if the type cannot hold it.
+
+    An unsigned type takes negative numbers of its width, and with ``wrap`` any integer type takes
+    any number of 64 bits: modulo its own width, as the operators of torch do.
+    """
     try:
+        if dtype.category == 1:
+            value = _wrapped(int(value), dtype, wrap)
         return table.xp.asarray(value, dtype.numpy)
     except OverflowError:
         message = f"the number {value} does not fit {dtype}"
         raise RuntimeError(message) from None
+
+
+def _wrapped(value: int, dtype: DType, wrap: bool) -> int:
+    modulus = 1 << 8 * dtype.itemsize
+    half = modulus >> 1 if dtype.is_signed else modulus
+    low, high = (-(1 << 63), 1 << 64) if wrap else (-half if dtype.is_signed else 1 - half, half)
+    if not low <= value < high:
+        raise OverflowError
+    value %= modulus
+    return value if value < half else value - modulus
 
 
 def is_operand(value: Any) -> bool:
@@ -167,8 +191,10 @@ def result_type(*operands: Any) -> DType:
 
 def table_of(*operands: Any) -> Any:
     """The kernel table of the tensors among the operands; RuntimeError if they lie apart."""
-    tables = {_backend.kernels(t.array).name for t in operands if isinstance(t, Tensor)}
-    if len(tables) > 1:
-        message = "expected all tensors on one device, got some on the CPU and some on the GPU"
-        raise RuntimeError(message)
-    return _backend.kernels(next(t.array for t in operands if isinstance(t, Tensor)))
+    tables = [_backend.kernels(t.array) for t in operands if isinstance(t, Tensor)]
+    first = tables[0]
+    for table in tables:
+        if table is not first:
+            message = "expected all tensors on one device, got some on the CPU and some on the GPU"
+            raise RuntimeError(message)
+    return first

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from fastnn import _backend, _dtypes
+from fastnn import _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
-from fastnn.ops.binary import check_in_place, store_result
-from fastnn.ops.copy import clone, to
+from fastnn.ops._common import named
+from fastnn.ops._in_place import InPlace, in_place
+from fastnn.ops.copy import to
 from fastnn.ops.where import where
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
@@ -131,17 +132,12 @@ def _checked(name: str, x: Any) -> Tensor:
     return x  # type: ignore[no-any-return]
 
 
-def _in_place(op: type[Activation], t: Tensor) -> Tensor:
-    name = op.kernel + "_"
-    t = _checked(name, t)
-    if check_in_place(name, t):
-        return store_result(name, t, op.apply((clone(t),)))
-    table = _backend.kernels(t.array)
-    if not t.array.flags.c_contiguous:
-        return store_result(name, t, op.apply((t.detach(),)))
-    getattr(table, op.kernel + "_forward")(t.array, t.array)
-    t.storage.version += 1
-    return t
+def _relu(input: Tensor) -> Tensor:
+    return ReLU.apply((_checked("relu", input),))  # type: ignore[no-any-return]
+
+
+named(relu=_relu)
+relu_: InPlace[[]] = in_place(_relu, "relu_forward")
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -149,14 +145,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
     Shapes: input (...) -> (...).   Raises TypeError for no tensor, RuntimeError for bool.
     """
-    if inplace:
-        return _in_place(ReLU, input)
-    return ReLU.apply((_checked("relu", input),))  # type: ignore[no-any-return]
-
-
-def relu_(input: Tensor) -> Tensor:
-    """`relu` in place."""
-    return _in_place(ReLU, input)
+    return relu_(input) if inplace else _relu(input)
 
 
 def tanh(input: Tensor) -> Tensor:
@@ -167,12 +156,18 @@ def tanh(input: Tensor) -> Tensor:
     return Tanh.apply((_checked("tanh", input),))  # type: ignore[no-any-return]
 
 
+tanh_: InPlace[[]] = in_place(tanh, "tanh_forward")
+
+
 def sigmoid(input: Tensor) -> Tensor:
     """1 / (1 + exp(-input)) elementwise, as torch.sigmoid.
 
     Shapes: input (...) -> (...).   Integers become the default type; TypeError for no tensor.
     """
     return Sigmoid.apply((_checked("sigmoid", input),))  # type: ignore[no-any-return]
+
+
+sigmoid_: InPlace[[]] = in_place(sigmoid, "sigmoid_forward")
 
 
 _FAMILY = (

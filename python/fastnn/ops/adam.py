@@ -44,9 +44,15 @@ def adam_step(
     """One step; writes into all lists but grads."""
     rate = float(lr[0])
     for i, (p, grad) in enumerate(zip(params, grads, strict=True)):
+        if grad.shape != p.shape:
+            message = f"adam_step: expected a gradient of shape {p.shape}, got {grad.shape}"
+            raise ValueError(message)
         xp = array_module(p)
         scalar = p.dtype.type
         m, v = exp_avgs[i], exp_avg_sqs[i]
+        if not p.dtype == m.dtype == v.dtype:
+            message = f"adam_step: expected averages of type {p.dtype}, got {m.dtype}, {v.dtype}"
+            raise ValueError(message)
         steps[i] += 1
         t = float(steps[i].reshape(-1)[0])
         g = xp.negative(grad) if maximize else grad

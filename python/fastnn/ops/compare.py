@@ -12,6 +12,7 @@ from typing import Any
 from fastnn import _backend, _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.ops import _common
+from fastnn.ops._common import named
 from fastnn.ops.copy import to
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
@@ -30,7 +31,7 @@ def _compare(kernel: str, a: Any, b: Any) -> Tensor:
     y = (
         to(b.detach(), dtype).array
         if isinstance(b, Tensor)
-        else _common.scalar_array(table, b, dtype)
+        else _common.scalar_array(table, b, dtype, wrap=True)
     )
     shape = _common.broadcast_shape(kernel, x.shape, y.shape)
     out = table.empty(shape, _dtypes.bool_.numpy)
@@ -80,7 +81,7 @@ def eq_tensors(input: Tensor, other: Any) -> Tensor:
 
     Shapes: input (...), other (...) or a number -> bool of their broadcast shape.   Raises
     TypeError unless input is a tensor and other a tensor or a number, RuntimeError for shapes that
-    do not broadcast or a number that the type of input cannot hold.
+    do not broadcast or a number of more than 64 bits beside integers.
     """
     return _compare("eq", input, other)
 
@@ -90,7 +91,7 @@ def ne_tensors(input: Tensor, other: Any) -> Tensor:
 
     Shapes: input (...), other (...) or a number -> bool of their broadcast shape.   Raises
     TypeError unless input is a tensor and other a tensor or a number, RuntimeError for shapes that
-    do not broadcast or a number that the type of input cannot hold.
+    do not broadcast or a number of more than 64 bits beside integers.
     """
     return _compare("ne", input, other)
 
@@ -100,7 +101,7 @@ def lt_tensors(input: Tensor, other: Any) -> Tensor:
 
     Shapes: input (...), other (...) or a number -> bool of their broadcast shape.   Raises
     TypeError unless input is a tensor and other a tensor or a number, RuntimeError for shapes that
-    do not broadcast or a number that the type of input cannot hold.
+    do not broadcast or a number of more than 64 bits beside integers.
     """
     return _compare("lt", input, other)
 
@@ -110,7 +111,7 @@ def le_tensors(input: Tensor, other: Any) -> Tensor:
 
     Shapes: input (...), other (...) or a number -> bool of their broadcast shape.   Raises
     TypeError unless input is a tensor and other a tensor or a number, RuntimeError for shapes that
-    do not broadcast or a number that the type of input cannot hold.
+    do not broadcast or a number of more than 64 bits beside integers.
     """
     return _compare("le", input, other)
 
@@ -120,7 +121,7 @@ def gt_tensors(input: Tensor, other: Any) -> Tensor:
 
     Shapes: input (...), other (...) or a number -> bool of their broadcast shape.   Raises
     TypeError unless input is a tensor and other a tensor or a number, RuntimeError for shapes that
-    do not broadcast or a number that the type of input cannot hold.
+    do not broadcast or a number of more than 64 bits beside integers.
     """
     return _compare("gt", input, other)
 
@@ -130,10 +131,12 @@ def ge_tensors(input: Tensor, other: Any) -> Tensor:
 
     Shapes: input (...), other (...) or a number -> bool of their broadcast shape.   Raises
     TypeError unless input is a tensor and other a tensor or a number, RuntimeError for shapes that
-    do not broadcast or a number that the type of input cannot hold.
+    do not broadcast or a number of more than 64 bits beside integers.
     """
     return _compare("ge", input, other)
 
+
+named(eq=eq_tensors, ne=ne_tensors, lt=lt_tensors, le=le_tensors, gt=gt_tensors, ge=ge_tensors)
 
 _FAMILY = (
     (eq_tensors, "eq", lambda x, y: x == y),

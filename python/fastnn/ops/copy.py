@@ -6,15 +6,19 @@ Shapes:   x (...) -> (...).      Backward: the gradient itself, converted back t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastnn import _backend, _dtypes
 from fastnn._backend import array_module, reference
 from fastnn._device import device as Device
 from fastnn.autograd import Op
 from fastnn.ops import _common
+from fastnn.ops._in_place import check_in_place, store_result
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @reference
@@ -76,6 +80,20 @@ class Cast(Op):
 
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
         return (to(g, _dtypes.from_numpy(self.source)),)
+
+
+class Move(Op):
+    """The values on another device; the gradient comes back to the first."""
+
+    def forward(self, x: Any, device: str) -> Any:
+        self.back = "cuda" if _backend.is_gpu_array(x) else "cpu"
+        return _backend.move(x, device)
+
+    def backward(self, g: Any) -> tuple[Any, ...]:
+        return (_backend.move(g, self.back),)
+
+    def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
+        return (to(g, self.back),)
 
 
 class Overwrite(Op):
@@ -158,25 +176,32 @@ def to(
         copy = bool(flags[1])
     out = input
     if target is not None and target.type != input.device.type:
-        out = _moved(out, target)
+        out = Move.apply((out,), target.type)
     if dtype is not None and dtype.numpy != out.array.dtype:
         return Cast.apply((out,), dtype.numpy)  # type: ignore[no-any-return]
     return clone(out) if copy and out is input else out
 
 
-def _moved(t: Tensor, target: Device) -> Tensor:
-    if t.requires_grad:
-        message = (
-            "to: moving a tensor that requires grad between devices is not there yet; move it "
-            "first, then call requires_grad_()"
-        )
-        raise RuntimeError(message)
-    return Tensor._wrap(_backend.move(t.array, target.type))
+def type_as(input: Tensor, other: Tensor) -> Tensor:
+    """The tensor in the type of another, as torch.Tensor.type_as."""
+    _common.require_tensor("type_as", "input", input)
+    _common.require_tensor("type_as", "other", other)
+    return to(input, other.dtype)
+
+
+def converter(name: str, target: _dtypes.dtype | str) -> Callable[[Tensor], Tensor]:
+    """A method that is ``to`` with one argument: float(), cpu() and the like."""
+
+    def convert(input: Tensor) -> Tensor:
+        return to(input, target)
+
+    convert.__name__ = convert.__qualname__ = name
+    convert.__doc__ = f"``to({target!r})``, as torch.Tensor.{name}."
+    return convert
 
 
 def copy_(t: Tensor, source: Any) -> Tensor:
     """Writes ``source`` (a tensor or a number, broadcast, converted) into ``t``, in place."""
-    from fastnn.ops.binary import check_in_place, store_result  # noqa: PLC0415
     from fastnn.ops.view import expand  # noqa: PLC0415
 
     recording = check_in_place("copy_", t, source)
@@ -202,18 +227,19 @@ def copy_(t: Tensor, source: Any) -> Tensor:
 
 
 def fill_(t: Tensor, value: Any) -> Tensor:
-    """Sets every element to a number, in place."""
-    from fastnn.ops.binary import check_in_place, store_result  # noqa: PLC0415
-
+    """Sets every element to a number, in place; RuntimeError if it does not fit the type. The
+    number of a 0-d tensor is converted as by `to`."""
     recording = check_in_place("fill_", t)
     if isinstance(value, Tensor):
         if value.ndim != 0:
             message = f"fill_: expected a number or a 0-d tensor, got shape {value.shape}"
             raise RuntimeError(message)
-        value = value.item()
-    _common.as_operand("fill_", value)
+        number = to(value.detach().cpu(), t.dtype).array
+    else:
+        _common.as_operand("fill_", value)
+        number = _dtypes.converted("fill_", value, t.dtype, finite=True)
     table = _backend.kernels(t.array)
-    cell = _common.scalar_array(table, value, t.dtype).reshape(1)
+    cell = table.xp.asarray(number).reshape(1)
     if recording:
         out = table.empty(t.shape, t.array.dtype)
         table.fill(cell, out)
@@ -221,6 +247,11 @@ def fill_(t: Tensor, value: Any) -> Tensor:
     table.fill(cell, t.array)
     t.storage.version += 1
     return t
+
+
+def zero_(t: Tensor) -> Tensor:
+    """Sets every element to zero, in place."""
+    return fill_(t, 0)
 
 
 CASES = [
@@ -234,6 +265,13 @@ CASES = [
         grad=False,
         ref=lambda x, _: x.astype("float32"),
     ),
+    OpCase(
+        type_as,
+        "type_as",
+        [(3, 5), ("int", (2,), 0, 9)],
+        grad=False,
+        ref=lambda x, other: x.astype(other.dtype),
+    ),
     OpCase(clone, "clone", [(1024, 1024)], ref=lambda x: x, bench=True),
 ]
 ERRORS = [
@@ -246,6 +284,9 @@ ERRORS = [
     ErrorCase(to, "to", [(2,), 7], TypeError, "expected a dtype, a device or a tensor"),
     ErrorCase(to, "to", [(2,), "gpu"], RuntimeError, "'cpu', 'cuda' or 'cuda:N'"),
     ErrorCase(to, "to", [3.0, _dtypes.float32], TypeError, "expected input as a Tensor"),
+    ErrorCase(type_as, "type_as", [(2,), "a"], TypeError, "expected other as a Tensor"),
+    ErrorCase(type_as, "type_as", [(2,), _dtypes.float32], TypeError, "fastnn.tensor"),
+    ErrorCase(type_as, "type_as", [3.0, (2,)], TypeError, "expected input as a Tensor"),
     ErrorCase(copy_, "copy_", [(2, 3), (4,)], RuntimeError, "expected shapes that broadcast"),
     ErrorCase(copy_, "copy_", [(2, 3), "a"], TypeError, "expected a tensor or a number"),
     ErrorCase(copy_, "copy_", [(3,), (2, 3)], RuntimeError, "expected a source that broadcasts"),

@@ -12,6 +12,7 @@ from fastnn import _backend, _dtypes
 from fastnn._device import device as Device
 from fastnn.ops import _common
 from fastnn.ops.copy import clone, to
+from fastnn.ops.view import view
 from fastnn.tensor import Tensor
 
 
@@ -39,25 +40,31 @@ def _finish(t: Tensor, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     return t.requires_grad_() if requires_grad else t
 
 
-def _array_from(data: Any) -> np.ndarray[Any, Any]:
-    """Nested Python data as a new array of torch's type for it."""
+def _array_from(data: Any, dtype: Any) -> np.ndarray[Any, Any]:
+    """Nested Python data as a new array of the given type, else of torch's type for it."""
     if isinstance(data, numbers.Number) or not hasattr(data, "__len__"):
-        kind = _dtypes.of_scalar(data)
-        return np.asarray(data, kind.numpy)
+        kind = dtype or _dtypes.of_scalar(data)
+        _dtypes.of_scalar(data)  # refuses what is no number
+        return _dtypes.converted("tensor", np.asarray(data), kind)
     try:
         array = np.asarray(_plain(data))
     except ValueError as error:
         message = f"tensor: expected nested sequences of equal lengths: {error}"
         raise ValueError(message) from None
-    if array.dtype == object:
+    if array.dtype == object and not all(isinstance(x, numbers.Integral) for x in array.flat):
         message = "tensor: expected numbers, got other objects in the data"
         raise TypeError(message)
-    if array.size == 0 or array.dtype == np.float64:
-        return array.astype(_dtypes.get_default_dtype().numpy)
-    if array.dtype.kind not in "bif":
+    if array.dtype.kind not in "biufO":
         message = f"tensor: expected numbers, got NumPy dtype {array.dtype}"
         raise TypeError(message)
-    return array
+    if dtype is None:
+        if array.size == 0 or array.dtype == np.float64:
+            dtype = _dtypes.get_default_dtype()
+        else:
+            # Whole numbers beyond int64 have no type of their own: an error of `converted`.
+            wide = array.dtype.kind in "uO"
+            dtype = _dtypes.int64 if wide else _dtypes.from_numpy(array.dtype)
+    return _dtypes.converted("tensor", array, dtype)
 
 
 def _plain(data: Any) -> Any:
@@ -78,10 +85,13 @@ def tensor(
     """
     if isinstance(data, Tensor):
         made = clone(data.detach())
+    elif isinstance(data, np.generic) and dtype is not None:
+        # A number, which has to fit; the elements of an array are converted as by `to`.
+        made = Tensor._wrap(_array_from(data.item(), dtype))
     elif isinstance(data, np.ndarray | np.generic):
         made = clone(Tensor._wrap(_native_order(np.asarray(data))))
     else:
-        made = Tensor._wrap(_array_from(data))
+        made = Tensor._wrap(_array_from(data, dtype))
     return _finish(made, dtype, device, requires_grad)
 
 
@@ -89,7 +99,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """`tensor`, but sharing memory with an array or tensor where nothing has to be converted."""
     if isinstance(data, Tensor):
         return _finish(data, dtype, device, requires_grad=False)
-    if isinstance(data, np.ndarray | np.generic):
+    if isinstance(data, np.ndarray):
         return _finish(Tensor._wrap(_native_order(np.asarray(data))), dtype, device, False)
     if _backend.is_gpu_array(data):
         return _finish(Tensor._wrap(data), dtype, device or "cuda", False)
@@ -114,9 +124,68 @@ def from_dlpack(external: Any) -> Tensor:
     return Tensor._wrap(_native_order(np.from_dlpack(external)))
 
 
-def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def size_argument(op: str, sizes: tuple[Any, ...], size: Any) -> tuple[int, ...]:
+    """``f(2, 3)``, ``f((2, 3))`` and ``f(size=(2, 3))`` alike."""
+    if size is None:
+        if not sizes:
+            message = f"{op}: expected a size, got none; for a 0-d tensor pass ()"
+            raise TypeError(message)
+        return _common.shape_argument(op, sizes)
+    if sizes:
+        message = f"{op}: expected the size once, got {sizes} and size={size!r}"
+        raise TypeError(message)
+    if not isinstance(size, tuple | list):
+        message = f"{op}: expected size as a tuple of ints, got {type(size).__name__}"
+        raise TypeError(message)
+    return _common.shape_argument(op, (size,))
+
+
+def legacy(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """What ``Tensor(...)`` makes: ``Tensor(2, 3)`` uninitialised memory, ``Tensor([2, 3])`` these
+    numbers, both in the default type; ``Tensor(tensor)`` a tensor on the same memory."""
+    device = kwargs.pop("device", None)
+    if len(args) + len(kwargs) > 1 and (kwargs or not all(_is_whole(a) for a in args)):
+        given = ", ".join([*map(repr, args), *(f"{k}={v!r}" for k, v in kwargs.items())])
+        message = (
+            "Tensor: expected sizes, Tensor(2, 3), or data, Tensor([2.0, 3.0]), got "
+            f"Tensor({given}); fastnn.tensor(data, dtype=...) makes any type"
+        )
+        raise TypeError(message)
+    if "size" in kwargs:
+        return empty(size=kwargs["size"], device=device)
+    if set(kwargs) - {"data"}:
+        message = f"Tensor: expected data, size or device as keyword, got {next(iter(kwargs))}"
+        raise TypeError(message)
+    if not args and not kwargs:
+        return empty(0, device=device)
+    data = kwargs["data"] if kwargs else args[0]
+    if isinstance(data, Tensor):
+        return _placed(view(data, data.shape), device) if device else view(data, data.shape)
+    if not kwargs and _is_whole(data):
+        return empty(args, device=device)
+    if isinstance(data, str | bytes) or not hasattr(data, "__len__"):
+        message = (
+            f"Tensor: expected data as a sequence, got {type(data).__name__}; for one number "
+            "call fastnn.tensor(...)"
+        )
+        raise TypeError(message)
+    kind = _dtypes.get_default_dtype()
+    return (as_tensor if isinstance(data, np.ndarray) else tensor)(data, dtype=kind, device=device)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def empty(
+    *sizes: Any,
+    size: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """A tensor with arbitrary contents."""
-    shape = _common.shape_argument("empty", size)
+    shape = size_argument("empty", sizes, size)
     made = Tensor._wrap(_backend.empty(shape, (dtype or _dtypes.get_default_dtype()).numpy))
     return _finish(made, None, device, requires_grad)
 
@@ -136,16 +205,28 @@ def full(
     return made.requires_grad_() if requires_grad else made
 
 
-def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *sizes: Any,
+    size: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """A tensor of zeros."""
-    shape = _common.shape_argument("zeros", size)
+    shape = size_argument("zeros", sizes, size)
     kind = dtype or _dtypes.get_default_dtype()
     return full(shape, 0, dtype=kind, device=device, requires_grad=requires_grad)
 
 
-def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    *sizes: Any,
+    size: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """A tensor of ones."""
-    shape = _common.shape_argument("ones", size)
+    shape = size_argument("ones", sizes, size)
     kind = dtype or _dtypes.get_default_dtype()
     return full(shape, 1, dtype=kind, device=device, requires_grad=requires_grad)
 

@@ -18,7 +18,7 @@ from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops.copy import to
-from fastnn.ops.softmax import softmax
+from fastnn.ops.softmax import softmax, wide
 from fastnn.ops.where import where
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
@@ -43,7 +43,7 @@ def cross_entropy_forward(
     """loss (1), or (n) for reduction 0; logsumexp (n); count (1): the rows not ignored."""
     xp = array_module(x)
     kept = _check_targets(target, x.shape[1], ignore_index)
-    n = x.shape[0]
+    n, x = x.shape[0], wide(x)
     top = xp.max(x, axis=1) if x.size else xp.zeros(n, x.dtype)
     with xp.errstate(invalid="ignore", divide="ignore"):
         total = xp.add.reduce(xp.exp(x - top[:, None]), axis=1, dtype=x.dtype)
@@ -51,14 +51,13 @@ def cross_entropy_forward(
         picked = x[xp.arange(n), xp.where(kept, target, 0)] if x.size else top
         losses = (top - picked) + xp.log(total)
     losses = xp.where(kept, losses, xp.zeros((), x.dtype)).astype(x.dtype)
-    count[0] = x.dtype.type(int(kept.sum()))
+    count[0] = int(kept.sum())
     if reduction == 0:
-        xp.copyto(loss, losses)
+        loss[...] = losses
         return
-    loss[0] = xp.add.reduce(losses, dtype=x.dtype)
-    if reduction == 1:
-        with xp.errstate(invalid="ignore", divide="ignore"):
-            loss[0] = loss[0] / count[0]
+    total = xp.add.reduce(losses, dtype=x.dtype)
+    with xp.errstate(invalid="ignore", divide="ignore"):
+        loss[0] = total / count[0] if reduction == 1 else total
 
 
 @reference
@@ -75,17 +74,17 @@ def cross_entropy_backward(
     """grad_x = (exp(x - logsumexp) - one_hot(target)) g, g = grad_loss, over count for the mean."""
     xp = array_module(x)
     kept = _check_targets(target, x.shape[1], ignore_index)
-    g = grad_loss
+    x, g = wide(x), wide(grad_loss)
     if reduction == 1:
         with xp.errstate(invalid="ignore", divide="ignore"):
-            g = grad_loss / count
+            g = g / count
     scale = xp.where(kept, g, xp.zeros((), x.dtype)).astype(x.dtype)
     with xp.errstate(invalid="ignore"):
         out = xp.exp(x - logsumexp[:, None])
     rows = xp.arange(x.shape[0])[kept]
     out[rows, target[kept]] -= x.dtype.type(1)
     out[~kept] = 0  # whatever stands there: the loss does not depend on it
-    xp.multiply(out, scale[:, None], out=grad_x)
+    grad_x[...] = out * scale[:, None]
 
 
 class CrossEntropy(Op):
@@ -99,8 +98,10 @@ class CrossEntropy(Op):
         target = _common.contiguous_array(table, target)
         n = x.shape[0]
         loss = table.empty((n if reduction == 0 else 1,), x.dtype)
-        logsumexp = table.empty((n,), x.dtype)
-        count = table.empty((1,), x.dtype)
+        # Half precision counts to 2048, and would round what backward subtracts from every x.
+        kind = _dtypes.float32.numpy if x.dtype == _dtypes.float16.numpy else x.dtype
+        logsumexp = table.empty((n,), kind)
+        count = table.empty((1,), kind)
         table.cross_entropy_forward(x, target, loss, logsumexp, count, reduction, ignore_index)
         if self.needs[0]:
             self.save(original, target, logsumexp, count)
@@ -124,7 +125,8 @@ class CrossEntropy(Op):
         classes = Tensor._wrap(self.kernels.xp.arange(x.shape[1]))
         one_hot = (target.unsqueeze(1) == classes).to(x.dtype)
         scale = where(kept, g / count if self.reduction == 1 else g, 0.0)
-        return (softmax(x, 1) - one_hot) * scale.unsqueeze(1), None
+        grad_x = (softmax(x, 1) - one_hot) * scale.unsqueeze(1)
+        return to(grad_x, x.dtype), None  # the count of a half-precision mean is single
 
 
 def _refuse_later(weight: Any, label_smoothing: float, target: Tensor, input: Tensor) -> None:

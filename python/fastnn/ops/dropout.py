@@ -14,7 +14,7 @@ from fastnn import _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
-from fastnn.ops.binary import check_in_place, store_result
+from fastnn.ops._in_place import check_in_place, store_result
 from fastnn.ops.copy import clone
 from fastnn.ops.random_fill import words
 from fastnn.tensor import Tensor

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastnn import _backend
 from fastnn._backend import array_module, reference
+from fastnn._grad_mode import _mode
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.tensor import Tensor
@@ -60,13 +62,15 @@ class MatMul(Op):
 def _checked(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
     _common.require_tensor(name, "input", a)
     _common.require_tensor(name, "other", b)
-    if a.array.dtype != b.array.dtype:
+    x, y = a.array, b.array
+    if x.dtype != y.dtype:
         message = (
             f"{name}: expected operands of one type, got {a.dtype} and {b.dtype}; convert one "
             "with .to(...)"
         )
         raise RuntimeError(message)
-    _common.table_of(a, b)
+    if type(x) is not type(y):
+        _common.table_of(a, b)
     return a, b
 
 
@@ -100,16 +104,30 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
-    if a.array.dtype.kind == "b":
+    x, y = a.array, b.array
+    if x.dtype.kind == "b":
         message = "matmul: expected numbers, got bool tensors"
         raise RuntimeError(message)
-    return MatMul.apply((a, b))  # type: ignore[no-any-return]
+    recording = _mode.enabled and (
+        a._requires_grad
+        or b._requires_grad
+        or a._rebase_stamp is not None
+        or b._rebase_stamp is not None
+    )
+    if recording:
+        return MatMul.apply((a, b))  # type: ignore[no-any-return]
+    # Of small matrices a node of the graph costs as much as the product.
+    table = _backend.kernels(x)
+    c = table.empty((x.shape[0], y.shape[1]), x.dtype)
+    table.gemm(x, y, c, False)
+    return Tensor._wrap(c)
 
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """The product of two matrices (m, k) and (k, n), as torch.mm."""
     a, b = _checked("mm", input, mat2)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+    x, y = a.array.shape, b.array.shape
+    if len(x) != 2 or len(y) != 2 or x[1] != y[0]:
         message = f"mm: expected matrices (m, k) and (k, n), got {a.shape} and {b.shape}"
         raise RuntimeError(message)
     return _product(a, b)

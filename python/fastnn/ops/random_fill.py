@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fastnn import _backend
 from fastnn._backend import array_module, reference
 from fastnn.ops import _common
-from fastnn.ops.binary import check_in_place
+from fastnn.ops._in_place import check_in_place
 from fastnn.tensor import Tensor
 
 if TYPE_CHECKING:

@@ -82,13 +82,33 @@ class Sum(Op):
         return (g / self.divisor if self.divisor != 1.0 else g,)
 
 
-def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def _numpy_names(
+    op: str, dim: Any, keepdim: bool, axis: Any, keepdims: bool | None
+) -> tuple[Any, bool]:
+    """NumPy's names for the same two arguments, which torch takes too."""
+    if (axis is not None and dim is not None) or (keepdims is not None and keepdim):
+        message = f"{op}: expected dim or axis, keepdim or keepdims, got an argument under both"
+        raise TypeError(message)
+    return (dim if axis is None else axis), (keepdim if keepdims is None else keepdims)
+
+
+def sum(
+    input: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> Tensor:
     """The sum over ``dim`` (an int, a tuple, or None for all), as torch.sum.
 
     Integers and bools are summed as int64. Error: O(eps log n), pairwise summation
     (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 4.2).
     """
     _common.require_tensor("sum", "input", input)
+    if axis is not None or keepdims is not None:
+        dim, keepdim = _numpy_names("sum", dim, keepdim, axis, keepdims)
     dims = _common.many_dims("sum", dim, input.ndim)
     if dtype is None and input.array.dtype.kind != "f":
         dtype = _dtypes.int64
@@ -96,12 +116,22 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
     return Sum.apply((x,), dims, keepdim, 1.0)  # type: ignore[no-any-return]
 
 
-def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def mean(
+    input: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> Tensor:
     """The mean over ``dim`` (an int, a tuple, or None for all), as torch.mean; NaN of no elements.
 
     Raises RuntimeError for integers unless ``dtype`` is a floating-point type.
     """
     _common.require_tensor("mean", "input", input)
+    if axis is not None or keepdims is not None:
+        dim, keepdim = _numpy_names("mean", dim, keepdim, axis, keepdims)
     dims = _common.many_dims("mean", dim, input.ndim)
     x = input if dtype is None else to(input, dtype)
     _common.require_float("mean", "input", x)
@@ -109,12 +139,21 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     return Sum.apply((x,), dims, keepdim, float(count))  # type: ignore[no-any-return]
 
 
-def argmax(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+def argmax(
+    input: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> Tensor:
     """Where the largest element stands, as torch.argmax: the first of equals, int64.
 
     Without ``dim`` the index into the flattened tensor. NaN counts as largest.
     """
     _common.require_tensor("argmax", "input", input)
+    if axis is not None or keepdims is not None:
+        dim, keepdim = _numpy_names("argmax", dim, keepdim, axis, keepdims)
     table = _common.table_of(input)
     x, d, shape = input.array, 0, input.shape
     if dim is None:

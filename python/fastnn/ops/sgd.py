@@ -35,6 +35,9 @@ def sgd_step(
     """One step; writes into params and momentum_buffers."""
     rate = float(lr[0])
     for i, (p, grad) in enumerate(zip(params, grads, strict=True)):
+        if grad.shape != p.shape:
+            message = f"sgd_step: expected a gradient of shape {p.shape}, got {grad.shape}"
+            raise ValueError(message)
         xp = array_module(p)
         scalar = p.dtype.type
         g = xp.negative(grad) if maximize else grad

@@ -21,6 +21,12 @@ from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
 
 
+def wide(x: Any) -> Any:
+    """x, half precision as single: what is added up in half loses the small terms."""
+    xp = array_module(x)
+    return x.astype(xp.float32) if x.dtype == xp.float16 else x
+
+
 def _shifted(x: Any) -> Any:
     # -inf everywhere gives NaN, as in torch.
     xp = array_module(x)
@@ -28,37 +34,39 @@ def _shifted(x: Any) -> Any:
         return x - xp.max(x, axis=1, keepdims=True) if x.size else x
 
 
+def _row_sums(x: Any) -> Any:
+    return array_module(x).add.reduce(x, axis=1, keepdims=True, dtype=x.dtype)
+
+
 @reference
 def softmax_forward(x: Any, y: Any) -> None:
     """Rows of x (n, c) to probabilities."""
     xp = array_module(x)
-    e = xp.exp(_shifted(x))
-    xp.divide(e, xp.add.reduce(e, axis=1, keepdims=True, dtype=x.dtype), out=y)
+    e = xp.exp(_shifted(wide(x)))
+    y[...] = xp.divide(e, _row_sums(e), out=e)
 
 
 @reference
 def softmax_backward(y: Any, grad_y: Any, grad_x: Any) -> None:
     """grad_x = y (grad_y - sum grad_y y) by rows."""
-    xp = array_module(y)
-    inner = xp.add.reduce(grad_y * y, axis=1, keepdims=True, dtype=y.dtype)
-    xp.multiply(y, grad_y - inner, out=grad_x)
+    y, grad_y = wide(y), wide(grad_y)
+    grad_x[...] = y * (grad_y - _row_sums(grad_y * y))
 
 
 @reference
 def log_softmax_forward(x: Any, y: Any) -> None:
     """Rows of x (n, c) to logarithms of probabilities."""
     xp = array_module(x)
-    shifted = _shifted(x)
-    total = xp.add.reduce(xp.exp(shifted), axis=1, keepdims=True, dtype=x.dtype)
-    xp.subtract(shifted, xp.log(total), out=y)
+    shifted = _shifted(wide(x))
+    y[...] = shifted - xp.log(_row_sums(xp.exp(shifted)))
 
 
 @reference
 def log_softmax_backward(y: Any, grad_y: Any, grad_x: Any) -> None:
     """grad_x = grad_y - exp(y) sum grad_y by rows."""
     xp = array_module(y)
-    total = xp.add.reduce(grad_y, axis=1, keepdims=True, dtype=y.dtype)
-    xp.subtract(grad_y, xp.exp(y) * total, out=grad_x)
+    y, grad_y = wide(y), wide(grad_y)
+    grad_x[...] = grad_y - xp.exp(y) * _row_sums(grad_y)
 
 
 class RowOp(Op):
@@ -123,8 +131,13 @@ class LogSoftmax(RowOp):
         return (g - y.exp() * g.sum(self.dim, keepdim=True),)
 
 
-def _prepared(name: str, input: Any, dim: Any, dtype: Any) -> tuple[Tensor, int]:
+def _prepared(name: str, input: Any, dim: Any, dtype: Any, axis: Any) -> tuple[Tensor, int]:
     _common.require_tensor(name, "input", input)
+    if axis is not None:
+        if dim is not None:
+            message = f"{name}: expected dim or axis, its other name, got both"
+            raise TypeError(message)
+        dim = axis
     if dim is None:
         message = f"{name}: expected dim, the dimension along which the outputs sum to one"
         raise TypeError(message)
@@ -133,15 +146,15 @@ def _prepared(name: str, input: Any, dim: Any, dtype: Any) -> tuple[Tensor, int]
     return x, _common.one_dim(name, dim, x.ndim)
 
 
-def softmax(input: Tensor, dim: Any = None, *, dtype: Any = None) -> Tensor:
+def softmax(input: Tensor, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
     """exp(x) / sum exp(x) along ``dim``, as torch.softmax."""
-    x, d = _prepared("softmax", input, dim, dtype)
+    x, d = _prepared("softmax", input, dim, dtype, axis)
     return Softmax.apply((x,), d)  # type: ignore[no-any-return]
 
 
-def log_softmax(input: Tensor, dim: Any = None, *, dtype: Any = None) -> Tensor:
+def log_softmax(input: Tensor, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
     """log softmax along ``dim`` without over- or underflow, as torch.log_softmax."""
-    x, d = _prepared("log_softmax", input, dim, dtype)
+    x, d = _prepared("log_softmax", input, dim, dtype, axis)
     return LogSoftmax.apply((x,), d)  # type: ignore[no-any-return]
 
 

@@ -14,6 +14,7 @@ from fastnn import _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
+from fastnn.ops._in_place import InPlace, in_place
 from fastnn.ops.copy import to
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
@@ -95,6 +96,9 @@ def exp(input: Tensor) -> Tensor:
     return Exp.apply((_floating("exp", input),))  # type: ignore[no-any-return]
 
 
+exp_: InPlace[[]] = in_place(exp, "exp_forward")
+
+
 def log(input: Tensor) -> Tensor:
     """The natural logarithm, elementwise, as torch.log: -inf at 0, NaN below.
 
@@ -102,6 +106,9 @@ def log(input: Tensor) -> Tensor:
     Raises TypeError for no tensor.
     """
     return Log.apply((_floating("log", input),))  # type: ignore[no-any-return]
+
+
+log_: InPlace[[]] = in_place(log, "log_forward")
 
 
 _FAMILY = (

@@ -13,6 +13,7 @@ from fastnn._grad_mode import _mode
 from fastnn._op import check_view
 from fastnn.autograd import Op
 from fastnn.ops import _common
+from fastnn.ops._view_shape import can_view, fitted
 from fastnn.ops.copy import clone
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
@@ -88,37 +89,13 @@ class Expand(View):
         return (reshape(g.sum(tuple(dims)) if dims else g, self.shape),)
 
 
-def _fitted(op: str, t: Tensor, sizes: tuple[Any, ...]) -> tuple[int, ...]:
-    """A shape argument with -1 worked out."""
-    shape = _common.shape_argument(op, sizes)
-    known = 1
-    for n in shape:
-        if n < -1:
-            message = f"{op}: expected sizes >= -1, got {shape}"
-            raise RuntimeError(message)
-        known *= n if n != -1 else 1
-    size = t.array.size
-    unknown = shape.count(-1)
-    if unknown == 1 and known > 0 and size % known == 0:
-        return tuple(size // known if n == -1 else n for n in shape)
-    if unknown == 0 and known == size:
-        return shape
-    if unknown > 1:
-        message = f"{op}: expected at most one -1, got {shape}"
-    elif unknown == 1 and known == 0:
-        message = f"{op}: the size -1 cannot be worked out beside a size of 0 in {shape}"
-    else:
-        message = f"{op}: expected a shape of {size} elements, as {t.shape} has, got {shape}"
-    raise RuntimeError(message)
-
-
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """The elements in another shape, as torch.reshape: a view where possible, else a copy."""
     _common.require_tensor("reshape", "input", input)
-    fitted = _fitted("reshape", input, shape)
-    if not _can_view(input, fitted):
+    wanted = fitted("reshape", input, shape)
+    if not can_view(input, wanted):
         input = clone(input)
-    return Reshape.apply((input,), fitted)  # type: ignore[no-any-return]
+    return Reshape.apply((input,), wanted)  # type: ignore[no-any-return]
 
 
 def view(input: Tensor, *shape: Any) -> Tensor:
@@ -127,43 +104,14 @@ def view(input: Tensor, *shape: Any) -> Tensor:
     Raises RuntimeError if the strides do not allow it: use reshape then.
     """
     _common.require_tensor("view", "input", input)
-    fitted = _fitted("view", input, shape)
-    if not _can_view(input, fitted):
+    wanted = fitted("view", input, shape)
+    if not can_view(input, wanted):
         message = (
             f"view: a tensor of shape {input.shape} and strides {input.stride()} cannot be seen "
-            f"as {fitted} without a copy; use reshape()"
+            f"as {wanted} without a copy; use reshape()"
         )
         raise RuntimeError(message)
-    return Reshape.apply((input,), fitted)  # type: ignore[no-any-return]
-
-
-def _can_view(t: Tensor, shape: tuple[int, ...]) -> bool:
-    """Whether some strides describe the same elements in the other shape (without touching data).
-
-    Dimensions of the old shape are merged into runs that are contiguous in themselves; every run
-    must be made of whole new dimensions.
-    """
-    array = t.array
-    if array.flags.c_contiguous or array.size == 0:
-        return True
-    runs: list[int] = []  # sizes of the runs, last first
-    expected: int | None = None
-    for n, s in zip(reversed(array.shape), reversed(array.strides), strict=True):
-        if n == 1:
-            continue
-        if runs and s == expected:
-            runs[-1] *= n
-        else:
-            runs.append(n)
-        expected = s * n
-    sizes = [n for n in reversed(shape) if n != 1]
-    for run in runs:
-        size = 1
-        while size < run and sizes:
-            size *= sizes.pop(0)
-        if size != run:
-            return False
-    return not sizes
+    return Reshape.apply((input,), wanted)  # type: ignore[no-any-return]
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:

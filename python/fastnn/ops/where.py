@@ -16,6 +16,7 @@ from fastnn import _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
+from fastnn.ops._binary_op import sum_to_graph
 from fastnn.ops.copy import to
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
@@ -58,8 +59,6 @@ class Where(Op):
         return None, gx, gy
 
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
-        from fastnn.ops.binary import sum_to_graph  # noqa: PLC0415
-
         (condition,) = self.saved_tensors()
         x, y = self.shapes
         gx = sum_to_graph(where(condition, g, 0.0), x) if self.needs[1] else None

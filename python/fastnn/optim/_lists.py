@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from fastnn._backend import kernels
+from fastnn._backend import kernels, references
 from fastnn.tensor import Tensor
 
 
@@ -65,13 +66,96 @@ def empty_like(p: Tensor) -> Tensor:
     return Tensor._wrap(kernels(p.array).empty(p.array.shape, p.array.dtype))
 
 
-def update(params: list[Tensor], launch: Callable[[list[Any], list[Any]], None]) -> None:
-    """``launch(parameter_arrays, gradient_arrays)`` on contiguous memory, in place for the caller
-    whatever the strides of the parameters."""
-    memory = [_dense(p.array) for p in params]
-    # grad is not None: `buckets` chose them so.
-    launch(memory, [_dense(p.grad.array) for p in params])  # type: ignore[union-attr]
-    for p, array in zip(params, memory, strict=True):
-        if array is not p.array:
-            kernels(array).copy(array, p.array)
+# launch(kernel, parameter_arrays, gradient_arrays, which): `which` items of the list.
+Launch = Callable[[Callable[..., None], list[Any], list[Any], slice], None]
+
+
+def update(
+    owner: str,
+    kernel: str,
+    params: list[Tensor],
+    state: list[list[Any]],
+    launch: Launch,
+    *,
+    mixed: bool = False,
+) -> None:
+    """Runs a kernel on all parameters at once, in place whatever their strides, with the results
+    of one after the other also where they share memory with each other or with gradients.
+
+    ``state`` holds lists of what is remembered of each parameter, which must be of its type unless
+    ``mixed``. Kernels refuse, before anything is written, arrays that overlap or do not go
+    together; only then is it looked for what to do, so that the usual step pays nothing.
+    """
+    arrays = [p.array for p in params]
+    grads = [p.grad.array for p in params]  # type: ignore[union-attr]  # `buckets` chose them so
+    memory = [_dense(a) for a in arrays]
+    dense = [_dense(g) for g in grads]
+    copied = any(a is not b for a, b in zip(arrays + grads, memory + dense, strict=True))
+    if copied and _overlapping(arrays + grads):
+        _one_by_one(owner, kernel, arrays, grads, launch)
+    else:
+        try:
+            launch(getattr(kernels(arrays[0]), kernel), memory, dense, slice(None))
+        except ValueError:
+            for a in arrays:
+                _check_writable(owner, a)
+            other = _of_another_type(arrays, state)
+            if other is not None and not mixed:
+                message = (
+                    f"{owner}: expected state of the parameter's type and device, got {other}: the "
+                    "parameter was converted after the first step; optimizer.load_state_dict("
+                    "optimizer.state_dict()) converts the state as well"
+                )
+                raise RuntimeError(message) from None
+            if other is None and not _overlapping(arrays + grads):
+                raise
+            _one_by_one(owner, kernel, arrays, grads, launch)
+        else:
+            for a, b in zip(arrays, memory, strict=True):
+                if a is not b:
+                    _check_writable(owner, a)
+                    kernels(a).copy(b, a)
+    for p in params:
         p._bump_version()
+
+
+def _one_by_one(
+    owner: str, kernel: str, arrays: list[Any], grads: list[Any], launch: Launch
+) -> None:
+    for a, g in zip(arrays, grads, strict=True):
+        _check_writable(owner, a)
+        if a.shape != g.shape:
+            message = f"{owner}: expected a gradient of shape {a.shape}, got {g.shape}"
+            raise RuntimeError(message)
+    for i, (a, g) in enumerate(zip(arrays, grads, strict=True)):
+        # The reference takes any strides and reads before it writes, formula by formula.
+        launch(references[kernel], [a], [g], slice(i, i + 1))
+
+
+def _of_another_type(arrays: list[Any], state: list[list[Any]]) -> str | None:
+    for remembered in state:
+        for a, s in zip(arrays, remembered, strict=True):
+            if type(s) is not type(a) or s.dtype != a.dtype:
+                return f"{s.dtype} for a parameter of {a.dtype}"
+    return None
+
+
+def _check_writable(owner: str, array: Any) -> None:
+    if not getattr(array.flags, "writeable", True):  # CuPy has no read-only arrays
+        message = (
+            f"{owner}: expected a parameter that can be written, got one of shape {array.shape} "
+            "that is expanded or lies on read-only memory; make it of a clone()"
+        )
+        raise RuntimeError(message)
+
+
+def _overlapping(arrays: list[Any]) -> bool:
+    """Whether the address ranges of any two arrays meet."""
+    ranges = []
+    for a in arrays:
+        if a.size:
+            steps = [(n - 1) * s for n, s in zip(a.shape, a.strides, strict=True)]
+            start = Tensor._wrap(a).data_ptr() + sum(s for s in steps if s < 0)
+            ranges.append((start, start + sum(abs(s) for s in steps) + a.itemsize))
+    ranges.sort()
+    return any(b[0] < a[1] for a, b in itertools.pairwise(ranges))

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from fastnn._backend import kernels
 from fastnn._dtypes import float32
 from fastnn.ops import tensor
 from fastnn.optim._groups import ParamGroup
@@ -106,14 +105,23 @@ class Adam(Optimizer):
         states = [self._remembered(p, amsgrad) for p in params]
         beta1, beta2 = group["betas"]
 
-        def launch(memory: list[Any], grads: list[Any]) -> None:
-            kernels(memory[0]).adam_step(
+        remembered = [
+            [s[name].array for s in states]
+            for name in ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if amsgrad else ()))
+        ]
+        largest = remembered[2] if amsgrad else []
+        steps = [s["step"].array for s in states]
+
+        def launch(
+            kernel: Callable[..., None], memory: list[Any], grads: list[Any], which: slice
+        ) -> None:
+            kernel(
                 memory,
                 grads,
-                [s["exp_avg"].array for s in states],
-                [s["exp_avg_sq"].array for s in states],
-                [s["max_exp_avg_sq"].array for s in states] if amsgrad else [],
-                [s["step"].array for s in states],
+                remembered[0][which],
+                remembered[1][which],
+                largest[which],
+                steps[which],
                 rate,
                 float(beta1),
                 float(beta2),
@@ -124,7 +132,7 @@ class Adam(Optimizer):
                 amsgrad,
             )
 
-        update(params, launch)
+        update(type(self).__name__, "adam_step", params, remembered, launch)
 
 
 def _step_cell(value: float) -> Tensor:

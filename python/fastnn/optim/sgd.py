@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from fastnn._backend import kernels
 from fastnn.optim._groups import ParamGroup
 from fastnn.optim._lists import buckets, check_common, empty_like, require, update
 from fastnn.optim.optimizer import Optimizer
@@ -94,11 +93,13 @@ class SGD(Optimizer):
     def _update(
         group: ParamGroup, params: list[Tensor], rate: Any, buffers: list[Any] | None, first: bool
     ) -> None:
-        def launch(memory: list[Any], grads: list[Any]) -> None:
-            kernels(memory[0]).sgd_step(
+        def launch(
+            kernel: Callable[..., None], memory: list[Any], grads: list[Any], which: slice
+        ) -> None:
+            kernel(
                 memory,
                 grads,
-                buffers or [],
+                buffers[which] if buffers else [],
                 rate,
                 float(group["momentum"]),
                 float(group["dampening"]),
@@ -108,4 +109,6 @@ class SGD(Optimizer):
                 first,
             )
 
-        update(params, launch)
+        # A momentum keeps the type that it began with, as in torch.
+        state = [buffers] if buffers else []
+        update("SGD", "sgd_step", params, state, launch, mixed=True)

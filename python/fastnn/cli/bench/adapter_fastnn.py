@@ -22,7 +22,7 @@ class Adapter:
 
     def about(self) -> dict[str, Any]:
         """Versions, backend and instruction-set level."""
-        backend = importlib.import_module("fastnn._backend").describe()
+        backend = importlib.import_module("fastnn._config").describe()
         kept = {k: backend[k] for k in ("backend", "isa", "threads", "numpy", "python")}
         return {"fastnn": self._fastnn.__version__, **kept}
 

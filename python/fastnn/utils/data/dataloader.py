@@ -128,6 +128,10 @@ class DataLoader:
         self._run = 0  # which iterator the position belongs to: the one made last
         self._ready = True
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy starts workers of its own: threads can be neither copied nor pickled.
+        return {**self.__dict__, "_workers": None}
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _FIXED and self.__dict__.get("_ready", False):
             message = (

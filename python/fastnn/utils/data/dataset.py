@@ -81,6 +81,8 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         return tuple(t[index] for t in self.tensors)
 
     def __getbatch__(self, indices: Any) -> list[Tensor]:
+        if indices.size and indices.min() < 0:  # from the end, as in __getitem__
+            indices = np.where(indices < 0, indices + len(self), indices)
         rows = Tensor._wrap(indices)
         with no_grad():
             return [index_select(t, 0, rows) for t in self.tensors]

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What runs and why: the report of `show_config`, the number of threads, the memory cache."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from fastnn import _backend
+
+
+def set_num_threads(n: int) -> None:
+    """Sets how many threads take part in a native kernel. Results do not depend on it."""
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n < 2**31:
+        message = f"set_num_threads: expected an int >= 1 and < 2**31, got {n!r}"
+        raise ValueError(message)
+    if _backend.cpu is not None:
+        _backend.cpu.set_num_threads(n)
+
+
+def get_num_threads() -> int:
+    """How many threads take part in a native kernel; 1 on the NumPy backend."""
+    return 1 if _backend.cpu is None else int(_backend.cpu.num_threads())
+
+
+def empty_cache() -> None:
+    """Gives memory that is kept for reuse back to the system."""
+    if _backend.cpu is not None:
+        _backend.cpu.empty_cache()
+
+
+def describe() -> dict[str, Any]:
+    """What runs, and why not the others: what `show_config` and the command line print."""
+    used = _backend.name
+    own = {"cpu": _backend.native, "cuda": _backend.native_cuda}.get(used, {})
+    reasons = _backend.reasons
+    return {
+        "backend": used,
+        "isa": None if _backend.cpu is None else _backend.cpu.isa(),
+        "isa_levels": [] if _backend.cpu is None else list(_backend.cpu.usable_levels()),
+        "isa_problem": None if _backend.cpu is None else _backend.cpu.isa_problem(),
+        "threads": get_num_threads() if used == "cpu" else 1,
+        "reasons": {k: reasons[k] for k in _backend.NAMES if k in reasons and k != used},
+        "native_kernels": sorted(k for k in _backend.references if k in own),
+        "reference_kernels": sorted(k for k in _backend.references if k not in own),
+        "no_cuda_kernel": sorted(k for k in _backend.references if k not in _backend.native_cuda),
+        "numpy": np.__version__,
+        "python": sys.version.split()[0],
+    }
+
+
+def show_config() -> str:
+    """A text of a few lines: the backend in use, its instruction set, why not the others."""
+    d = describe()
+    lines = [f"backend: {d['backend']}"]
+    if d["isa"] is not None:
+        lines[0] += f" ({d['isa']}, {d['threads']} thread{'s' if d['threads'] != 1 else ''})"
+    if d["isa_problem"]:
+        lines.append(f"  note: {d['isa_problem']}")
+    lines += [f"  not {k}: {why}" for k, why in d["reasons"].items()]
+    if d["backend"] != "numpy":
+        without = d["reference_kernels"]
+        lines.append(f"kernels: {len(d['native_kernels'])} native, {len(without)} by reference")
+        if without:
+            lines.append("  by reference: " + ", ".join(without))
+    lines.append("no CUDA kernel yet: " + ", ".join(d["no_cuda_kernel"]))
+    return "\n".join(lines)

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Rows of a dimension by their numbers: index_select, and what ``t[tensor]`` is made of.
+
+Shapes:   x (..., n, ...), index (m) -> (..., m, ...).
+Backward: the rows of the gradient added up at their indices, in order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnn import _dtypes
+from fastnn._backend import array_module, reference
+from fastnn.autograd import Op
+from fastnn.ops import _common
+from fastnn.ops.copy import to
+from fastnn.tensor import Tensor
+from fastnn.testing import ErrorCase, OpCase
+
+
+def _checked(kernel: str, index: Any, n: int, negative: bool) -> None:
+    """The kernels' own check: nothing is written if an index is out of range."""
+    least = -n if negative else 0
+    if index.size and (int(index.min()) < least or int(index.max()) >= n):
+        message = f"{kernel}: an index is out of range"
+        raise IndexError(message)
+
+
+@reference
+def take_rows(x: Any, index: Any, y: Any, negative: bool) -> None:
+    """y[o, i, :] = x[o, index[i], :]; x (outer, n, inner), index (m), y (outer, m, inner).
+
+    Indices lie in [0, n); with ``negative`` in [-n, n), where -1 is the last row.
+    """
+    _checked("take_rows", index, x.shape[1], negative)
+    array_module(x).copyto(y, x[:, index])
+
+
+@reference
+def add_rows(y: Any, index: Any, x: Any, negative: bool) -> None:
+    """x = 0; x[o, index[i], :] += y[o, i, :], in the order of i."""
+    _checked("add_rows", index, x.shape[1], negative)
+    x[...] = 0
+    for i in range(index.size):
+        x[:, int(index[i])] += y[:, i]
+
+
+class IndexSelect(Op):
+    """Rows along one dimension, by their numbers."""
+
+    def forward(self, x: Any, index: Any, dim: int, negative: bool) -> Any:
+        self.dim, self.shape, self.negative = dim, x.shape, negative
+        index = _common.contiguous_array(self.kernels, index)
+        if self.needs[0]:
+            self.save(index)
+        return taken(self.kernels, x, index, dim, negative)
+
+    def backward(self, g: Any) -> tuple[Any, ...]:
+        (index,) = self.saved  # type: ignore[misc]
+        return added(self.kernels, g, index, self.dim, self.shape, self.negative), None
+
+    def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
+        (index,) = self.saved_tensors()
+        return IndexAdd.apply((g, index), self.dim, self.shape, self.negative), None
+
+
+class IndexAdd(Op):
+    """The transpose of `IndexSelect`."""
+
+    def forward(self, g: Any, index: Any, dim: int, shape: Any, negative: bool) -> Any:
+        self.dim, self.negative = dim, negative
+        index = _common.contiguous_array(self.kernels, index)
+        self.save(index)
+        return added(self.kernels, g, index, dim, shape, negative)
+
+    def backward(self, g: Any) -> tuple[Any, ...]:
+        (index,) = self.saved  # type: ignore[misc]
+        return taken(self.kernels, g, index, self.dim, self.negative), None
+
+    def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
+        (index,) = self.saved_tensors()
+        return IndexSelect.apply((g, index), self.dim, self.negative), None
+
+
+def taken(table: Any, x: Any, index: Any, dim: int, negative: bool) -> Any:
+    """The rows ``index`` of dimension ``dim`` as a new array."""
+    flat = _three(table, x, dim)
+    out = table.empty((flat.shape[0], index.size, flat.shape[2]), x.dtype)
+    table.take_rows(flat, index, out, negative)
+    return out.reshape(*x.shape[:dim], index.size, *x.shape[dim + 1 :])
+
+
+def added(table: Any, g: Any, index: Any, dim: int, shape: Any, negative: bool) -> Any:
+    """Rows added up at their indices in an array of zeros."""
+    out = table.empty(shape, g.dtype)
+    table.add_rows(_three(table, g, dim), index, _three(table, out, dim), negative)
+    return out
+
+
+def _three(table: Any, x: Any, dim: int) -> Any:
+    """x as (outer, n, inner) around one dimension."""
+    outer = inner = 1
+    for n in x.shape[:dim]:
+        outer *= n
+    for n in x.shape[dim + 1 :]:
+        inner *= n
+    return _common.reshaped(table, x, (outer, x.shape[dim], inner))
+
+
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The entries ``index`` of dimension ``dim``, as torch.index_select.
+
+    Shapes:   input (..., n, ...), index (m) of integers in [0, n) -> (..., m, ...).
+    Raises IndexError for an index out of range, RuntimeError for one that is no row of integers.
+    """
+    return select_rows("index_select", input, dim, index, negative=False)
+
+
+def select_rows(name: str, input: Tensor, dim: int, index: Tensor, *, negative: bool) -> Tensor:
+    """Entries along a dimension; ``negative``: whether negative numbers count from the end."""
+    _common.require_tensor(name, "input", input)
+    _common.require_tensor(name, "index", index)
+    if index.array.dtype.kind not in "iu" or index.ndim > 1:
+        message = (
+            f"{name}: expected index as a 1-D tensor of integers, got {index.dtype} {index.shape}"
+        )
+        raise RuntimeError(message)
+    d = _common.one_dim(name, dim, input.ndim)
+    if input.ndim == 0:
+        message = f"{name}: expected a tensor with dimensions, got a 0-d tensor"
+        raise RuntimeError(message)
+    _common.table_of(input, index)
+    numbers = to(index, _dtypes.int64).reshape(-1)
+    try:
+        return IndexSelect.apply((input, numbers), d, negative)  # type: ignore[no-any-return]
+    except IndexError:
+        raise _out_of_range(name, numbers, input.shape[d], negative) from None
+
+
+def _out_of_range(name: str, numbers: Tensor, n: int, negative: bool) -> IndexError:
+    """Names the number that the kernel refused."""
+    least = -n if negative else 0
+    bad = next(i for i in numbers.tolist() if not least <= i < n)
+    message = f"{name}: expected indices in [{least}, {n - 1}], got {bad}"
+    return IndexError(message)
+
+
+CASES = [
+    OpCase(
+        index_select,
+        "index_select",
+        [(4, 3), 1, ("cells", [2, 1, 0, 2])],
+        ref=lambda x, _, i: x[:, i],
+    ),
+    OpCase(index_select, "index_select", [(4, 3), 0, ("cells", [])], ref=lambda x, _, i: x[i]),
+]
+ERRORS = [
+    ErrorCase(
+        index_select, "index_select", [(4, 3), 0, (2,)], RuntimeError, "1-D tensor of integers"
+    ),
+    ErrorCase(
+        index_select, "index_select", [(4, 3), 2, ("cells", [0])], IndexError, "expected dim in"
+    ),
+    ErrorCase(
+        index_select, "index_select", [(4, 3), 0, ("cells", [4])], IndexError, "indices in [0, 3]"
+    ),
+]
