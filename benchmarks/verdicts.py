@@ -56,7 +56,7 @@ def verdict(row: Row, result: Mapping[str, Any], missing: Sequence[str]) -> str:
     if result.get("value") is None:
         return FAILED
     missed = misses(row, result["value"])
-    # What disturbs can only lengthen an import; a ratio or a share of a ceiling it can also flatter.
+    # What disturbs can only lengthen an import; ratios and shares of a ceiling it can also flatter.
     if result["disturbed"] and (missed or row.kind != "import"):
         return DISTURBED
     return MISSED if missed else MET
