@@ -6,7 +6,10 @@
 
 #include <pybind11/pybind11.h>
 
+#include <cstdlib>
+
 #include "runtime/allocator.h"
+#include "runtime/environment.h"
 #include "runtime/isa.h"
 #include "runtime/launch.h"
 #include "runtime/pool.h"
@@ -53,6 +56,10 @@ py::list config_problems() {
                              fastnn::allocator_config_problem()}) {
         if (*text != '\0') problems.append(text);
     }
+    if (fastnn::env_list_has_other("FASTNN_DEBUG", "poison"))
+        problems.append(
+            std::string("FASTNN_DEBUG=") + std::getenv("FASTNN_DEBUG") +
+            ": expected poison, the only value there is; what else is there is ignored");
     return problems;
 }
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+import fastnn
 from case_checks import forward_and_gradients
-from fastnn import _backend, optim, testing
+from fastnn import _backend, nn, optim, testing
 from fastnn.tensor import Tensor
 from kernel_launches import Capture
 from test_gemm_native import FLAGS, LEVELS, NEON_LEVEL, ROOT
@@ -83,14 +84,20 @@ def write_cases(
                 forward_and_gradients(case, dtype)
         if names is None:
             for dtype in ("float32", "float64"):
-                capture.label = f"optimisers {dtype}"
-                _optimizer_steps(dtype)
+                capture.label = f"training {dtype}"
+                _train(dtype)
     return capture.counts
 
 
-def _optimizer_steps(dtype: str) -> None:
+def _train(dtype: str) -> None:
+    """What no case launches: random numbers, clipping, optimiser steps."""
     rng = np.random.default_rng(4)
-    for kind, options in (
+    kind = getattr(fastnn, dtype)
+    fastnn.manual_seed(3)
+    fastnn.rand(7, 33, dtype=kind)
+    fastnn.randn(301, dtype=kind)
+    fastnn.randperm(50)
+    for method, options in (
         (optim.SGD, {"lr": 0.1}),
         (optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
         (optim.Adam, {"lr": 0.01, "amsgrad": True}),
@@ -100,10 +107,12 @@ def _optimizer_steps(dtype: str) -> None:
         params = [
             Tensor._wrap(rng.standard_normal(s).astype(dtype)).requires_grad_() for s in shapes
         ]
-        optimizer = kind(params, **options)
+        optimizer = method(params, **options)
         for _ in range(2):
             for p in params:
                 p.grad = Tensor._wrap(rng.standard_normal(p.shape).astype(dtype))
+            nn.utils.clip_grad_norm_(params, 1.0)
+            nn.utils.clip_grad_value_(params, 0.1)
             optimizer.step()
 
 

@@ -21,7 +21,6 @@ def test_views_share_memory_storage_and_version() -> None:
         x[0],
         x.unsqueeze(0),
         x.detach(),
-        x.data,
         x.expand(2, 3),
         x.flatten(),
     ]

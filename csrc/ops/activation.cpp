@@ -3,9 +3,9 @@
 // allowed; every output is `=`. Memory-bound for ReLU; one pass each way, the backward from the
 // saved output.
 //
-//   relu:    y = x > 0 ? x : 0 (NaN stays NaN)      grad_x = y > 0 ? grad_y : 0 (a NaN y passes
-//   grad_y, as in torch) tanh:    grad_x = grad_y * (1 - y^2) sigmoid: grad_x = grad_y * y * (1 -
-//   y)
+//   relu:    y = x < 0 ? 0 : x (NaN and -0 stay)    grad_x = y <= 0 ? 0 : grad_y
+//
+//   tanh:    grad_x = grad_y * (1 - y^2)            sigmoid: grad_x = grad_y * y * (1 - y)
 #include "runtime/op.h"
 #include "runtime/parallel.h"
 #include "simd/math.h"
@@ -22,9 +22,9 @@ constexpr idx kMathPiece = 8192;
 template <class T>
 void relu_forward(In<T> x, Out<T> y) {
     parallel_for(x.size, kCheapPiece, [&](idx begin, idx end) {
-        // x <= 0 ? 0 : x keeps NaN, because a comparison with NaN is false.
+        // NaN and -0 stay, because neither is below 0.
         map1<T>(x.data + begin, y.data + begin, end - begin,
-                [](Vec<T> v) { return select(v <= broadcast(T(0)), broadcast(T(0)), v); });
+                [](Vec<T> v) { return select(v < broadcast(T(0)), broadcast(T(0)), v); });
     });
 }
 

@@ -39,6 +39,19 @@ FASTNN_SIMD_INLINE void store_span(T* p, Vec<T> v, Part part) {
     store_partial(p, v, part.n);
 }
 
+// v in the lanes of the span, 0 in the others.
+template <class V>
+FASTNN_SIMD_INLINE V only(V v, Whole) {
+    return v;
+}
+template <class V>
+FASTNN_SIMD_INLINE V only(V v, Part part) {
+    using T = std::remove_cv_t<std::remove_reference_t<decltype(v[0])>>;
+    T lanes[kLanes<T>] = {};
+    store_partial(lanes, v, part.n);
+    return load_partial(lanes, part.n);
+}
+
 // body(i, span) for the elements [0, n), kLanes<T> at a time.
 template <class T, class F>
 __attribute__((flatten)) inline void for_spans(idx n, const F& body) {

@@ -19,7 +19,7 @@ struct LinearEpilogue {
         if (bias != nullptr)
             v += lanes == kLanes<T> ? load(bias + col) : load_partial(bias + col, lanes);
         if constexpr (kActivation == Activation::kRelu)
-            return select(v <= broadcast(T(0)), broadcast(T(0)), v);
+            return select(v < broadcast(T(0)), broadcast(T(0)), v);
         if constexpr (kActivation == Activation::kTanh) return tanh(v);
         if constexpr (kActivation == Activation::kSigmoid) return sigmoid(v);
         return v;

@@ -13,11 +13,11 @@ namespace fastnn::FASTNN_ISA {
 // Elements per piece: the parameters of a small model are one piece and wake no thread.
 constexpr idx kParameterPiece = 16384;
 
-// body(item, begin, end) for every stretch of every array, in pieces that depend on the sizes
-// alone. Pieces are cut from the concatenation of all arrays: a thousand small parameters and one
-// large one are the same amount of work.
-template <class T, class F>
-inline void for_parameters(const InOutList<T>& list, const F& body) {
+// body(piece, item, begin, end) for every stretch of every array, in pieces that depend on the
+// sizes alone. Pieces are cut from the concatenation of all arrays: a thousand small parameters and
+// one large one are the same amount of work. The stretches of a piece come in order, in one thread.
+template <class List, class F>
+inline void for_parameter_pieces(const List& list, const F& body) {
     idx total = 0;
     for (idx i = 0; i < list.count; ++i) total += list.size(i);
     parallel_for(total, kParameterPiece, [&](idx begin, idx end) {
@@ -26,10 +26,16 @@ inline void for_parameters(const InOutList<T>& list, const F& body) {
             const idx size = list.size(i);
             const idx low = begin > start ? begin - start : 0;
             const idx high = end - start < size ? end - start : size;
-            if (low < high) body(i, low, high);
+            if (low < high) body(begin / kParameterPiece, i, low, high);
             start += size;
         }
     });
+}
+
+// The same where the number of the piece does not matter.
+template <class T, class F>
+inline void for_parameters(const InOutList<T>& list, const F& body) {
+    for_parameter_pieces(list, [&](idx, idx item, idx begin, idx end) { body(item, begin, end); });
 }
 
 template <class T>

@@ -42,4 +42,17 @@ inline bool env_list_has(const char* name, const char* word) {
     return false;
 }
 
+// Whether the comma-separated list in the variable has a member that is not `word`.
+inline bool env_list_has_other(const char* name, const char* word) {
+    const char* text = std::getenv(name);
+    const std::size_t length = std::strlen(word);
+    while (text != nullptr && *text != '\0') {
+        const std::size_t member = std::strcspn(text, ",");
+        if (member != 0 && (member != length || std::strncmp(text, word, length) != 0)) return true;
+        text += member;
+        if (*text == ',') ++text;
+    }
+    return false;
+}
+
 }  // namespace fastnn

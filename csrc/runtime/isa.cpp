@@ -52,10 +52,14 @@ struct Choice {
         if (wanted == nullptr || *wanted == '\0' || supported < 0) return;
         const int level = find(wanted);
         if (level < 0) {
-            problem = std::string("FASTNN_ISA=") + wanted + " names no level of this build";
-        } else if (level > supported) {
             problem =
-                std::string("FASTNN_ISA=") + wanted + " is above what this processor supports";
+                std::string("FASTNN_ISA=") + wanted + " names no level of this build; expected";
+            for (int i = 0; i <= supported; ++i)
+                problem += std::string(i == 0 ? " " : " or ") + kLevelNames[i];
+        } else if (level > supported) {
+            problem = std::string("FASTNN_ISA=") + wanted +
+                      " is above what this processor supports; expected at most " +
+                      kLevelNames[supported];
         } else {
             in_use = level;
         }

@@ -44,17 +44,23 @@ struct ExpConstants<double> {
     static constexpr double kTanhOne = 19.1;
 };
 
-// exp(r) for |r| <= ln 2 / 2; relative error below 2^-28 and 2^-57.
+// (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2; error relative to exp(r) below 2^-28 and 2^-57.
+FASTNN_SIMD_INLINE VecF exp_tail(VecF r) {
+    return poly(r, 0x1.fffffcp-2f, 0x1.555492p-3f, 0x1.5558b4p-5f, 0x1.12399ap-7f, 0x1.6a48cap-10f);
+}
+FASTNN_SIMD_INLINE VecD exp_tail(VecD r) {
+    return poly_even_odd(r, 0x1.000000000000ap-1, 0x1.5555555555508p-3, 0x1.555555555074dp-5,
+                         0x1.11111111253ecp-7, 0x1.6c16c18453801p-10, 0x1.a01a01348c3afp-13,
+                         0x1.a01999b7124f3p-16, 0x1.71df132d4e6a4p-19, 0x1.28adb770819dbp-22,
+                         0x1.ad974da9f5f05p-26);
+}
+
+// exp(r) for |r| <= ln 2 / 2.
 FASTNN_SIMD_INLINE VecF exp_poly(VecF r) {
-    return poly(r, 1.0f, 1.0f, 0x1.fffffcp-2f, 0x1.555492p-3f, 0x1.5558b4p-5f, 0x1.12399ap-7f,
-                0x1.6a48cap-10f);
+    return fma(fma(exp_tail(r), r, broadcast(1.0f)), r, broadcast(1.0f));
 }
 FASTNN_SIMD_INLINE VecD exp_poly(VecD r) {
-    const VecD q = poly_even_odd(
-        r, 0x1.000000000000ap-1, 0x1.5555555555508p-3, 0x1.555555555074dp-5, 0x1.11111111253ecp-7,
-        0x1.6c16c18453801p-10, 0x1.a01a01348c3afp-13, 0x1.a01999b7124f3p-16, 0x1.71df132d4e6a4p-19,
-        0x1.28adb770819dbp-22, 0x1.ad974da9f5f05p-26);
-    return fma(fma(q, r, broadcast(1.0)), r, broadcast(1.0));
+    return fma(fma(exp_tail(r), r, broadcast(1.0)), r, broadcast(1.0));
 }
 
 // (tanh(x) / x - 1) / z for z = x^2 <= 0.55^2; error relative to tanh(x) below 2^-29 and 2^-55.

@@ -65,10 +65,15 @@ FASTNN_SIMD_INLINE VecD log_sum(VecD k, VecD f) {
     return fma(k, broadcast(C::kLn2Hi), f - (half_f2 - rest));
 }
 
+// x = 2^k (1 + f) for x > 0.
+template <class V>
+struct LogReduced {
+    V k, f;
+};
+
 template <class T>
-FASTNN_SIMD_INLINE Vec<T> log_all(Vec<T> x) {
+FASTNN_SIMD_INLINE LogReduced<Vec<T>> log_reduce(Vec<T> x) {
     using C = LogConstants<T>;
-    const Vec<T> zero = broadcast(T(0));
     const auto denormal = x < broadcast(C::kMinNormal);
     const BitsOf<T> bits = as_bits(select(denormal, x * broadcast(C::kLift), x));
     // Moving the fraction's start from 1 to sqrt(1/2) makes the exponent field k + bias.
@@ -79,12 +84,24 @@ FASTNN_SIMD_INLINE Vec<T> log_all(Vec<T> x) {
         from_bits<T>((moved >> ExpConstants<T>::kMantissaBits) | as_bits(broadcast(C::kTwoP)));
     const Vec<T> k = biased - select(denormal, broadcast(C::kTwoP + C::kBias + C::kLiftBits),
                                      broadcast(C::kTwoP + C::kBias));
-    const Vec<T> y = log_sum(k, m - broadcast(T(1)));
-    // False for +inf and NaN, whose logarithms they are themselves.
+    return {k, m - broadcast(T(1))};
+}
+
+// y, a logarithm of x, put right where x is not a positive number: +inf and NaN are their own
+// logarithms, that of 0 is -inf and that of a negative number NaN.
+template <class T>
+FASTNN_SIMD_INLINE Vec<T> log_limits(Vec<T> x, Vec<T> y) {
+    const Vec<T> zero = broadcast(T(0));
     const Vec<T> above = select(x < broadcast(T(__builtin_inf())), y, x);
     const Vec<T> below =
         select(x == zero, broadcast(T(-__builtin_inf())), broadcast(T(__builtin_nan(""))));
     return select(x <= zero, below, above);
+}
+
+template <class T>
+FASTNN_SIMD_INLINE Vec<T> log_all(Vec<T> x) {
+    const LogReduced<Vec<T>> red = log_reduce<T>(x);
+    return log_limits<T>(x, log_sum(red.k, red.f));
 }
 
 FASTNN_SIMD_INLINE VecF log(VecF x) { return log_all<float>(x); }

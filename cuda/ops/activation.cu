@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // ReLU, tanh and the logistic sigmoid, forward and backward, on contiguous arrays of any size.
 //
-//   relu     y = max(x, 0)            grad_x = y <= 0 ? 0 : grad_y
+//   relu     y = x < 0 ? 0 : x        grad_x = y <= 0 ? 0 : grad_y
 //   tanh     y = tanh(x)              grad_x = grad_y * (1 - y^2)
 //   sigmoid  y = 1 / (1 + exp(-x))    grad_x = grad_y * y * (1 - y)
 //
@@ -20,10 +20,10 @@ namespace {
 // ---- maths ----
 
 struct Relu {
-    // Written with <= so that a NaN, which compares false, comes through.
+    // NaN and -0 come through, because neither is below 0.
     template <class T>
     static FNN_DEV T forward(T x) {
-        return x <= T(0) ? T(0) : x;
+        return x < T(0) ? T(0) : x;
     }
     template <class T>
     static FNN_DEV T backward(T y, T grad_y) {

@@ -19,11 +19,12 @@ import contextlib
 import importlib
 import os
 import types
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+
+from fastnn import _startup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,6 +117,7 @@ def _load_cuda() -> Any:
         return None, None
 
 
+@_startup.one_sentence
 def _choose() -> str:
     wanted = os.environ.get("FASTNN_BACKEND", "").strip().lower()
     if wanted and wanted not in NAMES:
@@ -139,18 +141,16 @@ def _choose() -> str:
     if _truthy("FASTNN_REQUIRE_NATIVE"):
         message = f"FASTNN_REQUIRE_NATIVE is set, but: {reasons['cpu']}"
         raise ImportError(message)
-    warnings.warn(
+    _startup.warn(
         f"fastnn runs on NumPy, slowly: {reasons['cpu']} (`fastnn info` shows the build's last "
-        f"lines; once mended: {REINSTALL})",
-        RuntimeWarning,
-        stacklevel=2,
+        f"lines; once mended: {REINSTALL})"
     )
     return "numpy"
 
 
 cpu = _load_cpu()
 for _problem in () if cpu is None else cpu.config_problems():
-    warnings.warn(_problem, RuntimeWarning, stacklevel=2)
+    _startup.warn(_problem)
 cuda: Any = None
 cupy: Any = None
 if os.environ.get("FASTNN_BACKEND", "").strip().lower() == "cuda":

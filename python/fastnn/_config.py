@@ -65,5 +65,6 @@ def show_config() -> str:
         lines.append(f"kernels: {len(d['native_kernels'])} native, {len(without)} by reference")
         if without:
             lines.append("  by reference: " + ", ".join(without))
-    lines.append("no CUDA kernel yet: " + ", ".join(d["no_cuda_kernel"]))
+    if d["backend"] == "cuda":  # otherwise no CUDA kernels were looked for
+        lines.append("no CUDA kernel yet: " + ", ".join(d["no_cuda_kernel"]))
     return "\n".join(lines)

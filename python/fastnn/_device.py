@@ -16,6 +16,10 @@ class device:
         if isinstance(type, device):
             self.type, self.index = type.type, type.index
             return
+        given: object = type
+        if not isinstance(given, str):
+            message = f"device: expected 'cpu', 'cuda' or 'cuda:N', got {given!r}"
+            raise TypeError(message)
         kind, _, number = type.partition(":")
         if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
             message = f"device: expected 'cpu', 'cuda' or 'cuda:N', got {type!r}"

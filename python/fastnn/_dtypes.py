@@ -86,6 +86,29 @@ def from_numpy(numpy: np.dtype[Any]) -> dtype:
     return found
 
 
+_PYTHON: Final = ((int, int64), (float, float64), (bool, bool_))
+
+
+def argument(op: str, value: Any, default: dtype | None = None, name: str = "dtype") -> Any:
+    """What a caller gave as a dtype: Python's int, float and bool stand for the widest of their
+    kind, as in torch; None for the default. TypeError for anything else."""
+    if value is None:
+        return default
+    if isinstance(value, dtype):
+        return value
+    for python, d in _PYTHON:
+        if value is python:
+            return d
+    # NumPy's types and dtypes have names too; ours are the same.
+    name_given = getattr(value, "name", getattr(value, "__name__", value))
+    meant = next((d.name for d in ALL if d.name == name_given), "float32 or another")
+    message = (
+        f"{op}: expected a fastnn dtype, int, float or bool as {name}, got {value!r}; pass "
+        f"fastnn.{meant}"
+    )
+    raise TypeError(message)
+
+
 def get_default_dtype() -> dtype:
     """The type of tensors made from Python floats."""
     return _default
@@ -95,7 +118,10 @@ def set_default_dtype(d: dtype) -> None:
     """Sets the type of tensors made from Python floats: float32 or float64."""
     global _default  # noqa: PLW0603
     if not isinstance(d, dtype) or not d.is_floating_point:
-        message = f"set_default_dtype: expected a floating-point dtype, got {d!r}"
+        message = (
+            f"set_default_dtype: expected a floating-point dtype, got {d!r}; pass fastnn.float32 "
+            "or fastnn.float64"
+        )
         raise TypeError(message)
     _default = d
 
@@ -116,7 +142,8 @@ _TABLE: Final = {(a, b): _promote(a, b) for a in _BY_NUMPY.values() for b in _BY
 
 def promote_types(a: dtype, b: dtype) -> dtype:
     """The smallest type that holds the values of both, as ``torch.promote_types``."""
-    return _TABLE[a, b]
+    op = "promote_types"
+    return _TABLE[argument(op, a, name="a"), argument(op, b, name="b")]
 
 
 def of_scalar(value: Any) -> dtype:
@@ -211,4 +238,6 @@ def result_type(operands: Iterable[tuple[dtype, int]]) -> dtype:
 
 def can_cast(source: dtype, target: dtype) -> bool:
     """Whether a result of type ``source`` may be stored as ``target``, as torch.can_cast."""
+    source = argument("can_cast", source, name="source")
+    target = argument("can_cast", target, name="target")
     return source.category <= target.category

@@ -7,28 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn import _backend
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastnn.tensor import Tensor
 
 _EDGE_ITEMS = 3
 _THRESHOLD = 1000
+_LINE = 80
+_PREFIX = "tensor("
 
 
 def tensor_repr(t: Tensor) -> str:
-    """``tensor([[1., 2.]], grad_fn=<Add>)``: four digits, long tensors truncated, as torch."""
+    """``tensor([[1., 2.]], grad_fn=<Add>)``: four digits, long tensors cut short, as torch."""
     from fastnn import _dtypes  # noqa: PLC0415
 
     array = t.array if isinstance(t.array, np.ndarray) else t.array.get()
-    text = np.array2string(
-        array,
-        precision=4,
-        separator=", ",
-        prefix="tensor(",
-        threshold=_THRESHOLD,
-        edgeitems=_EDGE_ITEMS,
-        floatmode="maxprec" if _whole(array) else "fixed",
-    )
-    parts = [text if array.size or array.ndim == 1 else f"[], size={array.shape}"]
+    empty = "[]" if array.ndim == 1 else f"[], size={array.shape}"
+    text = _numbers(array) if array.size else empty
+    parts = []
     # What the numbers themselves show need not be said; no numbers show nothing.
     shown = (_dtypes.int64, _dtypes.bool_) if array.size else ()
     if t.dtype not in (_dtypes.get_default_dtype(), *shown):
@@ -39,19 +38,109 @@ def tensor_repr(t: Tensor) -> str:
         parts.append(f"grad_fn=<{type(t.grad_fn).__name__}>")
     elif t.requires_grad:
         parts.append("requires_grad=True")
-    return "tensor(" + ", ".join(parts) + ")"
+    text = _PREFIX + text
+    for part in parts:
+        last = text.rpartition("\n")[2]
+        fits = len(last) + len(part) + 3 <= _LINE
+        text += (", " if fits else ",\n" + " " * len(_PREFIX)) + part
+    return text + ")"
 
 
-def _whole(array: np.ndarray[Any, Any]) -> bool:
-    """Whether all finite numbers are whole: torch prints ``[1., 2.]`` then."""
-    if array.dtype.kind != "f":
-        return True
-    finite = array[np.isfinite(array)]
-    return bool((finite == np.floor(finite)).all())
+def _edges(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The elements that are printed of an array that is cut short."""
+    for d, n in enumerate(array.shape):
+        if n > 2 * _EDGE_ITEMS:
+            keep = [*range(_EDGE_ITEMS), *range(n - _EDGE_ITEMS, n)]
+            array = array.take(keep, axis=d)
+    return array
+
+
+def _formatter(values: np.ndarray[Any, Any]) -> tuple[Callable[[Any], str], int]:
+    """How to write one of these numbers, and the width that they share."""
+    if values.dtype.kind != "f":
+        return str, max(len(str(v)) for v in values.flat)
+    wide = values.astype(np.float64).reshape(-1)
+    used = wide[np.isfinite(wide) & (wide != 0)]
+    if not used.size:
+        return _whole, 1
+    sizes = np.abs(used)
+    low, high = float(sizes.min()), float(sizes.max())
+    # Scientific where fixed digits would lose one of the two.
+    apart = high / low > 1000.0 or high > 1e8
+    whole = bool((used == np.ceil(used)).all())
+    write: Callable[[Any], str] = _whole
+    if apart or (not whole and low < 1e-4):
+        write = "{:.4e}".format
+    elif not whole:
+        write = "{:.4f}".format
+    return write, max(len(write(v)) for v in used.tolist())
+
+
+def _whole(value: float) -> str:
+    return f"{value:.0f}." if np.isfinite(value) else str(value)
+
+
+def _numbers(array: np.ndarray[Any, Any]) -> str:
+    """The numbers in brackets, as many on a line as fit."""
+    short = array.size > _THRESHOLD
+    write, width = _formatter(_edges(array) if short else array)
+
+    def text(part: np.ndarray[Any, Any], indent: int) -> str:
+        if part.ndim == 0:
+            return write(part.item()).rjust(width)
+        n = len(part)
+        cut = short and n > 2 * _EDGE_ITEMS
+        chosen = [*range(_EDGE_ITEMS), *range(n - _EDGE_ITEMS, n)] if cut else list(range(n))
+        items = [text(part[i], indent + 1) for i in chosen]
+        if part.ndim > 1:
+            if cut:
+                items.insert(_EDGE_ITEMS, "...")
+            between = "," + "\n" * (part.ndim - 1) + " " * (indent + 1)
+            return "[" + between.join(items) + "]"
+        if cut:
+            items.insert(_EDGE_ITEMS, " ...")
+        per_line = max(1, (_LINE - indent) // (width + 2))
+        lines = [", ".join(items[i : i + per_line]) for i in range(0, len(items), per_line)]
+        return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
+
+    return text(array, len(_PREFIX))
+
+
+def _copied_memory(t: Tensor, memo: dict[Any, Any]) -> tuple[Any, Any]:
+    """Array and storage of a copy: tensors that share memory get copies that share theirs, with
+    the same strides."""
+    array = t.array
+    root = array
+    while isinstance(getattr(root, "base", None), np.ndarray):
+        root = root.base
+    copied = t.detach().clone()
+    if not isinstance(array, np.ndarray) or not array.size:
+        return copied.array, copied.storage
+    # The memory in its own order: an owner is contiguous in C's order or in Fortran's.
+    memory = root if root.flags.c_contiguous else root.T
+    offset = int(array.ctypes.data) - int(root.ctypes.data)
+    steps = [(n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)]
+    first = offset + sum(s for s in steps if s < 0)
+    last = offset + sum(s for s in steps if s > 0) + array.itemsize
+    if not memory.flags.c_contiguous or first < 0 or last > memory.nbytes:
+        return copied.array, copied.storage
+    key = ("storage", id(t.storage), id(root))
+    if key not in memo:
+        whole = copied.array  # its storage is new, whichever memory it takes
+        if memory.nbytes != array.nbytes or not array.flags.c_contiguous:
+            table = _backend.kernels(memory)
+            whole = table.empty(memory.shape, memory.dtype)
+            table.copy(memory, whole)
+        memo[key] = whole, copied.storage, t.storage  # alive, so that no other gets its id
+    whole, storage, _ = memo[key]
+    made: Any = np.ndarray(array.shape, array.dtype, whole, offset, array.strides)
+    made.flags.writeable = bool(array.flags.writeable or 0 not in array.strides)
+    return made, storage
 
 
 def tensor_deepcopy(t: Tensor, memo: dict[int, Any]) -> Tensor:
-    """A leaf with memory of its own; a tensor with history cannot be copied."""
+    """A leaf with memory of its own, which it shares with the copies of those that the tensor
+    shares memory with; a tensor with history cannot be copied."""
     if id(t) in memo:
         return memo[id(t)]  # type: ignore[no-any-return]
     if not t.is_leaf:
@@ -62,8 +151,7 @@ def tensor_deepcopy(t: Tensor, memo: dict[int, Any]) -> Tensor:
         raise RuntimeError(message)
     made = type(t).__new__(type(t))
     memo[id(t)] = made
-    copied = t.detach().clone()
-    made.array, made.storage = copied.array, copied.storage
+    made.array, made.storage = _copied_memory(t, memo)
     made._requires_grad = t._requires_grad
     if t._grad is not None:
         made._grad = tensor_deepcopy(t._grad, memo)

@@ -118,7 +118,10 @@ def grad(
     keep = create_graph if retain_graph is None else retain_graph
     for i, t in enumerate(wanted):
         if not t._requires_grad:
-            message = f"grad: expected inputs that require grad, input {i} does not"
+            message = (
+                f"grad: expected inputs that require grad, got input {i} without; call "
+                "requires_grad_() on it before the outputs are computed"
+            )
             raise RuntimeError(message)
     for t in wanted:
         check_view("grad", t)
@@ -145,7 +148,10 @@ def grad(
 def add_hook(t: Any, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
     """Registers a function that sees, and may replace, the gradient of a tensor."""
     if not t._requires_grad:
-        message = "register_hook: expected a tensor that requires grad, got one without"
+        message = (
+            "register_hook: expected a tensor that requires grad, got one without; call "
+            "requires_grad_() first"
+        )
         raise RuntimeError(message)
     check_view("register_hook", t)
     if t._node is None:
@@ -160,7 +166,10 @@ def add_hook(t: Any, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle
 def retain_grad(t: Any) -> None:
     """Keeps the gradient of a tensor that is no leaf in its ``.grad``."""
     if not t._requires_grad:
-        message = "retain_grad: expected a tensor that requires grad, got one without"
+        message = (
+            "retain_grad: expected a tensor that requires grad, got one without; call "
+            "requires_grad_() first"
+        )
         raise RuntimeError(message)
     check_view("retain_grad", t)
     if t._node is not None:

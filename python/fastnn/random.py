@@ -7,12 +7,14 @@ eager calls, recorded plans, checkpoints and forked processes all use the same c
 
 from __future__ import annotations
 
+import numbers
 import os
 from typing import Any
 
 import numpy as np
 
 from fastnn import _backend, _dtypes
+from fastnn._device import device as Device
 from fastnn.ops import _common
 from fastnn.ops.creation import empty, size_argument
 from fastnn.tensor import Tensor
@@ -22,12 +24,20 @@ class Generator:
     """A source of random numbers: ``manual_seed``, ``get_state``, ``set_state``."""
 
     def __init__(self, device: Any = "cpu") -> None:
-        self.device = device
+        self.device = Device(device)
+        if self.device.type == "cuda" and _backend.default_table().name != "cuda":
+            why = _backend.reasons.get("cuda", "CuPy is not in use")
+            message = f"Generator: expected device 'cpu', got {device!r}: {why}; leave device out"
+            raise RuntimeError(message)
         self.cell = _backend.empty((2,), np.int64)
         self.manual_seed(67280421310721)
 
     def manual_seed(self, seed: int) -> Generator:
         """Starts over from a seed: any integer of 64 bits, negative ones included."""
+        given: object = seed
+        if not isinstance(given, numbers.Real):
+            message = f"manual_seed: expected an int, got {seed!r}; seed() takes one of the system"
+            raise TypeError(message)
         number = int(seed)
         if not -(2**63) <= number < 2**64:
             message = f"manual_seed: expected an integer of 64 bits, got {seed}"
@@ -132,7 +142,9 @@ def rand(
 ) -> Tensor:
     """Uniform numbers from [0, 1)."""
     shape = size_argument("rand", sizes, size)
+    dtype = _dtypes.argument("rand", dtype)
     made = empty(shape, dtype=dtype, device=device).uniform_(generator=generator)
+    made.storage.version = 0  # nobody has seen it before
     return made.requires_grad_() if requires_grad else made
 
 
@@ -146,18 +158,24 @@ def randn(
 ) -> Tensor:
     """Normally distributed numbers, mean 0 and standard deviation 1."""
     shape = size_argument("randn", sizes, size)
+    dtype = _dtypes.argument("randn", dtype)
     made = empty(shape, dtype=dtype, device=device).normal_(generator=generator)
+    made.storage.version = 0
     return made.requires_grad_() if requires_grad else made
 
 
 def rand_like(input: Tensor, *, dtype: Any = None, generator: Generator | None = None) -> Tensor:
     """`rand` of the shape and type of a tensor."""
-    return rand(input.shape, dtype=dtype or input.dtype, generator=generator)
+    _common.require_tensor("rand_like", "input", input)
+    kind = _dtypes.argument("rand_like", dtype, input.dtype)
+    return rand(input.shape, dtype=kind, generator=generator)
 
 
 def randn_like(input: Tensor, *, dtype: Any = None, generator: Generator | None = None) -> Tensor:
     """`randn` of the shape and type of a tensor."""
-    return randn(input.shape, dtype=dtype or input.dtype, generator=generator)
+    _common.require_tensor("randn_like", "input", input)
+    kind = _dtypes.argument("randn_like", dtype, input.dtype)
+    return randn(input.shape, dtype=kind, generator=generator)
 
 
 def _words(op: str, n: int, generator: Generator | None) -> Any:
@@ -194,6 +212,11 @@ def randint(
     for i, value in zip(absent, args, strict=True):
         named[i] = value
     low, high, size = named
+    for name, value in (("low", low), ("high", high)):
+        if not hasattr(value, "__index__"):
+            message = f"randint: expected {name} as an int, got {value!r}"
+            raise TypeError(message)
+    low, high = int(low), int(high)
     if not high > low:
         message = f"randint: expected low < high, got {low} and {high}"
         raise RuntimeError(message)
@@ -202,16 +225,20 @@ def randint(
     pairs = _words("randint", 2 * n, generator).astype(np.uint64).reshape(n, 2)
     wide = (pairs[:, 0] << np.uint64(32)) | pairs[:, 1]
     values = (wide % np.uint64(high - low)).astype(np.int64) + low
-    kind = _dtypes.int64 if dtype is None else dtype
+    kind = _dtypes.argument("randint", dtype, _dtypes.int64)
     return Tensor._wrap(values.astype(kind.numpy).reshape(shape))
 
 
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None) -> Tensor:
     """A random order of 0 ... n-1: the order that sorts n random 64-bit keys."""
+    if not hasattr(n, "__index__"):
+        message = f"randperm: expected n as an int, got {n!r}"
+        raise TypeError(message)
     if n < 0:
         message = f"randperm: expected n >= 0, got {n}"
         raise RuntimeError(message)
     pairs = _words("randperm", 2 * n, generator).astype(np.uint64).reshape(n, 2)
     keys = (pairs[:, 0] << np.uint64(32)) | pairs[:, 1]
     order = np.argsort(keys, kind="stable").astype(np.int64)
-    return Tensor._wrap(order if dtype is None else order.astype(dtype.numpy))
+    kind = _dtypes.argument("randperm", dtype, _dtypes.int64)
+    return Tensor._wrap(order if kind is _dtypes.int64 else order.astype(kind.numpy))

@@ -44,6 +44,7 @@ class Tensor(Methods):
     _output_nr: int = 0
     _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
     _rebase_stamp: int | None = None  # of a view: storage.rebased when it was made
+    _no_grad_view: bool = False  # of a tensor that requires grad, made while nothing was recorded
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """``Tensor(2, 3)``, ``Tensor([2.0, 3.0])``; `fastnn.tensor` and `fastnn.empty` say more."""
@@ -152,7 +153,11 @@ class Tensor(Methods):
 
     @property
     def data(self) -> Tensor:
-        return self.detach()
+        """The same memory without history, its version counted apart: what changes it is not seen
+        by the checks of backward, as in torch."""
+        t = self.detach()
+        t.storage = Storage()
+        return t
 
     @data.setter
     def data(self, value: Tensor) -> None:
@@ -233,7 +238,7 @@ class Tensor(Methods):
         autograd.retain_grad(self)
 
     def detach(self) -> Tensor:
-        """The same memory without history."""
+        """The same memory without history; changes through it count as changes of this tensor."""
         t = _new(Tensor)
         # An array object of its own: saved arrays are matched with their tensors by identity.
         t.array = self.array.view()
@@ -243,7 +248,7 @@ class Tensor(Methods):
     def detach_(self) -> Tensor:
         """Forgets the history, in place."""
         if self._rebase_stamp is not None and self._node is not None:
-            message = "detach_: this tensor is a view; use detach()"
+            message = "detach_: expected a tensor with memory of its own, got a view; use detach()"
             raise RuntimeError(message)
         self._node, self._requires_grad, self._output_nr = None, False, 0
         return self
@@ -253,7 +258,9 @@ class Tensor(Methods):
     def numpy(self, *, force: bool = False) -> np.ndarray[Any, Any]:
         """The memory as a NumPy array; of a tensor that requires grad only with ``force``."""
         if self._requires_grad and not force:
-            message = "numpy: expected a tensor without grad; call .detach().numpy() instead"
+            message = (
+                "numpy: expected a tensor without grad, got one; call .detach().numpy() instead"
+            )
             raise RuntimeError(message)
         if not isinstance(self.array, np.ndarray):
             if not force:
@@ -280,7 +287,10 @@ class Tensor(Methods):
     def item(self) -> Any:
         """The value of a tensor of one element as a Python number."""
         if self.array.size != 1:
-            message = f"item: expected a tensor of one element, got shape {self.shape}"
+            message = (
+                f"item: expected a tensor of one element, got shape {self.shape}; tolist() gives "
+                "all of them"
+            )
             raise RuntimeError(message)
         return self.array.item()
 
@@ -292,20 +302,21 @@ class Tensor(Methods):
 
     def __len__(self) -> int:
         if self.array.ndim == 0:
-            message = "len() of a 0-d tensor"
+            message = "len: expected a tensor with dimensions, got a 0-d tensor; use numel()"
             raise TypeError(message)
         return int(self.array.shape[0])
 
     def __iter__(self) -> Iterator[Tensor]:
         if self.array.ndim == 0:
-            message = "iteration over a 0-d tensor"
+            message = "iter: expected a tensor with dimensions, got a 0-d tensor; use item()"
             raise TypeError(message)
         return (self[i] for i in range(self.array.shape[0]))
 
     def __bool__(self) -> bool:
         if self.array.size != 1:
             message = (
-                f"the truth of a tensor of shape {self.shape} is ambiguous; use .any() or .all()"
+                f"bool: expected a tensor of one element, got shape {self.shape}, whose truth is "
+                "ambiguous; use .any() or .all()"
             )
             raise RuntimeError(message)
         return bool(self.array.item())
@@ -319,10 +330,18 @@ class Tensor(Methods):
     def __index__(self) -> int:
         if self.array.dtype.kind not in "iub" or self.array.size != 1:
             message = (
-                f"expected an integer tensor of one element as index, got {self.dtype} {self.shape}"
+                f"index: expected an integer tensor of one element, got {self.dtype} {self.shape}; "
+                "convert with .long()"
             )
             raise TypeError(message)
         return int(self.array.item())
+
+    def __delitem__(self, index: Any) -> None:
+        message = (
+            "del x[...]: expected no change of shape, which a tensor does not have, got the index "
+            f"{index!r}; join the parts that stay with fastnn.cat"
+        )
+        raise TypeError(message)
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if self.array.ndim == 0 else object.__format__(self, spec)

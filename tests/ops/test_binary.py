@@ -202,11 +202,11 @@ def test_numbers_beyond_an_integer_type_wrap_around() -> None:
     assert (u / -1).tolist() == [-1.0, -2.0]
     big = fastnn.tensor([1]) + 2**63
     assert big.tolist() == [-(2**63) + 1]
-    with pytest.raises(RuntimeError, match="does not fit"):
+    with pytest.raises(RuntimeError, match="choose a wider type"):
         fastnn.tensor([1]) + 2**64
     assert u.clone().fill_(-1).tolist() == [255, 255]
     for value in (300, -300):
-        with pytest.raises(RuntimeError, match="does not fit"):
+        with pytest.raises(RuntimeError, match="choose a wider type"):
             u.clone().fill_(value)
 
 
@@ -253,7 +253,7 @@ def test_alpha_is_a_number_of_the_results_kind() -> None:
         (whole, whole, True),
         (byte, byte, 300),
     ):
-        with pytest.raises(RuntimeError, match=r"add: expected alpha|does not fit"):
+        with pytest.raises(RuntimeError, match=r"add: expected (alpha|a number that fits)"):
             fastnn.add(a, b, alpha=alpha)
     for alpha in ("a", None, 1j):
         with pytest.raises(TypeError, match="alpha as a number"):

@@ -14,7 +14,12 @@ from fastnn.tensor import Tensor
 
 pytestmark = pytest.mark.torch
 # Forms that the table has for itself, and dropout, whose random numbers are ours.
-OWN = ("dropout", "mm a^T b", "mm a^T b^T", "__getitem__ slices")
+# Recurrent layers: tests/nn/test_rnn.py.
+OWN = (
+    "batch_norm inference", "batch_norm running", "dropout", "dropout1d", "dropout2d", "dropout3d",
+    "alpha_dropout", "feature_alpha_dropout", "mm a^T b", "mm a^T b^T", "bmm a^T b", "maxout",
+    "step", "__getitem__ slices", "gru_layer", "lstm_layer", "lstm_variant_layer", "rnn_layer",
+)  # fmt: skip
 CASES = [
     c for c in testing.all_cases(bench=False) if c.name not in OWN and "activation" not in c.kwargs
 ]
@@ -29,7 +34,16 @@ def assigned(x: Any, index: Any, value: Any) -> Any:
 def torch_function(torch: Any, name: str) -> Any:
     if name == "__setitem__":
         return assigned
-    for place in (torch, torch.nn.functional, torch.Tensor):
+    if name in ("cat", "stack"):
+        return lambda *a: getattr(torch, name)(a[:-1], a[-1])
+    if name in ("hstack", "vstack"):
+        return lambda *a: getattr(torch, name)(a)
+    # torch's own are another form
+    if name in ("embedding", "kl_div", "binary_cross_entropy_with_logits"):
+        return getattr(torch.nn.functional, name)
+    places = (torch, torch.nn.functional, torch.Tensor, torch.linalg)
+    # torch.max_pool1d and its like are without return_indices, torch.batch_norm has another order.
+    for place in places[1:] if "_pool" in name or "_norm" in name else places:
         if hasattr(place, name):
             return getattr(place, name)
     pytest.fail(f"torch has no {name}")
@@ -44,6 +58,12 @@ def as_torch(torch: Any, value: Any, requires_grad: bool) -> Any:
     return value
 
 
+# Of double precision torch computes hardsigmoid and celu with constants of single precision.
+SINGLE = ("hardsigmoid", "celu")
+
+
+@pytest.mark.filterwarnings("ignore:std.*degrees of freedom")
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
 def test_values_and_gradients_are_torchs(case: testing.OpCase, dtype: str) -> None:
@@ -53,8 +73,12 @@ def test_values_and_gradients_are_torchs(case: testing.OpCase, dtype: str) -> No
     got = testing.call(case, ours)
     want = torch_function(torch, case.name)(*theirs, **case.kwargs)
     want = tuple(want) if isinstance(want, tuple | list) else (want,)
+    # Of sums of hundreds of products; both sides round them in their own order.
+    long_sums = 10.0 if case.name.startswith("conv") else 1.0
     tolerance = (
-        {"rtol": 2e-5, "atol": 2e-6} if dtype == "float32" else {"rtol": 1e-12, "atol": 1e-13}
+        {"rtol": 2e-5, "atol": 2e-6 * long_sums}
+        if dtype == "float32" or case.name in SINGLE
+        else {"rtol": 1e-12, "atol": 1e-13 * long_sums}
     )
     assert len(got) == len(want)
     for g, w in zip(got, want, strict=True):

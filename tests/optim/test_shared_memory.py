@@ -130,11 +130,26 @@ def test_adam_names_the_cure_when_the_model_is_converted(method):
 
 
 @pytest.mark.parametrize(("method", "options"), METHODS, ids=[m for m, _ in METHODS])
-@pytest.mark.parametrize("kind", ["expanded", "read-only"])
-def test_parameters_that_cannot_be_written_are_named(method, options, kind):
-    frozen = np.ones(3, "f4")
-    frozen.flags.writeable = False
-    p = fastnn.tensor(1.0).expand(3).detach() if kind == "expanded" else fastnn.from_numpy(frozen)
+@pytest.mark.parametrize("layout", ["dense", "transposed"])
+def test_parameters_on_read_only_memory_are_copied_when_they_are_written(method, options, layout):
+    frozen = np.arange(6, dtype="f4").reshape(2, 3)
+    frozen = frozen.T if layout == "transposed" else frozen
+    results = []
+    for memory in (frozen, frozen.copy()):
+        memory.flags.writeable = memory is not frozen
+        p = fastnn.from_numpy(memory).requires_grad_()
+        optimizer = getattr(optim, method)([p], **options)
+        for _ in range(2):
+            p.grad = fastnn.ones(*memory.shape)
+            optimizer.step()
+        results.append(p.tolist())
+    assert results[0] == results[1]
+    assert frozen.ravel("K").tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("method", "options"), METHODS, ids=[m for m, _ in METHODS])
+def test_parameters_that_cannot_be_written_are_named(method, options):
+    p = fastnn.tensor(1.0).expand(3).detach()
     p.requires_grad_()
     p.grad = fastnn.ones(3)
     with pytest.raises(RuntimeError, match=rf"{method}: expected a parameter.*clone\(\)"):

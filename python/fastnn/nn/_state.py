@@ -28,7 +28,7 @@ class IncompatibleKeys(NamedTuple):
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
         return (
-            f"IncompatibleKeys(missing_keys={self.missing_keys!r},"
+            f"_IncompatibleKeys(missing_keys={self.missing_keys!r},"
             f" unexpected_keys={self.unexpected_keys!r})"
         )
 
@@ -211,6 +211,13 @@ class State(Hooks):
         if not isinstance(given, Mapping):
             message = f"Expected state_dict to be dict-like, got {type_name(given)}."
             raise TypeError(message)
+        for key in state_dict:
+            if not isinstance(key, str):
+                message = (
+                    f"{type(self).__name__}.load_state_dict: expected names (str) as keys, got "
+                    f"{key!r}; pass what state_dict() returned"
+                )
+                raise TypeError(message)
         bump_mutation_stamp()
         report = IncompatibleKeys([], [])
         errors: list[str] = []

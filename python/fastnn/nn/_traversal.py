@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from fastnn.nn._plain_lists import warn_of_plain_lists
 from fastnn.nn._registry import Registry, type_name
 from fastnn.nn.parameter import Parameter
 from fastnn.tensor import Tensor
@@ -81,7 +82,10 @@ class Traversal(Registry):
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
-        """Yield ``(path, parameter)``; with ``recurse=False`` only this module's own."""
+        """Yield ``(path, parameter)``; with ``recurse=False`` only this module's own. Warns of
+        modules and parameters that stand in a plain list."""
+        if recurse:
+            warn_of_plain_lists(cast("Module", self), Registry)
         return self._named_members("_parameters", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:

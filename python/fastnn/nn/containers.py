@@ -145,6 +145,24 @@ class Sequential(_Indexed):
             raise TypeError(message)
         return Sequential(*self, *other)
 
+    def __mul__(self, times: int) -> Sequential:
+        self._check_times(times)
+        return Sequential(*(list(self) * times))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Sequential:
+        self._check_times(times)
+        return self.extend(list(self) * (times - 1))
+
+    def _check_times(self, times: object) -> None:
+        if not isinstance(times, int):
+            message = f"Sequential * n: expected n as an int, got {type_name(times)}"
+            raise TypeError(message)
+        if times <= 0:
+            message = f"Sequential * n: expected n >= 1, got {times}; the modules are shared"
+            raise ValueError(message)
+
 
 class ModuleList(_Indexed):
     """A list of modules that is seen by ``parameters()``, ``state_dict()`` and ``to()``."""

@@ -51,6 +51,10 @@ class Linear(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        for name, size in (("in_features", in_features), ("out_features", out_features)):
+            if not isinstance(size, int):
+                message = f"Linear: expected {name} as an int, got {size!r}; round it first"
+                raise TypeError(message)
         if in_features < 0 or out_features < 0:
             message = (
                 "Linear: expected in_features >= 0 and out_features >= 0,"

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from fastnn._backend import bump_mutation_stamp
 from fastnn._device import device as Device
-from fastnn._dtypes import dtype as DType
+from fastnn._dtypes import argument
 from fastnn.autograd import no_grad
 from fastnn.nn._hooks import call_with_hooks
 from fastnn.nn._registry import type_name
@@ -146,6 +146,10 @@ class Module(State, Traversal):
         """Convert floating parameters and buffers to float64."""
         return self._apply(lambda value: value.double() if value.is_floating_point() else value)
 
+    def half(self: _Self) -> _Self:
+        """Convert floating parameters and buffers to float16."""
+        return self._apply(lambda value: value.half() if value.is_floating_point() else value)
+
     def cpu(self: _Self) -> _Self:
         """Move parameters and buffers to the CPU."""
         return self._apply(lambda value: value.to(device="cpu"))
@@ -191,9 +195,6 @@ def _parse_to(
     """The ``(device, dtype)`` that the arguments of ``Module.to`` name; ``None`` for neither."""
     if isinstance(device, Tensor):
         return device.device, device.dtype
-    if isinstance(device, DType):
-        return None, device
-    if dtype is not None and not isinstance(dtype, DType):
-        message = f"Module.to: expected a fastnn dtype such as fastnn.float64, got {dtype!r}"
-        raise TypeError(message)
-    return (None if device is None else Device(device)), dtype
+    if device is None or isinstance(device, str | Device):
+        return (None if device is None else Device(device)), argument("Module.to", dtype)
+    return None, argument("Module.to", device)

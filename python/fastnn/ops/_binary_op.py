@@ -34,6 +34,7 @@ class Binary(Op):
     kernel: ClassVar[str]
     floating: ClassVar[bool] = False  # whether integers are computed in the default type
     takes_bool: ClassVar[bool] = True
+    takes_float: ClassVar[bool] = True
 
     def forward(self, x: Any, y: Any) -> Any:
         table = self.kernels
@@ -117,7 +118,7 @@ def binary(op: type[Binary], a: Any, b: Any) -> Tensor:
                 node.record((a, b), (result,))
             return result
     a, b = _common.as_operand(op.name, a), _common.as_operand(op.name, b)
-    return op.apply(_prepared(a, b, common_type(op, a, b)))  # type: ignore[no-any-return]
+    return op.apply(_prepared(op.name, a, b, common_type(op, a, b)))  # type: ignore[no-any-return]
 
 
 def common_type(op: type[Binary], a: Any, b: Any) -> DType:
@@ -132,16 +133,19 @@ def common_type(op: type[Binary], a: Any, b: Any) -> DType:
         )
         raise RuntimeError(message)
     dtype = _common.result_type(a, b)
+    if not op.takes_float and dtype.category == 2:
+        message = f"{op.name}: expected integers or bools, got floating-point numbers"
+        raise RuntimeError(message)
     return _dtypes.get_default_dtype() if op.floating and dtype.category < 2 else dtype
 
 
-def _prepared(a: Any, b: Any, dtype: DType) -> tuple[Tensor, Tensor]:
+def _prepared(name: str, a: Any, b: Any, dtype: DType) -> tuple[Tensor, Tensor]:
     """The operands as tensors of one type. Numbers beyond an integer type wrap around."""
-    table = _common.table_of(a, b)
+    table = _common.table_of(a, b, op=name)
     pair = []
     for t in (a, b):
         if not isinstance(t, Tensor):
-            pair.append(_wrap(_common.scalar_array(table, t, dtype, wrap=True)))
+            pair.append(_wrap(_common.scalar_array(table, t, dtype, wrap=True, op=name)))
         else:
             pair.append(t if t.array.dtype == dtype.numpy else to(t, dtype))
     return pair[0], pair[1]
@@ -157,7 +161,7 @@ def binary_(op: type[Binary], t: Tensor, other: Any) -> Tensor:
     if recording:
         # The old value may be saved for backward and must survive, so the operation runs on a copy.
         return store_result(name, t, binary(op, clone(t), other))
-    _, second = _prepared(t, other, dtype)
+    _, second = _prepared(op.name, t, other, dtype)
     table = _backend.kernels(t.array)
     array = t.array
     if second.shape != array.shape:

@@ -30,12 +30,13 @@ def one_dim(op: str, dim: Any, ndim: int) -> int:
     try:
         d = dim.__index__()
     except AttributeError:
-        message = f"{op}: expected dim as an int, got {type(dim).__name__}"
+        message = f"{op}: expected dim as an int, got {type(dim).__name__}; -1 is the last one"
         raise TypeError(message) from None
     n = max(ndim, 1)
     if not -n <= d < n:
         message = (
-            f"{op}: expected dim in [{-n}, {n - 1}] for a tensor of {ndim} dimensions, got {d}"
+            f"{op}: expected dim in [{-n}, {n - 1}] for a tensor of {ndim} dimensions, got {d}; "
+            "unsqueeze adds a dimension"
         )
         raise IndexError(message)
     return int(d + n if d < 0 else d)
@@ -47,7 +48,7 @@ def many_dims(op: str, dim: Any, ndim: int) -> Shape:
         return tuple(range(ndim))
     dims = [one_dim(op, d, ndim) for d in (dim if isinstance(dim, tuple | list) else (dim,))]
     if len(set(dims)) != len(dims):
-        message = f"{op}: expected distinct dims, got {tuple(dim)}"
+        message = f"{op}: expected distinct dims, got {tuple(dim)}; name each once"
         raise RuntimeError(message)
     return tuple(sorted(dims)) if ndim else ()
 
@@ -59,7 +60,7 @@ def shape_argument(op: str, sizes: tuple[Any, ...]) -> Shape:
     try:
         return tuple([int(s.__index__()) for s in sizes])
     except AttributeError:
-        message = f"{op}: expected sizes as ints, got {sizes!r}"
+        message = f"{op}: expected sizes as ints, got {sizes!r}; convert them with int()"
         raise TypeError(message) from None
 
 
@@ -119,7 +120,9 @@ def sum_to(table: Any, array: Any, shape: Shape) -> Any:
     return out.reshape(shape)
 
 
-def scalar_array(table: Any, value: Any, dtype: DType, *, wrap: bool = False) -> Any:
+def scalar_array(
+    table: Any, value: Any, dtype: DType, *, wrap: bool = False, op: str = "number"
+) -> Any:
     """A Python number as a 0-d array; RuntimeError if the type cannot hold it.
 
     An unsigned type takes negative numbers of its width, and with ``wrap`` any integer type takes
@@ -130,7 +133,7 @@ def scalar_array(table: Any, value: Any, dtype: DType, *, wrap: bool = False) ->
             value = _wrapped(int(value), dtype, wrap)
         return table.xp.asarray(value, dtype.numpy)
     except OverflowError:
-        message = f"the number {value} does not fit {dtype}"
+        message = f"{op}: expected a number that fits {dtype}, got {value}; choose a wider type"
         raise RuntimeError(message) from None
 
 
@@ -157,7 +160,10 @@ def as_operand(op: str, value: Any) -> Any:
         from fastnn.ops.creation import from_numpy  # noqa: PLC0415
 
         return from_numpy(value)
-    message = f"{op}: expected a tensor or a number, got {type(value).__name__}"
+    message = (
+        f"{op}: expected a tensor or a number, got {type(value).__name__}; make a tensor with "
+        "fastnn.tensor(...)"
+    )
     raise TypeError(message)
 
 
@@ -189,12 +195,15 @@ def result_type(*operands: Any) -> DType:
     )
 
 
-def table_of(*operands: Any) -> Any:
+def table_of(*operands: Any, op: str = "device") -> Any:
     """The kernel table of the tensors among the operands; RuntimeError if they lie apart."""
     tables = [_backend.kernels(t.array) for t in operands if isinstance(t, Tensor)]
     first = tables[0]
     for table in tables:
         if table is not first:
-            message = "expected all tensors on one device, got some on the CPU and some on the GPU"
+            message = (
+                f"{op}: expected all tensors on one device, got some on the CPU and some on the "
+                "GPU; move them with .to(device)"
+            )
             raise RuntimeError(message)
     return first

@@ -76,6 +76,13 @@ def check_in_place(name: str, t: Tensor, *others: Any) -> bool:
         raise RuntimeError(message)
     if not _mode.enabled:
         return False
+    if t._no_grad_view:
+        message = (
+            f"{name}: expected a view made while recording, got one made under no_grad() of a "
+            "tensor that requires grad; make the view and change it both inside of no_grad(), or "
+            "both outside"
+        )
+        raise RuntimeError(message)
     recording = t._requires_grad or any(isinstance(o, Tensor) and o._requires_grad for o in others)
     if not recording:
         return False

@@ -1,36 +1,65 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What stands between the brackets of ``t[...]``: which expressions are views, which pick rows."""
+"""What stands between the brackets of ``t[...]``: which parts are views, which pick elements.
+
+Rules as in torch: ints, slices, None and ... are taken first, as a view; tensors, lists and masks
+then pick from what is left. Their shapes broadcast; what they pick stands where they stand if they
+are neighbours, else in front. (NumPy counts ints beside tensors as tensors, torch does not.)
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+from fastnn import _dtypes
+from fastnn.ops import _common
+from fastnn.ops.copy import to
 from fastnn.ops.creation import as_tensor
 from fastnn.tensor import Tensor
+
+Shape = tuple[int, ...]
 
 
 def basic_index(index: Any, ndim: int, shape: tuple[int, ...]) -> tuple[Any, ...] | None:
     """A basic index as a tuple that NumPy takes as a view; None for an advanced one."""
     parts = index if isinstance(index, tuple) else (index,)
     out: list[Any] = []
-    used = sum(p is not None and p is not Ellipsis for p in parts)
-    if used > ndim:
-        message = f"indexing: expected at most {ndim} indices for shape {shape}, got {used}"
-        raise IndexError(message)
+    used = 0
     for p in parts:
-        if p is None or p is Ellipsis or isinstance(p, slice):
-            out.append(_plain_slice(p) if isinstance(p, slice) else p)
-        elif isinstance(p, bool) or getattr(p, "ndim", 0) > 0:
-            return None
-        elif hasattr(p, "__index__") and not (
-            isinstance(p, Tensor) and (p.ndim or p.array.dtype.kind == "b")
-        ):
+        if p is None or p is Ellipsis:
+            out.append(p)
+        elif isinstance(p, slice):
+            out.append(_plain_slice(p))
+            used += 1
+        elif _is_number(p):
             out.append(int(p.__index__()))
+            used += 1
         else:
             return None
+    _check_count(used, ndim, shape, sum(p is Ellipsis for p in parts))
     if Ellipsis not in out:
         out.append(Ellipsis)
     return tuple(out)
+
+
+def _is_number(p: Any) -> bool:
+    """Whether a part stands for one int; bools and 0-d masks are masks."""
+    if isinstance(p, bool) or not hasattr(p, "__index__") or getattr(p, "ndim", 0) > 0:
+        return False
+    return not hasattr(p, "dtype") or _kind(p) in "iu"
+
+
+def _kind(p: Any) -> str:
+    return str(p.array.dtype.kind if isinstance(p, Tensor) else p.dtype.kind)
+
+
+def _check_count(used: int, ndim: int, shape: tuple[int, ...], dots: int) -> None:
+    if used > ndim:
+        message = f"indexing: expected at most {ndim} indices for shape {shape}, got {used}"
+        raise IndexError(message)
+    if dots > 1:
+        message = f"indexing: expected at most one ..., got {dots}"
+        raise IndexError(message)
 
 
 def _plain_slice(s: slice) -> slice:
@@ -42,22 +71,203 @@ def _plain_slice(s: slice) -> slice:
     return slice(*(None if v is None else int(v.__index__()) for v in (s.start, s.stop, s.step)))
 
 
-def unsupported(index: Any, *, assigning: bool = False) -> TypeError:
-    """The error for an expression that is neither."""
-    name = "index assignment" if assigning else "indexing"
-    message = (
-        f"{name}: expected ints, slices, None or ..., or one integer tensor as the whole index, "
-        f"got {type(index).__name__}; masks and several index tensors are not there yet"
-    )
-    return TypeError(message)
-
-
 def row_numbers(index: Any) -> Tensor | None:
-    """An integer tensor from what may stand for one."""
+    """An integer tensor from what stands for one alone: neither a mask nor part of a tuple."""
     if isinstance(index, list) or hasattr(index, "__array__"):
         made = index if isinstance(index, Tensor) else as_tensor(index)
         if made.array.dtype.kind in "iu":
             return made
-        if made.array.size == 0:
+        if made.array.size == 0 and isinstance(index, list):
             return Tensor._wrap(made.array.astype("int64"))
     return None
+
+
+def unsupported(part: Any, name: str = "indexing") -> TypeError:
+    """The error for a part that means nothing."""
+    message = (
+        f"{name}: expected ints, slices, None, ..., or tensors or lists of integers or bools, got "
+        f"{type(part).__name__}" + (f" of {part.dtype}" if isinstance(part, Tensor) else "")
+    )
+    return TypeError(message)
+
+
+@dataclasses.dataclass
+class Picks:
+    """An advanced index: a view, then rows of some of its dimensions put in front or merged.
+
+    basic:   what makes the view;     order: its dimensions as `lead` outer ones, those that are
+             indexed, the others, or None if they stand so.
+    merged:  the sizes of the dimensions that are indexed, as one: the rows.
+    numbers: which rows, (m), from -merged to merged - 1.
+    shape:   of the result;           rows: (outer, m, inner) of it, likewise of the view.
+    """
+
+    basic: tuple[Any, ...]
+    order: Shape | None
+    lead: Shape
+    merged: int
+    rest: Shape
+    numbers: Tensor
+    shape: Shape
+
+    def three(self, middle: int) -> Shape:
+        """(outer, middle, inner)."""
+        outer = inner = 1
+        for n in self.lead:
+            outer *= n
+        for n in self.rest:
+            inner *= n
+        return outer, middle, inner
+
+    def place(self, array: Any) -> Any:
+        """The view of an array, its dimensions in order."""
+        view = array[self.basic]
+        return view if self.order is None else view.transpose(self.order)
+
+
+def picks(index: Any, t: Tensor, name: str = "indexing") -> Picks:
+    """Reads an index that is not basic."""
+    basic, found = _walked(index, t, name)
+    view = t.array[basic].shape
+    numbers = [(d, _places(p) if p.array.dtype.kind == "b" else p) for d, p in found]
+    widths = [p.ndim if p.array.dtype.kind == "b" else 1 for _, p in found]
+    shape: Shape = ()
+    for _, p in numbers:
+        try:
+            shape = _common.broadcast_shape(name, shape, p.shape)
+        except RuntimeError as error:
+            raise IndexError(str(error)) from None
+    indexed = [k for (d, _), w in zip(found, widths, strict=True) for k in range(d, d + w)]
+    sizes = []
+    for (d, _), w in zip(found, widths, strict=True):
+        size = 1
+        for n in view[d : d + w]:
+            size *= n
+        sizes.append(size)
+    first = indexed[0]
+    neighbours = indexed == list(range(first, first + len(indexed)))
+    others = [d for d in range(len(view)) if d not in indexed]
+    front = [d for d in others if d < first] if neighbours else []
+    behind = [d for d in others if d not in front]
+    lead, rest = tuple([view[d] for d in front]), tuple([view[d] for d in behind])
+    merged = 1
+    for n in sizes:
+        merged *= n
+    return Picks(
+        basic,
+        None if neighbours else (*indexed, *behind),
+        lead,
+        merged,
+        rest,
+        _combined(name, [p for _, p in numbers], sizes, shape),
+        (*lead, *shape, *rest),
+    )
+
+
+def _walked(index: Any, t: Tensor, name: str) -> tuple[tuple[Any, ...], list[tuple[int, Tensor]]]:
+    """The basic part, and (dimension of the view, tensor) of every other one."""
+    parts = [
+        p if p is None or p is Ellipsis or isinstance(p, slice | bool) or _is_number(p)
+        else _tensor(p, name)
+        for p in (index if isinstance(index, tuple) else (index,))
+    ]  # fmt: skip
+    used = 0
+    for p in parts:
+        if isinstance(p, Tensor) and not _is_number(p):
+            used += p.ndim if p.array.dtype.kind == "b" else 1
+        elif isinstance(p, slice) or (not isinstance(p, bool) and _is_number(p)):
+            used += 1
+    dots = sum(p is Ellipsis for p in parts)
+    _check_count(used, t.ndim, t.shape, dots)
+    if not dots:
+        parts.append(Ellipsis)
+    basic: list[Any] = []
+    found: list[tuple[int, Tensor]] = []
+    at = to_dim = 0  # dimensions of t and of the view so far
+    for p in parts:
+        if p is Ellipsis:
+            basic += [slice(None)] * (t.ndim - used)
+            at += t.ndim - used
+            to_dim += t.ndim - used
+        elif p is None:
+            basic.append(None)
+            to_dim += 1
+        elif isinstance(p, slice):
+            basic.append(_plain_slice(p))
+            at, to_dim = at + 1, to_dim + 1
+        elif isinstance(p, bool) or (
+            isinstance(p, Tensor) and p.array.dtype.kind == "b" and not p.ndim
+        ):
+            # A new dimension of size 1, kept or emptied.
+            basic.append(None)
+            found.append((to_dim, as_tensor([0] if bool(p) else [], dtype=_dtypes.int64)))
+            to_dim += 1
+        elif _is_number(p):
+            i, n = int(p.__index__()), t.shape[at]
+            if not -n <= i < n:
+                message = f"{name}: expected an index in [{-n}, {n - 1}] at dimension {at}, got {i}"
+                raise IndexError(message)
+            basic.append(i)
+            at += 1
+        else:
+            width = p.ndim if p.array.dtype.kind == "b" else 1
+            if p.array.dtype.kind == "b" and p.shape != t.shape[at : at + width]:
+                message = (
+                    f"{name}: expected a mask of shape {t.shape[at : at + width]} at dimension "
+                    f"{at} of {t.shape}, got {p.shape}"
+                )
+                raise IndexError(message)
+            basic += [slice(None)] * width
+            found.append((to_dim, p if p.array.dtype.kind == "b" else to(p, _dtypes.int64)))
+            at, to_dim = at + width, to_dim + width
+    return tuple(basic), found
+
+
+def _tensor(p: Any, name: str) -> Tensor:
+    """A part as a tensor of integers or bools."""
+    if not isinstance(p, list | tuple | Tensor) and not hasattr(p, "__array__"):
+        raise unsupported(p, name)
+    made = p if isinstance(p, Tensor) else as_tensor(p)
+    if made.array.dtype.kind not in "iub":
+        if made.array.size == 0 and isinstance(p, list | tuple):
+            return Tensor._wrap(made.array.astype("int64"))
+        raise unsupported(made, name)
+    return made.detach()
+
+
+def _places(mask: Tensor) -> Tensor:
+    """The places of a mask's true elements. Their number is read on the host."""
+    table = _common.table_of(mask)
+    flat = _common.reshaped(table, mask.array, (mask.array.size,))
+    out, count = (table.empty((n,), _dtypes.int64.numpy) for n in (flat.size, 1))
+    table.true_places(flat, out, count)
+    return Tensor._wrap(out[: int(count[0])])
+
+
+def _combined(name: str, numbers: list[Tensor], sizes: list[int], shape: Shape) -> Tensor:
+    """One number of a row for the numbers of every dimension."""
+    if len(numbers) == 1:
+        return numbers[0].reshape(-1)
+    table = _common.table_of(*numbers)
+    m = 1
+    for n in shape:
+        m *= n
+    wide = table.empty((len(numbers), *shape), _dtypes.int64.numpy)
+    for i, p in enumerate(numbers):
+        table.copy(_common.broadcast_array(table, p.array, shape), wide[i])
+    out = table.empty((m,), _dtypes.int64.numpy)
+    try:
+        table.linear_index(wide.reshape(len(numbers), m), out, tuple(sizes))
+    except IndexError:
+        for p, n in zip(numbers, sizes, strict=True):
+            for i in p.reshape(-1).tolist():
+                if not -n <= i < n:
+                    raise out_of_range(i, n, name) from None
+        raise
+    return Tensor._wrap(out)
+
+
+def out_of_range(i: int, n: int, name: str) -> IndexError:
+    """Names the number that a kernel refused."""
+    message = f"{name}: expected indices in [{-n}, {n - 1}], got {i}"
+    return IndexError(message)

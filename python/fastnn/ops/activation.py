@@ -26,9 +26,9 @@ from fastnn.testing import ErrorCase, OpCase
 
 @reference
 def relu_forward(x: Any, y: Any) -> None:
-    """y = x > 0 ? x : 0, and NaN where x is NaN."""
+    """y = x < 0 ? 0 : x; so NaN and -0 stay."""
     xp = array_module(x)
-    xp.copyto(y, xp.where(x <= 0, xp.zeros((), x.dtype), x))
+    xp.copyto(y, xp.where(x < 0, xp.zeros((), x.dtype), x))
 
 
 @reference

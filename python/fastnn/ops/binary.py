@@ -19,6 +19,7 @@ from fastnn.ops._binary_op import Binary, binary, binary_, common_type
 from fastnn.ops._common import named
 from fastnn.ops._in_place import InPlace, in_place
 from fastnn.ops.copy import to
+from fastnn.ops.modulo import divide_rounded
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
 
@@ -160,10 +161,11 @@ def _scaled(op: type[Binary], name: str, input: Any, other: Any, alpha: Any) -> 
     if given.category == 0 and dtype.category > 0:
         message = f"{name}: expected alpha as a number for a result of type {dtype}, got {alpha}"
         raise RuntimeError(message)
-    table = _common.table_of(input, other)
+    table = _common.table_of(input, other, op=name)
     if not isinstance(other, Tensor):
-        other = Tensor._wrap(_common.scalar_array(table, other, dtype, wrap=True))
-    return binary(Mul, to(other, dtype), Tensor._wrap(_common.scalar_array(table, alpha, dtype)))
+        other = Tensor._wrap(_common.scalar_array(table, other, dtype, wrap=True, op=name))
+    factor = Tensor._wrap(_common.scalar_array(table, alpha, dtype, op=name))
+    return binary(Mul, to(other, dtype), factor)
 
 
 def add_(t: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -183,8 +185,10 @@ def mul_(t: Tensor, other: Any) -> Tensor:
     return binary_(Mul, t, other)
 
 
-def div_(t: Tensor, other: Any) -> Tensor:
-    """t becomes t / other, as torch.Tensor.div_; t must be of a floating-point type."""
+def div_(t: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """t becomes t / other, as torch.Tensor.div_; unrounded, t must be of a floating-point type."""
+    if rounding_mode is not None:
+        return divide_rounded(t, other, rounding_mode, in_place=True)
     return binary_(Div, t, other)
 
 
@@ -211,8 +215,13 @@ def mul_tensors(input: Any, other: Any) -> Tensor:
     return binary(Mul, input, other)
 
 
-def div_tensors(input: Any, other: Any) -> Tensor:
-    """input / other, as torch.div: integers give the default type; the rest as `add`."""
+def div_tensors(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """input / other, as torch.div: integers give the default type; the rest as `add`.
+
+    rounding_mode: None, 'trunc' (towards 0) or 'floor', whose results keep the promoted type.
+    """
+    if rounding_mode is not None:
+        return divide_rounded(input, other, rounding_mode)
     return binary(Div, input, other)
 
 
@@ -244,20 +253,8 @@ CASES = [
         )
         for s in _SHAPES
     ),
-    OpCase(
-        add_tensors,
-        "add",
-        [(3, 4), (3, 4)],
-        kwargs={"alpha": 2.5},
-        ref=lambda x, y, alpha: x + alpha * y,
-    ),
-    OpCase(
-        sub_tensors,
-        "sub",
-        [(3, 4), (4,)],
-        kwargs={"alpha": -3},
-        ref=lambda x, y, alpha: x - alpha * y,
-    ),
+    OpCase(add_tensors, "add", [(3, 4), (4,)], {"alpha": 2.5}, lambda x, y, alpha: x + alpha * y),
+    OpCase(sub_tensors, "sub", [(3, 4), (4,)], {"alpha": -3}, lambda x, y, alpha: x - alpha * y),
     OpCase(negative, "neg", [(3, 5)], ref=lambda x: -x),
     OpCase(add_tensors, "add", [(1024, 1024), (1024, 1024)], ref=lambda x, y: x + y, bench=True),
     OpCase(mul_tensors, "mul", [(1024, 1024), (1024,)], ref=lambda x, y: x * y, bench=True),

@@ -25,13 +25,13 @@ def _compare(kernel: str, a: Any, b: Any) -> Tensor:
             return Tensor._wrap(out)
     _common.require_tensor(kernel, "input", a)
     b = _common.as_operand(kernel, b)
-    table = _common.table_of(a, b)
+    table = _common.table_of(a, b, op=kernel)
     dtype = _common.result_type(a, b)
     x = to(a.detach(), dtype).array
     y = (
         to(b.detach(), dtype).array
         if isinstance(b, Tensor)
-        else _common.scalar_array(table, b, dtype, wrap=True)
+        else _common.scalar_array(table, b, dtype, wrap=True, op=kernel)
     )
     shape = _common.broadcast_shape(kernel, x.shape, y.shape)
     out = table.empty(shape, _dtypes.bool_.numpy)

@@ -133,8 +133,8 @@ def _to_arguments(args: tuple[Any, ...]) -> tuple[Any, Any, list[Any]]:
     where: Any = None
     flags: list[Any] = []
     for a in args:
-        if isinstance(a, _dtypes.dtype):
-            dtype = a
+        if isinstance(a, _dtypes.dtype) or any(a is k for k in (int, float, bool)):
+            dtype = _dtypes.argument("to", a)
         elif isinstance(a, Tensor):
             dtype, where = a.dtype, a.device
         elif isinstance(a, str | Device):
@@ -142,7 +142,10 @@ def _to_arguments(args: tuple[Any, ...]) -> tuple[Any, Any, list[Any]]:
         elif isinstance(a, bool) or a is None:
             flags.append(a)
         else:
-            message = f"to: expected a dtype, a device or a tensor, got {a!r}"
+            message = (
+                f"to: expected a dtype, a device or a tensor, got {a!r}; for example "
+                "to(fastnn.float32)"
+            )
             raise TypeError(message)
     return dtype, where, flags
 
@@ -170,7 +173,7 @@ def to(
     """
     _common.require_tensor("to", "input", input)
     dtype_, device_, flags = _to_arguments(args)
-    dtype = dtype if dtype is not None else dtype_
+    dtype = _dtypes.argument("to", dtype, dtype_)
     target = _device(device) if device is not None else device_
     if len(flags) > 1:
         copy = bool(flags[1])

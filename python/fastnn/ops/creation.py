@@ -11,19 +11,10 @@ import numpy as np
 from fastnn import _backend, _dtypes
 from fastnn._device import device as Device
 from fastnn.ops import _common
+from fastnn.ops._given_data import array_from, foreign_array, native_order
 from fastnn.ops.copy import clone, to
 from fastnn.ops.view import view
 from fastnn.tensor import Tensor
-
-
-def _native_order(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """An array that kernels can take: a type we have, native byte order, aligned, no subclass."""
-    dtype = _dtypes.from_numpy(array.dtype).numpy
-    if array.dtype != dtype or not array.flags.aligned:
-        return np.array(array, dtype)
-    if any(s % dtype.itemsize for s, n in zip(array.strides, array.shape, strict=True) if n > 1):
-        return np.array(array)
-    return array.view(np.ndarray)
 
 
 def _placed(t: Tensor, device: Any) -> Tensor:
@@ -40,69 +31,38 @@ def _finish(t: Tensor, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     return t.requires_grad_() if requires_grad else t
 
 
-def _array_from(data: Any, dtype: Any) -> np.ndarray[Any, Any]:
-    """Nested Python data as a new array of the given type, else of torch's type for it."""
-    if isinstance(data, numbers.Number) or not hasattr(data, "__len__"):
-        kind = dtype or _dtypes.of_scalar(data)
-        _dtypes.of_scalar(data)  # refuses what is no number
-        return _dtypes.converted("tensor", np.asarray(data), kind)
-    try:
-        array = np.asarray(_plain(data))
-    except ValueError as error:
-        message = f"tensor: expected nested sequences of equal lengths: {error}"
-        raise ValueError(message) from None
-    if array.dtype == object and not all(isinstance(x, numbers.Integral) for x in array.flat):
-        message = "tensor: expected numbers, got other objects in the data"
-        raise TypeError(message)
-    if array.dtype.kind not in "biufO":
-        message = f"tensor: expected numbers, got NumPy dtype {array.dtype}"
-        raise TypeError(message)
-    if dtype is None:
-        if array.size == 0 or array.dtype == np.float64:
-            dtype = _dtypes.get_default_dtype()
-        else:
-            # Whole numbers beyond int64 have no type of their own: an error of `converted`.
-            wide = array.dtype.kind in "uO"
-            dtype = _dtypes.int64 if wide else _dtypes.from_numpy(array.dtype)
-    return _dtypes.converted("tensor", array, dtype)
-
-
-def _plain(data: Any) -> Any:
-    """Tensors inside of lists as arrays."""
-    if isinstance(data, Tensor):
-        return data.detach().cpu().numpy().astype(np.float64 if data.is_floating_point() else None)
-    if isinstance(data, tuple | list):
-        return [_plain(d) for d in data]
-    return data
-
-
 def tensor(
     data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """A new tensor with a copy of ``data``: numbers, nested lists, NumPy arrays or a tensor.
+    """A new tensor with a copy of ``data``: numbers, nested lists, arrays or tensors, also those
+    of other libraries.
 
     Python floats become the default type (float32), ints int64, bools bool; arrays keep their type.
     """
+    dtype = _dtypes.argument("tensor", dtype)
     if isinstance(data, Tensor):
         made = clone(data.detach())
     elif isinstance(data, np.generic) and dtype is not None:
         # A number, which has to fit; the elements of an array are converted as by `to`.
-        made = Tensor._wrap(_array_from(data.item(), dtype))
-    elif isinstance(data, np.ndarray | np.generic):
-        made = clone(Tensor._wrap(_native_order(np.asarray(data))))
+        made = Tensor._wrap(array_from(data.item(), dtype))
+    elif isinstance(data, np.generic):
+        made = clone(Tensor._wrap(native_order(np.asarray(data))))
+    elif (array := foreign_array(data)) is not None:
+        made = clone(Tensor._wrap(native_order(array)))
     else:
-        made = Tensor._wrap(_array_from(data, dtype))
+        made = Tensor._wrap(array_from(data, dtype))
     return _finish(made, dtype, device, requires_grad)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """`tensor`, but sharing memory with an array or tensor where nothing has to be converted."""
+    dtype = _dtypes.argument("as_tensor", dtype)
     if isinstance(data, Tensor):
         return _finish(data, dtype, device, requires_grad=False)
-    if isinstance(data, np.ndarray):
-        return _finish(Tensor._wrap(_native_order(np.asarray(data))), dtype, device, False)
     if _backend.is_gpu_array(data):
         return _finish(Tensor._wrap(data), dtype, device or "cuda", False)
+    if (array := foreign_array(data)) is not None:
+        return _finish(Tensor._wrap(native_order(array)), dtype, device, False)
     return tensor(data, dtype=dtype, device=device)
 
 
@@ -114,14 +74,14 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     if not isinstance(array, np.ndarray):
         message = f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}"
         raise TypeError(message)
-    return Tensor._wrap(_native_order(array))
+    return Tensor._wrap(native_order(array))
 
 
 def from_dlpack(external: Any) -> Tensor:
     """A tensor on the memory of another library's array."""
     if _backend.is_gpu_array(external):
         return Tensor._wrap(external)
-    return Tensor._wrap(_native_order(np.from_dlpack(external)))
+    return Tensor._wrap(native_order(np.from_dlpack(external)))
 
 
 def size_argument(op: str, sizes: tuple[Any, ...], size: Any) -> tuple[int, ...]:
@@ -186,7 +146,8 @@ def empty(
 ) -> Tensor:
     """A tensor with arbitrary contents."""
     shape = size_argument("empty", sizes, size)
-    made = Tensor._wrap(_backend.empty(shape, (dtype or _dtypes.get_default_dtype()).numpy))
+    kind = _dtypes.argument("empty", dtype, _dtypes.get_default_dtype())
+    made = Tensor._wrap(_backend.empty(shape, kind.numpy))
     return _finish(made, None, device, requires_grad)
 
 
@@ -200,8 +161,11 @@ def full(
 ) -> Tensor:
     """A tensor with one number everywhere."""
     shape = _common.shape_argument("full", (size,))
-    made = empty(shape, dtype=dtype or _dtypes.of_scalar(fill_value), device=device)
+    _common.as_operand("full", fill_value)
+    kind = _dtypes.argument("full", dtype) or _common.result_type(fill_value)
+    made = empty(shape, dtype=kind, device=device)
     made.fill_(fill_value)
+    made.storage.version = 0  # nobody has seen it before
     return made.requires_grad_() if requires_grad else made
 
 
@@ -214,7 +178,7 @@ def zeros(
 ) -> Tensor:
     """A tensor of zeros."""
     shape = size_argument("zeros", sizes, size)
-    kind = dtype or _dtypes.get_default_dtype()
+    kind = _dtypes.argument("zeros", dtype, _dtypes.get_default_dtype())
     return full(shape, 0, dtype=kind, device=device, requires_grad=requires_grad)
 
 
@@ -227,25 +191,28 @@ def ones(
 ) -> Tensor:
     """A tensor of ones."""
     shape = size_argument("ones", sizes, size)
-    kind = dtype or _dtypes.get_default_dtype()
+    kind = _dtypes.argument("ones", dtype, _dtypes.get_default_dtype())
     return full(shape, 1, dtype=kind, device=device, requires_grad=requires_grad)
 
 
 def empty_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """`empty` of the shape, type and device of a tensor."""
-    kind = dtype or input.dtype
+    _common.require_tensor("empty_like", "input", input)
+    kind = _dtypes.argument("empty_like", dtype, input.dtype)
     return empty(input.shape, dtype=kind, device=input.device, requires_grad=requires_grad)
 
 
 def zeros_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """`zeros` of the shape, type and device of a tensor."""
-    kind = dtype or input.dtype
+    _common.require_tensor("zeros_like", "input", input)
+    kind = _dtypes.argument("zeros_like", dtype, input.dtype)
     return zeros(input.shape, dtype=kind, device=input.device, requires_grad=requires_grad)
 
 
 def ones_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """`ones` of the shape, type and device of a tensor."""
-    kind = dtype or input.dtype
+    _common.require_tensor("ones_like", "input", input)
+    kind = _dtypes.argument("ones_like", dtype, input.dtype)
     return ones(input.shape, dtype=kind, device=input.device, requires_grad=requires_grad)
 
 
@@ -253,7 +220,8 @@ def full_like(
     input: Tensor, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """`full` of the shape, type and device of a tensor."""
-    kind = dtype or input.dtype
+    _common.require_tensor("full_like", "input", input)
+    kind = _dtypes.argument("full_like", dtype, input.dtype)
     return full(
         input.shape, fill_value, dtype=kind, device=input.device, requires_grad=requires_grad
     )
@@ -271,8 +239,13 @@ def arange(
     """start, start + step, ... below ``end``; with one argument from 0."""
     if end is None:
         start, end = 0, start
+    dtype = _dtypes.argument("arange", dtype)
+    for name, value in (("start", start), ("end", end), ("step", step)):
+        if not _common.is_operand(value):
+            message = f"arange: expected {name} as a number, got {value!r}"
+            raise TypeError(message)
     if step == 0:
-        message = "arange: expected a step other than 0"
+        message = "arange: expected a step other than 0, got 0"
         raise RuntimeError(message)
     if (end - start) * step < 0:
         message = f"arange: expected a step towards end, got start {start}, end {end}, step {step}"

@@ -3,37 +3,31 @@
 
     loss_i = logsumexp(x_i) - x_i[t_i]      mean: over the rows whose target is not ignored
 
-Shapes:   input (n, c) or (c,), target (n,) or () of class numbers -> () (or (n,) for 'none').
+Shapes:   input (n, c, ...) or (c,), target (n, ...) or () of class numbers, or probabilities of the
+          input's shape -> () (or (n, ...) or () for 'none').
 Backward: dx_ij = (softmax(x_i)_j - [j = t_i]) dloss_i (over the number of rows for the mean).
 Saved:    input, target, logsumexp (n); the probabilities are never stored.
+Weights, label smoothing and probabilities as target have kernels of their own, which go through a
+row once more: ops/_soft_cross_entropy.py.
 Source:   Bishop, "Pattern Recognition and Machine Learning", 2006, section 4.3.4.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from fastnn import _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
+from fastnn.ops._losses import REDUCTIONS, check_reduction, class_weights, promoted
+from fastnn.ops._soft_cross_entropy import SmoothCrossEntropy, SoftCrossEntropy
 from fastnn.ops.copy import to
+from fastnn.ops.nll import class_shape, kept_targets, no_class
 from fastnn.ops.softmax import softmax, wide
 from fastnn.ops.where import where
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
-
-REDUCTIONS: Final = {"none": 0, "mean": 1, "sum": 2}
-
-
-def _check_targets(target: Any, classes: int, ignore: int) -> Any:
-    """Which rows count; IndexError for a class that does not exist."""
-    kept = target != ignore
-    bad = kept & ((target < 0) | (target >= classes))
-    if bool(bad.any()):
-        message = "cross_entropy: a target is no class"
-        raise IndexError(message)
-    return kept
 
 
 @reference
@@ -42,7 +36,7 @@ def cross_entropy_forward(
 ) -> None:
     """loss (1), or (n) for reduction 0; logsumexp (n); count (1): the rows not ignored."""
     xp = array_module(x)
-    kept = _check_targets(target, x.shape[1], ignore_index)
+    kept = kept_targets("cross_entropy", target, x.shape[1], ignore_index)
     n, x = x.shape[0], wide(x)
     top = xp.max(x, axis=1) if x.size else xp.zeros(n, x.dtype)
     with xp.errstate(invalid="ignore", divide="ignore"):
@@ -73,7 +67,7 @@ def cross_entropy_backward(
 ) -> None:
     """grad_x = (exp(x - logsumexp) - one_hot(target)) g, g = grad_loss, over count for the mean."""
     xp = array_module(x)
-    kept = _check_targets(target, x.shape[1], ignore_index)
+    kept = kept_targets("cross_entropy", target, x.shape[1], ignore_index)
     x, g = wide(x), wide(grad_loss)
     if reduction == 1:
         with xp.errstate(invalid="ignore", divide="ignore"):
@@ -129,19 +123,36 @@ class CrossEntropy(Op):
         return to(grad_x, x.dtype), None  # the count of a half-precision mean is single
 
 
-def _refuse_later(weight: Any, label_smoothing: float, target: Tensor, input: Tensor) -> None:
-    what = None
-    if weight is not None:
-        what = "class weights"
-    elif label_smoothing:
-        what = "label smoothing"
-    elif target.array.dtype.kind == "f":
-        what = "class probabilities as target"
-    elif input.ndim > 2:
-        what = f"an input of {input.ndim} dimensions (flatten it to (n, c))"
-    if what is not None:
-        message = f"cross_entropy: {what}: not there yet; expected input (n, c) and target (n,)"
-        raise NotImplementedError(message)
+def _rows(x: Tensor) -> Tensor:
+    """(n, c, ...) or (c,) as rows of c scores."""
+    if x.ndim == 1:
+        return x.unsqueeze(0)
+    if x.ndim == 2:
+        return x
+    return x.permute(0, *range(2, x.ndim), 1).reshape(-1, x.shape[1])
+
+
+def _soft(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    smoothing: float,
+) -> Tensor:
+    if ignore_index >= 0:
+        message = (
+            "cross_entropy: expected no ignore_index with probabilities as target, got "
+            f"{ignore_index}; set the rows of target to 0 instead"
+        )
+        raise RuntimeError(message)
+    x, p = promoted("cross_entropy", input, target)
+    class_weights("cross_entropy", weight, x, x.shape[x.ndim > 1])
+    out = SoftCrossEntropy.apply(
+        (_rows(x), _rows(p), weight), REDUCTIONS[reduction], float(smoothing)
+    )
+    shape = x.shape[:1] + x.shape[2:] if x.ndim > 1 else ()
+    return out.reshape(shape) if reduction == "none" else out  # type: ignore[no-any-return]
 
 
 def cross_entropy(
@@ -156,84 +167,120 @@ def cross_entropy(
 ) -> Tensor:
     """Mean of logsumexp(x_i) - x_i[t_i] over rows, as torch.nn.functional.cross_entropy.
 
-    input:  (n, c) unnormalised scores, or (c,) for one sample.
-    target: (n,) or () class numbers, integers in [0, c) or ``ignore_index``.
+    input:  (n, c, ...) unnormalised scores, or (c,) for one sample.
+    target: (n, ...) or () class numbers, integers in [0, c) or ``ignore_index``; or probabilities
+        p of the input's shape, with the loss sum_j p_ij (logsumexp(x_i) - x_ij).
+    weight: (c,) a factor for each class; a mean over class numbers is divided by their weights.
     reduction: 'mean', 'sum' or 'none'.
+    label_smoothing: s; the target becomes (1 - s) p + s / c (Szegedy et al. 2016).
 
     Raises ValueError for shapes that do not go together (a target is never broadcast), IndexError
-    for a class that does not exist.
+    for a class that does not exist, RuntimeError for other types and a smoothing outside [0, 1].
     """
-    _common.require_tensor("cross_entropy", "input", input)
-    _common.require_tensor("cross_entropy", "target", target)
-    _common.require_float("cross_entropy", "input", input)
-    if size_average is not None or reduce is not None:
-        message = "cross_entropy: size_average and reduce are gone; use reduction='mean' or 'sum'"
-        raise ValueError(message)
-    if reduction not in REDUCTIONS:
-        message = f"cross_entropy: expected reduction 'mean', 'sum' or 'none', got {reduction!r}"
-        raise ValueError(message)
-    _refuse_later(weight, label_smoothing, target, input)
-    single = input.ndim == 1
-    if target.shape != input.shape[: input.ndim - 1] or input.ndim == 0:
-        message = (
-            f"cross_entropy: expected input (n, c) and target (n,), got {input.shape} and "
-            f"{target.shape}"
-        )
-        raise ValueError(message)
-    if target.array.dtype.kind not in "iu":
-        message = f"cross_entropy: expected target of integers, got {target.dtype}; use .long()"
+    name = "cross_entropy"
+    _common.require_tensor(name, "input", input)
+    _common.require_tensor(name, "target", target)
+    _common.require_float(name, "input", input)
+    check_reduction(name, reduction, size_average, reduce)
+    if not 0.0 <= label_smoothing <= 1.0:
+        message = f"{name}: expected label_smoothing between 0 and 1, got {label_smoothing}"
         raise RuntimeError(message)
-    x = input.unsqueeze(0) if single else input
+    if target.shape == input.shape and input.ndim > 0 and target.array.dtype.kind == "f":
+        return _soft(input, target, weight, ignore_index, reduction, label_smoothing)
+    c = class_shape(name, input, target)[1]
+    class_weights(name, weight, input, c)
     numbers = to(target, _dtypes.int64).reshape(-1)
+    options: tuple[Any, ...] = REDUCTIONS[reduction], int(ignore_index)
     try:
-        out = CrossEntropy.apply((x, numbers), REDUCTIONS[reduction], int(ignore_index))
+        if weight is None and label_smoothing == 0.0:
+            out = CrossEntropy.apply((_rows(input), numbers), *options)
+        else:
+            operands = _rows(input), numbers, weight
+            out = SmoothCrossEntropy.apply(operands, *options, float(label_smoothing))
     except IndexError:
-        message = (
-            f"cross_entropy: expected classes in [0, {x.shape[1] - 1}] (or ignore_index "
-            f"{ignore_index}), got {int(target.array.min())} ... {int(target.array.max())}"
-        )
-        raise IndexError(message) from None
-    return out.reshape(()) if single else out  # type: ignore[no-any-return]
+        raise no_class(name, target, c, ignore_index) from None
+    return out.reshape(target.shape) if reduction == "none" else out  # type: ignore[no-any-return]
 
 
-def _plain(x: Any, t: Any, reduction: str = "mean", ignore_index: int = -100) -> Any:
+def _plain(
+    x: Any,
+    t: Any,
+    reduction: str = "mean",
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+) -> Any:
     xp = array_module(x)
-    x, t = xp.atleast_2d(x), xp.atleast_1d(t)
-    kept = t != ignore_index
+    single = x.ndim == 1
+    x, t = (x[None], t[None]) if single else (x, t)
+    c = x.shape[1]
     p = x - x.max(1, keepdims=True)
     p = p - xp.log(xp.exp(p).sum(1, keepdims=True))
-    losses = -p[xp.arange(len(t)), xp.where(kept, t, 0)] * kept
+    soft = t.shape == x.shape
+    hits = t if soft else xp.moveaxis(t[..., None] == xp.arange(c), -1, 1)
+    kept = xp.ones(x.shape[:1] + x.shape[2:], bool) if soft else t != ignore_index
+    losses = -(p * (hits * (1 - label_smoothing) + label_smoothing / c)).sum(1) * kept
     if reduction == "none":
-        return losses
+        return losses[0] if single else losses
     return losses.sum() / (kept.sum() if reduction == "mean" else x.dtype.type(1))
 
 
+_CE = "cross_entropy"
 _TARGET = ("int", (6,), 0, 5)
 CASES = [
-    OpCase(cross_entropy, "cross_entropy", [(6, 5), _TARGET], ref=_plain),
     *(
-        OpCase(cross_entropy, "cross_entropy", [(6, 5), _TARGET], kwargs=k, ref=_plain)
-        for k in ({"reduction": "sum"}, {"reduction": "none"}, {"ignore_index": 2})
+        OpCase(cross_entropy, _CE, [shape, ("int", target, 0, c)], kwargs=k, ref=_plain)
+        for shape, target, c, k in (
+            ((6, 5), (6,), 5, {}),
+            ((6, 5), (6,), 5, {"reduction": "sum"}),
+            ((6, 5), (6,), 5, {"reduction": "none"}),
+            ((6, 5), (6,), 5, {"ignore_index": 2}),
+            ((5,), (), 5, {}),
+            ((1, 1), (1,), 1, {}),
+            ((33, 257), (33,), 257, {}),
+            ((2, 3, 4, 5), (2, 4, 5), 3, {"ignore_index": 1}),
+            ((2, 3, 7), (2, 7), 3, {"reduction": "none"}),
+            ((6, 5), (6,), 5, {"label_smoothing": 0.1}),
+            ((6, 5), (6,), 5, {"label_smoothing": 1.0, "reduction": "sum"}),
+            ((2, 3, 7), (2, 7), 3, {"label_smoothing": 0.3, "reduction": "none"}),
+            ((5,), (), 5, {"label_smoothing": 0.1}),
+            ((33, 257), (33,), 257, {"label_smoothing": 0.2, "ignore_index": 3}),
+            ((0, 4), (0,), 4, {"label_smoothing": 0.2, "reduction": "sum"}),
+        )
     ),
-    OpCase(cross_entropy, "cross_entropy", [(5,), ("int", (), 0, 5)], ref=_plain),
-    OpCase(cross_entropy, "cross_entropy", [(33, 257), ("int", (33,), 0, 257)], ref=_plain),
-    OpCase(
-        cross_entropy,
-        "cross_entropy",
-        [(4096, 1000), ("int", (4096,), 0, 1000)],
-        ref=_plain,
-        bench=True,
+    *(
+        OpCase(cross_entropy, _CE, [shape, shape], kwargs=k, ref=_plain, low=0.0)
+        for shape, k in (
+            ((6, 5), {}),
+            ((6, 5), {"reduction": "none", "label_smoothing": 0.1}),
+            ((5,), {}),
+            ((1, 1), {}),
+            ((2, 3, 4, 5), {"label_smoothing": 0.2}),
+            ((9, 65), {"reduction": "sum"}),
+            ((0, 4), {"reduction": "sum"}),
+        )
     ),
+    OpCase(cross_entropy, _CE, [(4096, 1000), ("int", (4096,), 0, 1000)], ref=_plain, bench=True),
 ]
-_CE = "cross_entropy"
 ERRORS = [
-    ErrorCase(
-        cross_entropy, _CE, [(6, 5), ("int", (5,), 0, 5)], ValueError, "expected input (n, c) and"
-    ),
+    ErrorCase(cross_entropy, _CE, [(6, 5), ("int", (5,), 0, 5)], ValueError, "expected input (c,)"),
     ErrorCase(
         cross_entropy, _CE, [(6, 5), ("int", (6,), 5, 9)], IndexError, "expected classes in [0, 4]"
     ),
     ErrorCase(cross_entropy, _CE, [(6, 5), ("bool", (6,))], RuntimeError, "target of integers"),
+    ErrorCase(cross_entropy, _CE, [(6, 5), (6,)], RuntimeError, "target of integers"),
+    ErrorCase(cross_entropy, _CE, [(6, 5), (6, 4)], ValueError, "target (n, ...), got (6, 5)"),
     ErrorCase(cross_entropy, _CE, [(6, 5), _TARGET], ValueError, "reduction", {"reduction": "avg"}),
     ErrorCase(cross_entropy, _CE, [(6, 5), [1, 2]], TypeError, "expected target as a Tensor"),
+    ErrorCase(cross_entropy, _CE, [(6, 5), _TARGET, (4,)], RuntimeError, "weight of shape (5,)"),
+    ErrorCase(
+        cross_entropy,
+        _CE,
+        [(6, 5), _TARGET],
+        RuntimeError,
+        "label_smoothing between 0 and 1",
+        {"label_smoothing": 1.5},
+    ),
+    ErrorCase(
+        cross_entropy, _CE, [(6, 5), (6, 5)], RuntimeError, "no ignore_index", {"ignore_index": 2}
+    ),
 ]

@@ -8,6 +8,7 @@ Source:   Srivastava et al., "Dropout", JMLR 2014 (the scaled, "inverted" form).
 
 from __future__ import annotations
 
+import numbers
 from typing import TYPE_CHECKING, Any
 
 from fastnn import _dtypes
@@ -111,6 +112,10 @@ def dropout(
     from fastnn.random import cell_of  # noqa: PLC0415
 
     _common.require_tensor("dropout", "input", input)
+    given: object = p
+    if not isinstance(given, numbers.Real):
+        message = f"dropout: expected p as a number from 0 to 1, got {p!r}"
+        raise TypeError(message)
     if not 0.0 <= p <= 1.0:
         message = f"dropout: expected a probability 0 <= p <= 1, got {p}"
         raise ValueError(message)

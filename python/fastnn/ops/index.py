@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Indexing: numbers, slices, None and ... as views; rows by an integer tensor; split.
+"""Indexing: numbers, slices, None and ... as views; elements picked by tensors and masks; split.
 
 Backward: of a view: zeros with the gradient written at the same place;  of rows: see ops/rows.py.
 """
@@ -10,9 +10,9 @@ from typing import Any
 
 from fastnn.autograd import Op
 from fastnn.ops import _common
-from fastnn.ops._index_expression import basic_index, row_numbers, unsupported
-from fastnn.ops.rows import select_rows
-from fastnn.ops.view import View
+from fastnn.ops._index_expression import Picks, basic_index, out_of_range, picks, row_numbers
+from fastnn.ops.rows import IndexSelect, select_rows
+from fastnn.ops.view import Permute, View, expand, reshape
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
 
@@ -54,19 +54,57 @@ class Scatter(Op):
 
 
 def getitem(t: Tensor, index: Any) -> Tensor:
-    """``t[index]``: a view for a basic index, a copy of rows for one integer tensor or list."""
+    """``t[index]``: a view for ints, slices, None and ...; a copy where tensors or masks pick.
+
+    As in torch: index tensors broadcast together, negative numbers count from the end, and what
+    they pick stands in their place if they are neighbours, else in front. A mask stands for the
+    numbers of its true elements, which are counted on the host.
+    Raises IndexError for numbers out of range and masks of another shape, TypeError for others.
+    """
     basic = basic_index(index, t.ndim, t.shape)
     if basic is not None:
         try:
             return BasicIndex.apply((t,), basic)  # type: ignore[no-any-return]
         except IndexError:
-            message = f"indexing: {index!r} is out of range for shape {t.shape}"
+            message = f"indexing: expected indices within shape {t.shape}, got {index!r}"
             raise IndexError(message) from None
-    rows = row_numbers(index)
-    if rows is None or t.ndim == 0:
-        raise unsupported(index)
-    picked = select_rows("indexing", t, 0, rows.reshape(-1), negative=True)
-    return picked if rows.ndim == 1 else picked.reshape(*rows.shape, *t.shape[1:])
+    rows = row_numbers(index) if t.ndim else None
+    if rows is None:
+        return picked(t, picks(index, t))
+    taken = select_rows("indexing", t, 0, rows.reshape(-1), negative=True)
+    return taken if rows.ndim == 1 else taken.reshape(*rows.shape, *t.shape[1:])
+
+
+def picked(t: Tensor, p: Picks) -> Tensor:
+    """The elements that an advanced index picks."""
+    view = BasicIndex.apply((t,), p.basic)
+    if p.order is not None:
+        view = Permute.apply((view,), p.order)
+    rows = reshape(view, *p.lead, p.merged, *p.rest)
+    _common.table_of(t, p.numbers)
+    try:
+        taken = IndexSelect.apply((rows, p.numbers), len(p.lead), True)
+    except IndexError:
+        n = p.merged
+        bad = next(i for i in p.numbers.tolist() if not -n <= i < n)
+        raise out_of_range(bad, n, "indexing") from None
+    return reshape(taken, p.shape)
+
+
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """The elements where the mask holds, in order, as torch.masked_select.
+
+    Shapes: input (...) and mask (...) of bool broadcast together -> (m). Their number is read on
+    the host. Raises RuntimeError for a mask of another type or shapes that do not broadcast.
+    """
+    _common.require_tensor("masked_select", "input", input)
+    _common.require_tensor("masked_select", "mask", mask)
+    if mask.array.dtype.kind != "b":
+        message = f"masked_select: expected a mask of type bool, got {mask.dtype}; use .bool()"
+        raise RuntimeError(message)
+    shape = _common.broadcast_shape("masked_select", input.shape, mask.shape)
+    wide = reshape(expand(input, shape), -1)
+    return picked(wide, picks(reshape(expand(mask, shape), -1), wide))
 
 
 def split(input: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
@@ -83,6 +121,9 @@ def split(input: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
             message = f"split: expected sizes >= 0 that add up to {n}, got {sizes}"
             raise RuntimeError(message)
     else:
+        if not hasattr(split_size, "__index__"):
+            message = f"split: expected a size as an int, or a list of sizes, got {split_size!r}"
+            raise TypeError(message)
         if split_size <= 0:
             message = f"split: expected a size > 0, got {split_size}"
             raise RuntimeError(message)
@@ -105,19 +146,78 @@ def slice_middle(x: Tensor) -> Tensor:
     return x[1:, None, ..., ::2]
 
 
+def at(*index: Any) -> tuple[Any, ...]:
+    """An index for the case table; lists stand for tensors."""
+    return index
+
+
+_ROWS, _COLUMNS = [2, -1, 0, 2], [0, 1, -3, 0]
+_MASK = [True, False, True, False]
 CASES = [
     OpCase(getitem, "__getitem__", [(4, 3), 1], ref=lambda x, i: x[i]),
     OpCase(getitem, "__getitem__", [(4, 3), -1], ref=lambda x, i: x[i]),
     OpCase(slice_middle, "__getitem__ slices", [(4, 3, 5)], ref=lambda x: x[1:, None, ..., ::2]),
     OpCase(getitem, "__getitem__", [(4, 3), ("cells", [2, -4, 2])], ref=lambda x, i: x[i]),
+    *(
+        OpCase(getitem, "__getitem__", [shape, index], ref=lambda x, i: x[i])
+        for shape, index in (
+            ((4, 3), at(_ROWS, _COLUMNS)),
+            ((4, 3, 5), at(slice(None), _COLUMNS)),
+            ((4, 3, 5), at(Ellipsis, _COLUMNS, [0, 4, -1, 0])),
+            ((4, 3, 5), at(_ROWS, slice(1, None), [0, 4, -1, 0])),
+            ((4, 3, 5), at([[2], [0]], None, [0, 1, 2])),
+            ((4, 3), _MASK),
+            ((3, 4, 2), at(slice(None), _MASK)),
+            ((3, 4, 2), at(Ellipsis, _MASK, [1, 0])),
+            ((4, 3), at([False] * 4, slice(None))),
+            ((4, 3), at([], slice(None))),
+        )
+    ),
+    OpCase(getitem, "__getitem__", [(4, 3), ("bool", (4, 3))], ref=lambda x, i: x[i]),
+    OpCase(getitem, "__getitem__", [(4, 3, 2), ("bool", (4, 3))], ref=lambda x, i: x[i]),
+    OpCase(getitem, "__getitem__", [(), ("bool", ())], ref=lambda x, i: x[i]),
+    OpCase(getitem, "__getitem__", [(4, 3), True], ref=lambda x, i: x[i]),
+    # An int beside a tensor is taken first, which NumPy does otherwise.
+    OpCase(
+        getitem,
+        "__getitem__",
+        [(2, 3, 5), at(0, slice(None), [4, 1])],
+        ref=lambda x, _: x[0][:, [4, 1]],
+    ),
+    OpCase(masked_select, "masked_select", [(3, 4), ("bool", (3, 4))], ref=lambda x, m: x[m]),
+    OpCase(
+        masked_select,
+        "masked_select",
+        [(3, 1), ("bool", (4,))],
+        ref=lambda x, m: x.repeat(4, 1)[m[None].repeat(3, 0)],
+    ),
     OpCase(split, "split", [(5, 3), 2], ref=lambda x, _: (x[:2], x[2:4], x[4:])),
     OpCase(split, "split", [(2, 5), [1, 4], 1], ref=lambda x, *_: (x[:, :1], x[:, 1:])),
 ]
-ERRORS = [
-    ErrorCase(getitem, "__getitem__", [(4, 3), 4], IndexError, "out of range for shape"),
-    ErrorCase(getitem, "__getitem__", [(4, 3), "a"], TypeError, "expected ints, slices"),
-    ErrorCase(getitem, "__getitem__", [(4,), slice(None, None, -1)], ValueError, "step > 0"),
-    ErrorCase(split, "split", [(5, 3), 0], RuntimeError, "expected a size > 0"),
-    ErrorCase(split, "split", [(5, 3), [1, 2]], RuntimeError, "add up to 5"),
-    ErrorCase(split, "split", [(5, 3), 1, 2], IndexError, "expected dim in"),
+_BAD: list[tuple[Any, str, list[Any], type[Exception], str]] = [
+    (getitem, "__getitem__", [(4, 3), 4], IndexError, "expected indices within shape"),
+    (getitem, "__getitem__", [(4, 3), "a"], TypeError, "expected ints, slices"),
+    (getitem, "__getitem__", [(4, 3), at([0], 1.5)], TypeError, "expected ints, slices"),
+    (getitem, "__getitem__", [(4, 3), [0.5]], TypeError, "expected ints, slices"),
+    (getitem, "__getitem__", [(4,), slice(None, None, -1)], ValueError, "step > 0"),
+    (getitem, "__getitem__", [(4, 3), at([0, 4], [0, 0])], IndexError, "in [-4, 3], got 4"),
+    (getitem, "__getitem__", [(4, 3), at(slice(None), [0, 3])], IndexError, "in [-3, 2], got 3"),
+    (
+        getitem,
+        "__getitem__",
+        [(4, 3), at([0], 3)],
+        IndexError,
+        "expected an index in [-3, 2] at dimension 1",
+    ),
+    (getitem, "__getitem__", [(4, 3), at([0, 1], [0, 1, 2])], IndexError, "broadcast"),
+    (getitem, "__getitem__", [(4, 3), at([0], [0], [0])], IndexError, "at most 2 indices"),
+    (getitem, "__getitem__", [(4, 3), ("bool", (3,))], IndexError, "a mask of shape (4,)"),
+    (getitem, "__getitem__", [(4, 3), at([0], Ellipsis, Ellipsis)], IndexError, "at most one ..."),
+    (masked_select, "masked_select", [(3,), (3,)], RuntimeError, "a mask of type bool"),
+    (masked_select, "masked_select", [(3,), ("bool", (4,))], RuntimeError, "that broadcast"),
+    (masked_select, "masked_select", [[1.0], ("bool", (4,))], TypeError, "input as a Tensor"),
+    (split, "split", [(5, 3), 0], RuntimeError, "expected a size > 0"),
+    (split, "split", [(5, 3), [1, 2]], RuntimeError, "add up to 5"),
+    (split, "split", [(5, 3), 1, 2], IndexError, "expected dim in"),
 ]
+ERRORS = [ErrorCase(*bad) for bad in _BAD]

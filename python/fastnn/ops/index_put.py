@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Assignment to a place in a tensor: ``t[index] = value``, with gradients through both.
+"""Assignment to places in a tensor: ``t[index] = value``, with gradients through both.
 
 Shapes:   t (...), value broadcast to the shape of t[index].
 Backward: dt = g with zeros at the index;  dvalue = g[index], summed over the broadcast dimensions.
+          A place that is named twice keeps the last value; both values get its gradient, as in
+          torch.
 """
 
 from __future__ import annotations
@@ -10,26 +12,59 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import _backend
+from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops._binary_op import sum_to_graph
 from fastnn.ops._in_place import check_in_place, store_result
-from fastnn.ops._index_expression import basic_index, unsupported
+from fastnn.ops._index_expression import Picks, basic_index, out_of_range, picks
 from fastnn.ops.copy import clone, copy_, fill_, to
+from fastnn.ops.index import picked
+from fastnn.ops.rows import taken
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
 
 
+@reference
+def put_rows(y: Any, index: Any, x: Any) -> None:
+    """x[o, index[k], :] = y[o, k, :] in the order of k; index in [-n, n)."""
+    n = x.shape[1]
+    if index.size and (int(index.min()) < -n or int(index.max()) >= n):
+        message = "put_rows: an index is out of range"
+        raise IndexError(message)
+    for k in range(index.size if y.size else 0):
+        x[:, int(index[k])] = y[:, k]
+
+
+@reference
+def linear_index(index: Any, out: Any, sizes: Any) -> None:
+    """out[k] = ((i_0 s_1 + i_1) s_2 + i_2) ..., with i_d = index[d, k] in [-s_d, s_d)."""
+    out[...] = 0
+    for i, n in zip(index, sizes, strict=True):
+        if i.size and (int(i.min()) < -n or int(i.max()) >= n):
+            message = "linear_index: an index is out of range"
+            raise IndexError(message)
+        out[...] = out * n + array_module(index).where(i < 0, i + n, i)
+
+
+@reference
+def true_places(mask: Any, out: Any, count: Any) -> None:
+    """The places of the true elements of mask (n), in order, then zeros; count: how many places."""
+    (found,) = array_module(mask).nonzero(mask)
+    out[: found.size] = found
+    out[found.size :] = 0
+    count[0] = found.size
+
+
 class IndexPut(Op):
-    """A copy of the first input with the second written at a basic index."""
+    """A copy of the first input with the second written at an index, basic or advanced."""
 
     def forward(self, x: Any, value: Any, index: Any) -> Any:
         table = self.kernels
         self.index, self.shape = index, value.shape
         out = table.empty(x.shape, x.dtype)
         table.copy(x, out)
-        place = out[index]
-        table.copy(_common.broadcast_array(table, value, place.shape), place)
+        put(table, out, index, value)
         return out
 
     def backward(self, g: Any) -> tuple[Any, ...]:
@@ -38,20 +73,47 @@ class IndexPut(Op):
         if self.needs[0]:
             gx = table.empty(g.shape, g.dtype)
             table.copy(g, gx)
-            table.fill(table.xp.zeros(1, g.dtype), gx[self.index])
+            put(table, gx, self.index, table.xp.zeros((), g.dtype))
         if self.needs[1]:
-            gv = _common.sum_to(table, _common.contiguous_array(table, g[self.index]), self.shape)
+            gv = _common.sum_to(table, self.at(g), self.shape)
         return gx, gv
+
+    def at(self, g: Any) -> Any:
+        """g at the index, contiguous."""
+        table, index = self.kernels, self.index
+        if not isinstance(index, Picks):
+            return _common.contiguous_array(table, g[index])
+        rows = _common.reshaped(table, index.place(g), index.three(index.merged))
+        return taken(table, rows, index.numbers.array, 1, True).reshape(index.shape)
 
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
         gx = gv = None
         if self.needs[0]:
-            gx = IndexPut.apply(
-                (g, to(Tensor._wrap(g.array[self.index]) * 0.0, g.dtype)), self.index
-            )
+            zero = Tensor._wrap(self.kernels.xp.zeros((), g.array.dtype))
+            gx = IndexPut.apply((g, zero), self.index)
         if self.needs[1]:
-            gv = sum_to_graph(g[self.index], self.shape)
+            at = picked(g, self.index) if isinstance(self.index, Picks) else g[self.index]
+            gv = sum_to_graph(at, self.shape)
         return gx, gv
+
+
+def put(table: Any, x: Any, index: Any, value: Any) -> None:
+    """Writes an array, broadcast, at an index of another."""
+    if not isinstance(index, Picks):
+        place = x[index]
+        table.copy(_common.broadcast_array(table, value, place.shape), place)
+        return
+    place = index.place(x)
+    rows = _common.contiguous_array(table, place)
+    wide = _common.broadcast_array(table, value, index.shape)
+    numbers = _common.contiguous_array(table, index.numbers.array)
+    table.put_rows(
+        _common.reshaped(table, wide, index.three(numbers.size)),
+        numbers,
+        rows.reshape(index.three(index.merged)),
+    )
+    if rows is not place:
+        table.copy(rows, place)
 
 
 def _without_leading_ones(value: Tensor, ndim: int) -> Tensor:
@@ -62,16 +124,22 @@ def _without_leading_ones(value: Tensor, ndim: int) -> Tensor:
 
 
 def setitem(t: Tensor, index: Any, value: Any) -> None:
-    """``t[index] = value`` for a basic index, with gradients through both."""
+    """``t[index] = value`` for any index of ``t[index]``, with gradients through both.
+
+    Raises IndexError for places that are not there, RuntimeError for a value that does not fit,
+    TypeError for other indices and values.
+    """
+    name = "index assignment"
     basic = basic_index(index, t.ndim, t.shape)
+    value = _common.as_operand(name, value)
+    recording = check_in_place(name, t, value)
     if basic is None:
-        raise unsupported(index, assigning=True)
-    value = _common.as_operand("index assignment", value)
-    recording = check_in_place("index assignment", t, value)
+        _put_picks(t, picks(index, t, name), value, recording)
+        return
     try:
         place = Tensor._view_of(t, t.array[basic])
     except IndexError:
-        message = f"index assignment: {index!r} is out of range for shape {t.shape}"
+        message = f"{name}: expected indices within shape {t.shape}, got {index!r}"
         raise IndexError(message) from None
     if not recording:
         if isinstance(value, Tensor):
@@ -79,15 +147,45 @@ def setitem(t: Tensor, index: Any, value: Any) -> None:
         else:
             fill_(place, value)
         return
-    table = _backend.kernels(t.array)
+    _record(t, basic, _fitted(t, value, place.shape))
+
+
+def _fitted(t: Tensor, value: Any, shape: tuple[int, ...]) -> Tensor:
+    """A value as a tensor of t's type that broadcasts to a shape."""
+    name = "index assignment"
     if not isinstance(value, Tensor):
+        table = _backend.kernels(t.array)
         value = Tensor._wrap(_common.scalar_array(table, value, t.dtype))
-    value = _without_leading_ones(value, place.ndim)
-    if _common.broadcast_shape("index assignment", place.shape, value.shape) != place.shape:
-        message = f"index assignment: expected a value that fits {place.shape}, got {value.shape}"
+    value = _without_leading_ones(value, len(shape))
+    if _common.broadcast_shape(name, shape, value.shape) != shape:
+        message = f"{name}: expected a value that fits {shape}, got {value.shape}"
         raise RuntimeError(message)
-    out = IndexPut.apply((clone(t), to(value, t.dtype)), basic)
-    store_result("index assignment", t, out)
+    return to(value, t.dtype)
+
+
+def _record(t: Tensor, index: Any, value: Tensor) -> None:
+    store_result("index assignment", t, IndexPut.apply((clone(t), value), index))
+
+
+def _put_picks(t: Tensor, p: Picks, value: Any, recording: bool) -> None:
+    name = "index assignment"
+    value = _fitted(t, value, p.shape)
+    table = _common.table_of(t, value, p.numbers)
+    try:
+        if recording:
+            # The numbers are looked at again by backward: the user's own may have changed by then.
+            p.numbers = clone(p.numbers)
+            _record(t, p, value)
+            return
+        array = value.array
+        if table.xp.may_share_memory(array, t.array):
+            array = clone(value.detach()).array
+        put(table, t.array, p, array)
+    except IndexError:
+        n = p.merged
+        bad = next(i for i in p.numbers.tolist() if not -n <= i < n)
+        raise out_of_range(bad, n, name) from None
+    t._bump_version()
 
 
 def assigned(x: Tensor, index: Any, value: Any) -> Tensor:
@@ -103,6 +201,7 @@ def _plain(x: Any, index: Any, value: Any) -> Any:
     return out
 
 
+_MASK = [True, False, True, False]
 CASES = [
     OpCase(assigned, "__setitem__", [s, i, v], ref=_plain)
     for s, i, v in (
@@ -112,11 +211,24 @@ CASES = [
         ((4, 3, 5), slice(1, None), (3, 1)),
         ((0, 3), slice(None), (3,)),
         ((3,), Ellipsis, (3,)),
+        ((4, 3), [2, -4], (2, 3)),
+        ((4, 3), ([2, -4], [0, 1]), (2,)),
+        ((4, 3, 5), (slice(None), [2, 0]), (5,)),
+        ((4, 3, 5), ([3, 0], slice(1, None), [0, -1]), (2, 1)),
+        ((4, 3), _MASK, 1.5),
+        ((4, 3), (slice(None), [True, False, True]), (4, 2)),
+        ((4, 3, 2), (Ellipsis, [1, 0]), ()),
+        ((4, 3), ("bool", (4, 3)), -1.0),
+        ((4, 3), [], (3,)),
     )
 ]
 ERRORS = [
-    ErrorCase(assigned, "__setitem__", [(4, 3), 4, 0.0], IndexError, "out of range for shape"),
+    ErrorCase(
+        assigned, "__setitem__", [(4, 3), 4, 0.0], IndexError, "expected indices within shape"
+    ),
     ErrorCase(assigned, "__setitem__", [(4, 3), 0, (4,)], RuntimeError, "expected"),
     ErrorCase(assigned, "__setitem__", [(4, 3), 0, "a"], TypeError, "a tensor or a number"),
     ErrorCase(assigned, "__setitem__", [(4, 3), "a", 0.0], TypeError, "expected ints, slices"),
+    ErrorCase(assigned, "__setitem__", [(4, 3), [4], 0.0], IndexError, "in [-4, 3], got 4"),
+    ErrorCase(assigned, "__setitem__", [(4, 3), [0, 1], (3, 3)], RuntimeError, "that broadcast"),
 ]

@@ -3,13 +3,15 @@
 
     c[i, j] = sum_l a[i, l] b[l, j]
 
-Shapes:   (m, k) (k, n) -> (m, n);  (k,) (k, n) -> (n,);  (m, k) (k,) -> (m,);  (k,) (k,) -> ().
+Shapes:   (m, k) (k, n) -> (m, n);  (k,) (k, n) -> (n,);  (m, k) (k,) -> (m,);  (k,) (k,) -> ();
+          (..., m, k) (..., k, n) -> (..., m, n), what stands before broadcast.
 Backward: da = dc b^T, db = a^T dc.  Transposed operands are strided views: nothing is copied.
 Source:   Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from fastnn import _backend
@@ -17,6 +19,7 @@ from fastnn._backend import array_module, reference
 from fastnn._grad_mode import _mode
 from fastnn.autograd import Op
 from fastnn.ops import _common
+from fastnn.ops.bmm import batched_product, checked_pair
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
 
@@ -59,55 +62,38 @@ class MatMul(Op):
         return ga, gb
 
 
-def _checked(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
-    _common.require_tensor(name, "input", a)
-    _common.require_tensor(name, "other", b)
-    x, y = a.array, b.array
-    if x.dtype != y.dtype:
-        message = (
-            f"{name}: expected operands of one type, got {a.dtype} and {b.dtype}; convert one "
-            "with .to(...)"
-        )
-        raise RuntimeError(message)
-    if type(x) is not type(y):
-        _common.table_of(a, b)
-    return a, b
-
-
 def _no_fit(a: Tensor, b: Tensor) -> RuntimeError:
     message = (
-        f"matmul: expected input (..., k) and other (k, n) or (k,) with equal k, got {a.shape} and "
-        f"{b.shape}"
+        "matmul: expected input (..., k) and other (..., k, n) or (k,) with equal k, got "
+        f"{a.shape} and {b.shape}"
     )
     return RuntimeError(message)
 
 
 def matmul(input: Tensor, other: Tensor) -> Tensor:
-    """The product of matrices and vectors, as torch.matmul (batches are not there yet).
+    """The product of matrices and vectors, and of batches of them, as torch.matmul.
 
+    A vector before is a row, one behind a column; dimensions before the last two are broadcast.
     Raises RuntimeError where the inner sizes differ or the types differ.
     """
-    a, b = _checked("matmul", input, other)
-    if a.ndim > 2 or b.ndim > 2:
-        message = (
-            f"matmul: batches are not there yet; expected 1 or 2 dimensions, got {a.shape} and "
-            f"{b.shape}"
-        )
-        raise NotImplementedError(message)
-    if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[0]:
+    a, b = checked_pair("matmul", input, other)
+    if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[max(b.ndim - 2, 0)]:
         raise _no_fit(a, b)
     left = a.unsqueeze(0) if a.ndim == 1 else a
     right = b.unsqueeze(1) if b.ndim == 1 else b
-    out = _product(left, right)
-    shape = (a.shape[:-1]) + (b.shape[1:])
+    if right.ndim == 2:
+        # One matrix for all: the batch is a matter of more rows.
+        rows = left if left.ndim == 2 else left.reshape(math.prod(a.shape[:-1]), a.shape[-1])
+        out = _product(rows, right)
+    else:
+        out = batched_product("matmul", left, right)
+    before = _common.broadcast_shape("matmul", left.shape[:-2], right.shape[:-2])
+    shape = before + (a.shape[-2:-1] if a.ndim > 1 else ()) + (b.shape[-1:] if b.ndim > 1 else ())
     return out if out.shape == shape else out.reshape(shape)
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
     x, y = a.array, b.array
-    if x.dtype.kind == "b":
-        message = "matmul: expected numbers, got bool tensors"
-        raise RuntimeError(message)
     recording = _mode.enabled and (
         a._requires_grad
         or b._requires_grad
@@ -125,7 +111,7 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """The product of two matrices (m, k) and (k, n), as torch.mm."""
-    a, b = _checked("mm", input, mat2)
+    a, b = checked_pair("mm", input, mat2)
     x, y = a.array.shape, b.array.shape
     if len(x) != 2 or len(y) != 2 or x[1] != y[0]:
         message = f"mm: expected matrices (m, k) and (k, n), got {a.shape} and {b.shape}"
@@ -155,6 +141,16 @@ CASES = [
             ((3, 0), (0, 5)),
             ((1, 70), (70, 65)),
             ((65, 129), (129, 33)),
+            ((2, 3, 4), (4, 5)),
+            ((2, 3, 4), (2, 4, 5)),
+            ((2, 1, 3, 4), (5, 4, 2)),
+            ((4,), (2, 4, 5)),
+            ((2, 3, 4), (4,)),
+            ((3, 4), (2, 4, 5)),
+            ((0, 3, 4), (4, 5)),
+            ((2, 0, 4), (2, 4, 5)),
+            ((2, 3, 0), (2, 0, 5)),
+            ((5, 2, 33, 20), (5, 2, 20, 17)),
         )
     ),
     OpCase(mm, "mm", [(3, 4), (4, 2)], ref=lambda a, b: a @ b),
@@ -170,6 +166,9 @@ ERRORS = [
         matmul, "matmul", [(3, 4), (5, 2)], RuntimeError, "with equal k, got (3, 4) and (5, 2)"
     ),
     ErrorCase(matmul, "matmul", [(), (2,)], RuntimeError, "with equal k"),
+    ErrorCase(matmul, "matmul", [(2, 3, 4), (3, 4, 5)], RuntimeError, "shapes that broadcast"),
+    ErrorCase(matmul, "matmul", [(2, 3, 4), (2, 3, 4)], RuntimeError, "with equal k"),
+    ErrorCase(matmul, "matmul", [("bool", (3, 4)), ("bool", (4,))], RuntimeError, "numbers"),
     ErrorCase(matmul, "matmul", [(3, 4), 2.0], TypeError, "expected other as a Tensor"),
     ErrorCase(
         matmul, "matmul", [(3, 4), ("int", (4, 2), 0, 9)], RuntimeError, "operands of one type"

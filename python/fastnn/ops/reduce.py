@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Sums and means over dimensions, and argmax.
+"""Sums and means over dimensions, argmax and argmin.
 
 Shapes:   x (...) -> the kept dimensions (all reduced: 0-d).
 Backward: sum: the gradient repeated along the reduced dimensions;  mean: the same over their size.
@@ -112,7 +112,7 @@ def sum(
     dims = _common.many_dims("sum", dim, input.ndim)
     if dtype is None and input.array.dtype.kind != "f":
         dtype = _dtypes.int64
-    x = input if dtype is None else to(input, dtype)
+    x = input if dtype is None else to(input, _dtypes.argument("sum", dtype))
     return Sum.apply((x,), dims, keepdim, 1.0)  # type: ignore[no-any-return]
 
 
@@ -133,7 +133,7 @@ def mean(
     if axis is not None or keepdims is not None:
         dim, keepdim = _numpy_names("mean", dim, keepdim, axis, keepdims)
     dims = _common.many_dims("mean", dim, input.ndim)
-    x = input if dtype is None else to(input, dtype)
+    x = input if dtype is None else to(input, _dtypes.argument("mean", dtype))
     _common.require_float("mean", "input", x)
     count = math.prod(x.shape[d] for d in dims)
     return Sum.apply((x,), dims, keepdim, float(count))  # type: ignore[no-any-return]
@@ -151,24 +151,51 @@ def argmax(
 
     Without ``dim`` the index into the flattened tensor. NaN counts as largest.
     """
-    _common.require_tensor("argmax", "input", input)
     if axis is not None or keepdims is not None:
         dim, keepdim = _numpy_names("argmax", dim, keepdim, axis, keepdims)
+    return _place("argmax", input, dim, keepdim)
+
+
+def argmin(
+    input: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> Tensor:
+    """Where the smallest element stands, as torch.argmin: the first of equals, int64.
+
+    Without ``dim`` the index into the flattened tensor. NaN counts as smallest. It is the argmax of
+    -x, of integers and bools of their bits' complement, which cannot overflow.
+    """
+    if axis is not None or keepdims is not None:
+        dim, keepdim = _numpy_names("argmin", dim, keepdim, axis, keepdims)
+    return _place("argmin", input, dim, keepdim)
+
+
+def _place(name: str, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    _common.require_tensor(name, "input", input)
     table = _common.table_of(input)
     x, d, shape = input.array, 0, input.shape
     if dim is None:
         x = _common.reshaped(table, x, (x.size,))
     else:
-        d = _common.one_dim("argmax", dim, input.ndim)
+        d = _common.one_dim(name, dim, input.ndim)
     if x.ndim == 0:
         x = x.reshape(1)
     n = x.shape[d]
     if n == 0:
-        message = f"argmax: expected at least one element along dim {dim}, got shape {shape}"
+        message = f"{name}: expected at least one element along dim {dim}, got shape {shape}"
         raise IndexError(message)
     outer, inner = math.prod(x.shape[:d]), math.prod(x.shape[d + 1 :])
+    x = _common.reshaped(table, x, (outer, n, inner))
+    if name == "argmin":
+        turned = table.empty(x.shape, x.dtype)
+        (table.neg_forward if x.dtype.kind == "f" else table.bitwise_not_forward)(x, turned)
+        x = turned
     out = table.empty((outer, inner), _dtypes.int64.numpy)
-    table.argmax_forward(_common.reshaped(table, x, (outer, n, inner)), out)
+    table.argmax_forward(x, out)
     if dim is None:
         return Tensor._wrap(out.reshape((1,) * len(shape) if keepdim else ()))
     kept = [1 if i == d else m for i, m in enumerate(shape)] if shape else []
@@ -215,17 +242,21 @@ CASES = [
         )
     ),
     *(
-        OpCase(argmax, "argmax", [s, *a], kwargs=k, grad=False, ref=ref)
-        for s, a, k, ref in (
-            ((3, 5), [], {}, lambda x: x.argmax()),
-            ((3, 5), [1], {}, lambda x, d: x.argmax(d)),
-            (
-                (4, 3, 5),
-                [1],
-                {"keepdim": True},
-                lambda x, d, keepdim: x.argmax(d, keepdims=keepdim),
-            ),
-            ((), [], {}, lambda x: x.argmax()),
+        OpCase(
+            f,
+            f.__name__,
+            [s, *a],
+            kwargs=k,
+            grad=False,
+            ref=lambda x, d=None, keepdim=False, f=f: getattr(x, f.__name__)(d, keepdims=keepdim),
+        )
+        for f in (argmax, argmin)
+        for s, a, k in (
+            ((3, 5), [], {}),
+            ((3, 5), [1], {}),
+            ((4, 3, 5), [1], {"keepdim": True}),
+            ((), [], {}),
+            (("int", (4, 9), -9, 9), [0], {}),
         )
     ),
     OpCase(sum, "sum", [(1024, 4096)], ref=lambda x: x.sum(), bench=True),
@@ -234,7 +265,7 @@ CASES = [
 ERRORS = [
     *(
         case
-        for f, name in ((sum, "sum"), (mean, "mean"), (argmax, "argmax"))
+        for f, name in ((sum, "sum"), (mean, "mean"), (argmax, "argmax"), (argmin, "argmin"))
         for case in (
             ErrorCase(f, name, [(2, 3), 2], IndexError, "expected dim in [-2, 1]"),
             ErrorCase(f, name, [[1.0]], TypeError, "expected input as a Tensor"),

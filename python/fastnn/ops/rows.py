@@ -13,6 +13,7 @@ from fastnn import _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
+from fastnn.ops._in_place import InPlace, in_place
 from fastnn.ops.copy import to
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
@@ -116,6 +117,46 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return select_rows("index_select", input, dim, index, negative=False)
 
 
+def index_add(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1
+) -> Tensor:
+    """input with alpha times the entries of ``source`` added at places of ``dim``; torch.index_add.
+
+    Shapes:   input (..., n, ...), index (m) of integers in [0, n), source (..., m, ...) -> input's.
+    Additions come in the order of index: the same bits on any number of threads.
+    Raises IndexError for an index out of range, RuntimeError for types and shapes that do not fit.
+    """
+    _common.require_tensor("index_add", "input", input)
+    _common.require_tensor("index_add", "index", index)
+    _common.require_tensor("index_add", "source", source)
+    d = _common.one_dim("index_add", dim, input.ndim)
+    if index.array.dtype.kind not in "iu" or index.ndim != 1:
+        message = (
+            f"index_add: expected index as a 1-D tensor of integers, got {index.dtype} "
+            f"{index.shape}"
+        )
+        raise RuntimeError(message)
+    wanted = (*input.shape[:d], index.shape[0], *input.shape[d + 1 :])
+    same_type = source.array.dtype == input.array.dtype
+    if input.ndim == 0 or source.shape != wanted or not same_type:
+        message = (
+            f"index_add: expected source {wanted} of {input.dtype}, got {source.shape} of "
+            f"{source.dtype}"
+        )
+        raise RuntimeError(message)
+    _common.table_of(input, index, source)
+    numbers = to(index, _dtypes.int64)
+    scaled = source if alpha == 1 else source * alpha
+    try:
+        sums: Tensor = IndexAdd.apply((scaled, numbers), d, input.shape, False)
+    except IndexError:
+        raise _out_of_range(numbers, input.shape[d], False, "index_add") from None
+    return input + sums
+
+
+index_add_: InPlace[...] = in_place(index_add)
+
+
 def select_rows(name: str, input: Tensor, dim: int, index: Tensor, *, negative: bool) -> Tensor:
     """Entries along a dimension; ``negative``: whether negative numbers count from the end."""
     _common.require_tensor(name, "input", input)
@@ -134,15 +175,22 @@ def select_rows(name: str, input: Tensor, dim: int, index: Tensor, *, negative: 
     try:
         return IndexSelect.apply((input, numbers), d, negative)  # type: ignore[no-any-return]
     except IndexError:
-        raise _out_of_range(name, numbers, input.shape[d], negative) from None
+        raise _out_of_range(numbers, input.shape[d], negative, name) from None
 
 
-def _out_of_range(name: str, numbers: Tensor, n: int, negative: bool) -> IndexError:
+def _out_of_range(numbers: Tensor, n: int, negative: bool, name: str) -> IndexError:
     """Names the number that the kernel refused."""
     least = -n if negative else 0
     bad = next(i for i in numbers.tolist() if not least <= i < n)
     message = f"{name}: expected indices in [{least}, {n - 1}], got {bad}"
     return IndexError(message)
+
+
+def _plain_add(x: Any, d: int, index: Any, source: Any, alpha: float = 1) -> Any:
+    out = x.swapaxes(0, d).copy()
+    for k, j in enumerate(index):
+        out[j] += alpha * source.swapaxes(0, d)[k]
+    return out.swapaxes(0, d)
 
 
 CASES = [
@@ -153,6 +201,16 @@ CASES = [
         ref=lambda x, _, i: x[:, i],
     ),
     OpCase(index_select, "index_select", [(4, 3), 0, ("cells", [])], ref=lambda x, _, i: x[i]),
+    OpCase(index_add, "index_add", [(4, 3), 0, ("cells", [2, 0, 2]), (3, 3)], ref=_plain_add),
+    OpCase(index_add, "index_add", [(2, 5, 3), -2, ("cells", [4]), (2, 1, 3)], ref=_plain_add),
+    OpCase(index_add, "index_add", [(4,), 0, ("cells", []), (0,)], ref=_plain_add),
+    OpCase(
+        index_add,
+        "index_add",
+        [(2, 3), 1, ("cells", [0, 0]), (2, 2)],
+        kwargs={"alpha": -2.5},
+        ref=_plain_add,
+    ),
 ]
 ERRORS = [
     ErrorCase(
@@ -163,5 +221,17 @@ ERRORS = [
     ),
     ErrorCase(
         index_select, "index_select", [(4, 3), 0, ("cells", [4])], IndexError, "indices in [0, 3]"
+    ),
+    ErrorCase(
+        index_add, "index_add", [(4,), 0, (2,), (2,)], RuntimeError, "1-D tensor of integers"
+    ),
+    ErrorCase(
+        index_add, "index_add", [(4,), 0, ("cells", [4]), (1,)], IndexError, "indices in [0, 3]"
+    ),
+    ErrorCase(
+        index_add, "index_add", [(4, 3), 0, ("cells", [0]), (3,)], RuntimeError, "source (1, 3)"
+    ),
+    ErrorCase(
+        index_add, "index_add", [(4,), 0, ("cells", [0]), 1.0], TypeError, "source as a Tensor"
     ),
 ]

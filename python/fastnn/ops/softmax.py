@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from fastnn import _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
@@ -139,9 +140,12 @@ def _prepared(name: str, input: Any, dim: Any, dtype: Any, axis: Any) -> tuple[T
             raise TypeError(message)
         dim = axis
     if dim is None:
-        message = f"{name}: expected dim, the dimension along which the outputs sum to one"
+        message = (
+            f"{name}: expected dim, the dimension along which the outputs sum to one, got None; "
+            "-1 is the last one"
+        )
         raise TypeError(message)
-    x = input if dtype is None else to(input, dtype)
+    x = input if dtype is None else to(input, _dtypes.argument(name, dtype))
     _common.require_float(name, "input", x)
     return x, _common.one_dim(name, dim, x.ndim)
 

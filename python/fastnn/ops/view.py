@@ -33,6 +33,8 @@ class View(Op):
         result = Tensor._view_of(t, node.forward(t.array, *options))
         if _mode.enabled and t._requires_grad:
             node.record(tensors, (result,))
+        elif t._no_grad_view or t._requires_grad:
+            result._no_grad_view = True
         return result
 
 
@@ -193,7 +195,8 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Without its dimensions of size 1 (or those of ``dim`` that have it), as torch.squeeze."""
     _common.require_tensor("squeeze", "input", input)
-    dims = _common.many_dims("squeeze", dim, input.ndim)
+    none = isinstance(dim, tuple | list) and not dim
+    dims = () if none else _common.many_dims("squeeze", dim, input.ndim)
     shape = tuple(n for d, n in enumerate(input.shape) if n != 1 or d not in dims)
     return Reshape.apply((input,), shape)  # type: ignore[no-any-return]
 
@@ -207,6 +210,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 
 
 CASES = [
+    OpCase(squeeze, "squeeze", [(1, 3, 1), []], ref=lambda x, _: x),
     OpCase(reshape, "reshape", [(3, 4), [2, 6]], ref=lambda x, s: x.reshape(s)),
     OpCase(reshape, "reshape", [(0, 4), [4, -1]], ref=lambda x, s: x.reshape(s)),
     OpCase(view, "view", [(3, 4), [-1, 2]], ref=lambda x, s: x.reshape(s)),

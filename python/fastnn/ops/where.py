@@ -79,12 +79,12 @@ def where(condition: Tensor, input: Any, other: Any) -> Tensor:
     if condition.array.dtype.kind != "b":
         message = f"where: expected a condition of type bool, got {condition.dtype}; use .bool()"
         raise RuntimeError(message)
-    table = _common.table_of(condition, input, other)
+    table = _common.table_of(condition, input, other, op="where")
     dtype = _common.result_type(input, other)
     pair = [
         to(v, dtype)
         if isinstance(v, Tensor)
-        else Tensor._wrap(_common.scalar_array(table, v, dtype))
+        else Tensor._wrap(_common.scalar_array(table, v, dtype, op="where"))
         for v in (input, other)
     ]
     return Where.apply((condition, *pair))  # type: ignore[no-any-return]

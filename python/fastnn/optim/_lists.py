@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import numbers
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -13,6 +14,8 @@ from fastnn.tensor import Tensor
 
 def check_common(owner: str, options: dict[str, Any]) -> None:
     """The options that every optimiser has."""
+    for name in NUMBERS & options.keys():
+        check_number(owner, name, options[name])
     lr, decay = options["lr"], options["weight_decay"]
     if isinstance(lr, Tensor) and lr.numel() != 1:
         message = f"{owner}: Tensor lr must be 1-element, got shape {tuple(lr.shape)}"
@@ -25,6 +28,18 @@ def check_common(owner: str, options: dict[str, Any]) -> None:
             " differentiate through it, write the step in Tensor operations"
         )
         raise NotImplementedError(message)
+
+
+NUMBERS = frozenset({"lr", "weight_decay", "momentum", "dampening", "eps"})
+
+
+def check_number(owner: str, name: str, value: Any) -> None:
+    """TypeError unless an option is a number, or a tensor, which may be of one element."""
+    if not isinstance(value, numbers.Real | Tensor):
+        message = (
+            f"{owner}: expected {name} as a number, got {value!r}; leave it out for its default"
+        )
+        raise TypeError(message)
 
 
 def require(owner: str, what: str, value: Any, good: Any, wanted: str) -> None:
@@ -43,9 +58,10 @@ def buckets(params: Iterable[Tensor]) -> Iterator[list[Tensor]]:
     return iter(found.values())
 
 
-def _dense(array: Any) -> Any:
-    """``array`` itself if it is C-contiguous, else a contiguous copy."""
-    if array.flags.c_contiguous:
+def _dense(array: Any, written: bool = False) -> Any:
+    """``array`` itself if it is C-contiguous, and can be ``written``, else a contiguous copy."""
+    flags = array.flags
+    if flags.c_contiguous and (not written or getattr(flags, "writeable", True)):
         return array
     table = kernels(array)
     copied = table.empty(array.shape, array.dtype)
@@ -88,9 +104,12 @@ def update(
     """
     arrays = [p.array for p in params]
     grads = [p.grad.array for p in params]  # type: ignore[union-attr]  # `buckets` chose them so
-    memory = [_dense(a) for a in arrays]
+    memory = [_dense(a, written=True) for a in arrays]
     dense = [_dense(g) for g in grads]
     copied = any(a is not b for a, b in zip(arrays + grads, memory + dense, strict=True))
+    if copied and _copied_read_only(params):
+        update(owner, kernel, params, state, launch, mixed=mixed)
+        return
     if copied and _overlapping(arrays + grads):
         _one_by_one(owner, kernel, arrays, grads, launch)
     else:
@@ -140,11 +159,24 @@ def _of_another_type(arrays: list[Any], state: list[list[Any]]) -> str | None:
     return None
 
 
+def _copied_read_only(params: list[Tensor]) -> bool:
+    """Gives parameters on read-only memory (a mapped file) a copy that can be written; whether
+    there were any. Expanded ones are left: their elements are not their own."""
+    found = [
+        p
+        for p in params
+        if not getattr(p.array.flags, "writeable", True) and 0 not in p.array.strides
+    ]
+    for p in found:
+        p.data = empty_like(p).copy_(p.data)
+    return bool(found)
+
+
 def _check_writable(owner: str, array: Any) -> None:
     if not getattr(array.flags, "writeable", True):  # CuPy has no read-only arrays
         message = (
             f"{owner}: expected a parameter that can be written, got one of shape {array.shape} "
-            "that is expanded or lies on read-only memory; make it of a clone()"
+            "that is expanded or lies on read-only memory that is shared; make it of a clone()"
         )
         raise RuntimeError(message)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from fastnn.random import Generator
+from fastnn.utils.data._checks import check_iterable, check_kinds, check_position, check_workers
 from fastnn.utils.data._collate import default_collate, default_convert
 from fastnn.utils.data._fetch import END, Workers, make_fetch, stream_jobs
 from fastnn.utils.data.dataset import IterableDataset
@@ -73,10 +74,14 @@ class DataLoader:
         pin_memory_device: str = "",
         in_order: bool = True,
     ) -> None:
-        _check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
+        check_kinds(
+            dataset, sampler, batch_sampler, generator, num_workers=num_workers, timeout=timeout,
+            prefetch_factor=prefetch_factor, collate_fn=collate_fn, worker_init_fn=worker_init_fn,
+        )  # fmt: skip
+        check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
         self._iterable = isinstance(dataset, IterableDataset)
         if self._iterable:
-            _check_iterable(shuffle, sampler, batch_sampler)
+            check_iterable(shuffle, sampler, batch_sampler)
         if sampler is not None and shuffle:
             message = "DataLoader: sampler option is mutually exclusive with shuffle; drop one"
             raise ValueError(message)
@@ -240,7 +245,8 @@ class DataLoader:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to a position. The data set, batch size and sampler must be those of the loader that
-        gave it.  Errors: ValueError if they visibly are not."""
+        gave it.  Errors: ValueError if they visibly are not, TypeError for what is no position."""
+        epoch, batch = check_position(state)
         samples = None if self._iterable else len(self.dataset)
         for what, mine in (("batch_size", self.batch_size), ("samples", samples)):
             if state.get(what) != mine:
@@ -257,43 +263,14 @@ class DataLoader:
                 " (shuffle, sampler or batch_sampler differ); make the loader as it was"
             )
             raise ValueError(message)
-        self._run += 1  # an iterator that is still around no longer moves the position
-        self._epoch = int(state["epoch"])
-        self._batch = self._skip = int(state["batch"])
-        if order is not None:
-            order.load_state_dict(state["sampler"])
-
-
-def _check_workers(
-    num_workers: int, timeout: float, prefetch_factor: int | None, persistent: bool
-) -> None:
-    if num_workers < 0:
-        message = (
-            "DataLoader: num_workers option should be non-negative; use num_workers=0 to load in"
-            f" the calling thread, got {num_workers}"
-        )
-        raise ValueError(message)
-    if timeout < 0:
-        message = f"DataLoader: timeout option should be non-negative, got {timeout}"
-        raise ValueError(message)
-    if num_workers == 0 and (prefetch_factor is not None or persistent):
-        option = "persistent_workers" if persistent else "prefetch_factor"
-        message = f"DataLoader: {option} option needs num_workers > 0"
-        raise ValueError(message)
-    if prefetch_factor is not None and prefetch_factor < 1:
-        message = f"DataLoader: prefetch_factor should be positive, got {prefetch_factor}"
-        raise ValueError(message)
-
-
-def _check_iterable(shuffle: bool | None, sampler: Any, batch_sampler: Any) -> None:
-    for option, value in (
-        ("shuffle", shuffle or None),
-        ("sampler", sampler),
-        ("batch_sampler", batch_sampler),
-    ):
-        if value is not None:
+        if samples is not None and batch > len(self):
             message = (
-                f"DataLoader: with an IterableDataset expected unspecified {option} option, got"
-                f" {option}={value!r}; the data set itself decides the order"
+                f"DataLoader.load_state_dict: expected a batch of at most {len(self)}, the batches"
+                f" of an epoch, got {batch}; the position is not one of this loader"
             )
             raise ValueError(message)
+        if order is not None:
+            order.load_state_dict(state["sampler"])
+        self._run += 1  # an iterator that is still around no longer moves the position
+        self._epoch = epoch
+        self._batch = self._skip = batch

@@ -92,6 +92,16 @@ class _Shuffling(Sampler[int]):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next ``iter()`` give the order that was running when ``state`` was taken."""
+        name = f"{type(self).__name__}.load_state_dict"
+        if not isinstance(state, Mapping) or not {"start", "generator"} <= state.keys():
+            message = f"{name}: expected what state_dict() returned, got {state!r:.100}"
+            raise ValueError(message)
+        for cell in (state["start"], state["generator"]):
+            if cell is None:
+                continue
+            if not (isinstance(cell, Sequence) and [type(x) for x in cell] == [int, int]):
+                message = f"{name}: expected a generator's state as two ints, got {cell!r:.100}"
+                raise ValueError(message)
         start = state["start"]
         self._start, self._resume = None, None if start is None else [int(x) for x in start]
         if self.generator is not None and state["generator"] is not None:

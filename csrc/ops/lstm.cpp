@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One LSTM layer in one direction over a whole sequence: x (t, b, i), states (t, b, h), gates
+// (t, b, 4h) in the order i, f, g, o.
+//
+//   i, f, o = sigmoid(.), g = tanh(.) of x_t w_ih^T + b_ih + h_{t-1} w_hh^T + b_hh
+//   c_t = f c_{t-1} + i g,   h_t = o tanh(c_t)
+//
+// The forward pass leaves the activated gates and all c_t for the backward pass. A row past its
+// length keeps its state; there y and the gates are 0 and `states` has what was kept (without
+// lengths, y is `states` itself, which is then absent). lstm_backward goes through time the other
+// way and leaves the gradient of the gates' sums, from which the caller gets those of weights,
+// biases and x, each with one multiplication: grad_gates `=`, 0 past a row's length. grad_h and
+// grad_c hold the gradients of the last state, and then those of the first. Blocking and bits:
+// ops/recurrent.h.
+//
+// Source: Hochreiter and Schmidhuber 1997; Gers, Schmidhuber and Cummins 2000 (the forget gate).
+#include "ops/recurrent.h"
+#include "runtime/op.h"
+
+namespace fastnn::FASTNN_ISA {
+
+constexpr int kLstmGates = 4;
+
+template <class T>
+struct LstmForward {
+    idx batch, hidden;
+    Order order;
+    Lengths lengths;
+    const T* h0;
+    const T* c0;
+    const T* packed;
+    T* states;
+    T* cells;
+    T* gates;
+
+    template <class Span>
+    FASTNN_SIMD_INLINE void apply(idx row, idx t, idx unit, const T* c_before, const T* sums,
+                                  Span span) const {
+        constexpr int lanes = kLanes<T>;
+        T* gate = gates + (t * batch + row) * kLstmGates * hidden + unit;
+        const Vec<T> i = sigmoid(load_span(gate, span) + load(sums));
+        const Vec<T> f = sigmoid(load_span(gate + hidden, span) + load(sums + lanes));
+        const Vec<T> g = tanh(load_span(gate + 2 * hidden, span) + load(sums + 2 * lanes));
+        const Vec<T> o = sigmoid(load_span(gate + 3 * hidden, span) + load(sums + 3 * lanes));
+        store_span(gate, i, span);
+        store_span(gate + hidden, f, span);
+        store_span(gate + 2 * hidden, g, span);
+        store_span(gate + 3 * hidden, o, span);
+        const Vec<T> c = f * load_span(c_before + row * hidden + unit, span) + i * g;
+        const idx at = (t * batch + row) * hidden + unit;
+        store_span(cells + at, c, span);
+        store_span(states + at, Vec<T>(o * tanh(c)), span);
+    }
+
+    void operator()(idx s, idx row0, idx row1, idx panel0, idx panel1) const {
+        constexpr int lanes = kLanes<T>;
+        const idx t = order.time(s);
+        const idx before = s == 0 ? 0 : order.time(s - 1) * batch * hidden;
+        const T* h_before = s == 0 ? h0 : states + before;
+        const T* c_before = s == 0 ? c0 : cells + before;
+        for (idx u = panel0; u < panel1; ++u) {
+            const idx unit = u * lanes;
+            const T* panel = packed + unit * kLstmGates * hidden;
+            const auto wanted = [&](idx first, idx last) { return lengths.any(first, last, t); };
+            for_tile_rows<T, kLstmGates>(
+                row0, row1, h_before, hidden, panel, hidden, wanted, [&](idx row, const T* sums) {
+                    for_unit_vectors<T, 1>(unit, hidden, [&](idx, auto span) {
+                        if (lengths.active(row, t)) {
+                            apply(row, t, unit, c_before, sums, span);
+                            return;
+                        }
+                        const idx from = row * hidden + unit;
+                        const idx at = t * batch * hidden + from;
+                        store_span(states + at, load_span(h_before + from, span), span);
+                        store_span(cells + at, load_span(c_before + from, span), span);
+                        T* gate = gates + (t * batch + row) * kLstmGates * hidden + unit;
+                        for (int g = 0; g < kLstmGates; ++g)
+                            store_span(gate + g * hidden, Vec<T>{}, span);
+                    });
+                });
+        }
+    }
+};
+
+template <class T>
+Status lstm_forward(In<T> x, In<T> h0, In<T> c0, In<T> w_ih, In<T> w_hh, In<T> b_ih, In<T> b_hh,
+                    In<std::int64_t> lengths, Out<T> y, Out<T> states, Out<T> hn, Out<T> cn,
+                    Out<T> gates, Out<T> cells, Out<T> workspace, bool reverse) {
+    const idx steps = x.shape[0];
+    const idx batch = x.shape[1];
+    const idx hidden = h0.shape[1];
+    const idx g = w_ih.shape[0];
+    const idx units = (hidden + kLanes<T> - 1) / kLanes<T>;
+    const Lengths active{lengths.data};
+    if (g % kLstmGates != 0 || g / kLstmGates != hidden) return Status::kBadValue;
+    if ((lengths.data == nullptr) != (states.data == nullptr) && y.size > 0)
+        return Status::kBadValue;
+    if (batch == 0 || hidden == 0) return Status::kOk;
+    if (workspace.size < units * kLanes<T> * g) return Status::kBadValue;
+    if (!active.valid(batch, steps)) return Status::kBadIndex;
+    if (!input_products(x.data, w_ih.data, b_ih.data, b_hh.data, gates.data, steps * batch, g,
+                        x.shape[2]))
+        return Status::kNoMemory;
+    pack_gates<T, kLstmGates>(w_hh.data, hidden, hidden, workspace.data);
+    T* const all = lengths.data != nullptr ? states.data : y.data;
+    const LstmForward<T> step{batch,          hidden, {steps, reverse}, active,    h0.data, c0.data,
+                              workspace.data, all,    cells.data,       gates.data};
+    const double work = static_cast<double>(batch) * static_cast<double>(g * hidden);
+    run_steps(steps, batch, units, work, false, step);
+    const idx last = steps == 0 ? 0 : step.order.time(steps - 1) * batch * hidden;
+    copy_block(steps == 0 ? h0.data : all + last, batch * hidden, hn.data);
+    copy_block(steps == 0 ? c0.data : cells.data + last, batch * hidden, cn.data);
+    if (lengths.data != nullptr) mask_outputs(all, active, steps, batch, hidden, y.data);
+    return Status::kOk;
+}
+
+template <class T>
+struct LstmBackward {
+    idx batch, hidden;
+    Order order;
+    Lengths lengths;
+    Panels<T> panels;
+    const T* packed;
+    const T* c0;
+    const T* cells;
+    const T* gates;
+    const T* grad_y;
+    T* grad_h;
+    T* grad_c;
+    T* grad_gates;
+
+    template <class Span>
+    FASTNN_SIMD_INLINE void apply(idx row, idx t, idx unit, const T* c_before, Vec<T> dh,
+                                  Span span) const {
+        const Vec<T> one = broadcast(T(1));
+        const idx at = (t * batch + row) * hidden + unit;
+        const idx in_row = row * hidden + unit;
+        const T* gate = gates + (t * batch + row) * kLstmGates * hidden + unit;
+        T* grad = grad_gates + (gate - gates);
+        const Vec<T> i = load_span(gate, span);
+        const Vec<T> f = load_span(gate + hidden, span);
+        const Vec<T> g = load_span(gate + 2 * hidden, span);
+        const Vec<T> o = load_span(gate + 3 * hidden, span);
+        const Vec<T> m = tanh(load_span(cells + at, span));
+        dh += load_span(grad_y + at, span);
+        const Vec<T> dc = load_span(grad_c + in_row, span) + dh * o * (one - m * m);
+        store_span(grad, Vec<T>(dc * g * (i * (one - i))), span);
+        store_span(grad + hidden, Vec<T>(dc * load_span(c_before + in_row, span) * (f * (one - f))),
+                   span);
+        store_span(grad + 2 * hidden, Vec<T>(dc * i * (one - g * g)), span);
+        store_span(grad + 3 * hidden, Vec<T>(dh * m * (o * (one - o))), span);
+        store_span(grad_c + in_row, Vec<T>(dc * f), span);
+        store_span(grad_h + in_row, Vec<T>{}, span);
+    }
+
+    // Step s of steps + 1: the last only adds the share of the first gates to grad_h.
+    void operator()(idx s, idx row0, idx row1, idx panel0, idx panel1) const {
+        const idx steps = order.steps;
+        const idx t = s == steps ? 0 : order.time(steps - 1 - s);
+        const T* after =
+            grad_gates + (s == 0 ? 0 : order.time(steps - s) * batch * kLstmGates * hidden);
+        const T* c_before =
+            s + 1 >= steps ? c0 : cells + order.time(steps - 2 - s) * batch * hidden;
+        const auto wanted = [&](idx, idx) { return s > 0; };
+        for (idx q = panel0; q < panel1; ++q) {
+            const idx first = panels.column(q);
+            with_width(panels.width(q), [&](auto width) {
+                for_tile_rows<T, width>(
+                    row0, row1, after, kLstmGates * hidden, packed + first * kLstmGates * hidden,
+                    kLstmGates * hidden, wanted, [&](idx row, const T* sums) {
+                        for_unit_vectors<T, width>(first, hidden, [&](idx v, auto span) {
+                            const idx unit = first + v;
+                            T* carried = grad_h + row * hidden + unit;
+                            const Vec<T> dh = load_span(carried, span) + load(sums + v);
+                            if (s < steps && lengths.active(row, t)) {
+                                apply(row, t, unit, c_before, dh, span);
+                                return;
+                            }
+                            store_span(carried, dh, span);
+                            T* grad = grad_gates + (t * batch + row) * kLstmGates * hidden + unit;
+                            for (int g = 0; s < steps && g < kLstmGates; ++g)
+                                store_span(grad + g * hidden, Vec<T>{}, span);
+                        });
+                    });
+            });
+        }
+    }
+};
+
+template <class T>
+Status lstm_backward(In<T> w_hh, In<T> c0, In<std::int64_t> lengths, In<T> cells, In<T> gates,
+                     In<T> grad_y, InOut<T> grad_h, InOut<T> grad_c, Out<T> grad_gates,
+                     Out<T> workspace, bool reverse) {
+    const idx steps = cells.shape[0];
+    const idx batch = cells.shape[1];
+    const idx hidden = cells.shape[2];
+    const idx g = w_hh.shape[0];
+    const Lengths active{lengths.data};
+    if (g % kLstmGates != 0 || g / kLstmGates != hidden) return Status::kBadValue;
+    if (batch == 0 || hidden == 0 || steps == 0) return Status::kOk;
+    const Panels<T> panels(hidden);
+    if (workspace.size < panels.packed(g)) return Status::kBadValue;
+    if (!active.valid(batch, steps)) return Status::kBadIndex;
+    pack_panels(w_hh.data, g, panels, false, workspace.data);
+    const LstmBackward<T> step{
+        batch,      hidden,     {steps, reverse}, active,      panels,      workspace.data, c0.data,
+        cells.data, gates.data, grad_y.data,      grad_h.data, grad_c.data, grad_gates.data};
+    const double work = static_cast<double>(batch) * static_cast<double>(g * hidden);
+    run_steps(steps + 1, batch, panels.count, work, false, step);
+    return Status::kOk;
+}
+
+}  // namespace fastnn::FASTNN_ISA
+
+FASTNN_OP(lstm_forward,
+          "x(t,b,i) h0(b,h) c0(b,h) w_ih(g,i) w_hh(g,h) b_ih?(g) b_hh?(g) lengths?(b) y(t,b,h) "
+          "states?(t,b,h) hn(b,h) cn(b,h) gates(t,b,g) cells(t,b,h) workspace(w) reverse",
+          kPlain, lstm_forward<float>, lstm_forward<double>)
+FASTNN_OP(lstm_backward,
+          "w_hh(g,h) c0(b,h) lengths?(b) cells(t,b,h) gates(t,b,g) grad_y(t,b,h) grad_h(b,h) "
+          "grad_c(b,h) grad_gates(t,b,g) workspace(w) reverse",
+          kPlain, lstm_backward<float>, lstm_backward<double>)

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Smooth activations, by rows of ops/elementwise.h, with the vector functions of simd/math.h; bound
+// by arithmetic. From the saved input x; F is the normal distribution function, f its density, s
+// the logistic function:
+//
+//   gelu        x F(x)                                   dy/dx = F(x) + x f(x)
+//   gelu_tanh   x (1 + tanh(u)) / 2, u = sqrt(2 / pi) (x + 0.044715 x^3)
+//   silu        x s(x)                                   dy/dx = s(x) (1 + x (1 - s(x)))
+//   mish        x tanh(log(1 + e^x))
+//   softplus    log(1 + e^(b x)) / b, x where b x > t    dy/dx = s(b x)
+//   logsigmoid  log s(x) = min(x, 0) - log(1 + e^-|x|)   dy/dx = s(-x)
+//   softsign    x / (1 + |x|)                            dy/dx = 1 / (1 + |x|)^2
+//   tanhshrink  x - tanh(x)                              dy/dx = tanh(x)^2
+//
+// Sources: Hendrycks and Gimpel 2016 (GELU); Elfwing, Uchibe and Doya 2018 (SiLU); Misra 2019.
+#include "ops/elementwise.h"
+#include "simd/math.h"
+#include "simd/math_near.h"
+
+namespace fastnn::FASTNN_ISA {
+
+namespace {
+
+template <class T>
+struct Gelu {
+    Vec<T> cdf(Vec<T> x) const {
+        const Vec<T> sqrt_half = broadcast(T(0.707106781186547524400844362105));
+        return broadcast(T(0.5)) * (broadcast(T(1)) + erf(x * sqrt_half));
+    }
+    Vec<T> value(Vec<T> x) const { return x * cdf(x); }
+    Vec<T> gradient(Vec<T> x, Vec<T> g) const {
+        const Vec<T> density =
+            broadcast(T(0.398942280401432677939946059934)) * exp(broadcast(T(-0.5)) * x * x);
+        return g * (cdf(x) + x * density);
+    }
+};
+
+template <class T>
+struct GeluTanh {
+    static constexpr T kScale = T(0.797884560802865355879892119869);  // sqrt(2 / pi)
+    static constexpr T kCubic = T(0.044715);
+    Vec<T> inner(Vec<T> x) const { return broadcast(kScale) * (x + broadcast(kCubic) * x * x * x); }
+    Vec<T> value(Vec<T> x) const {
+        return broadcast(T(0.5)) * x * (broadcast(T(1)) + tanh(inner(x)));
+    }
+    Vec<T> gradient(Vec<T> x, Vec<T> g) const {
+        const Vec<T> one = broadcast(T(1));
+        const Vec<T> half = broadcast(T(0.5));
+        const Vec<T> t = tanh(inner(x));
+        const Vec<T> slope = broadcast(kScale) * (one + broadcast(T(3) * kCubic) * x * x);
+        return g * (half * (one + t) + half * x * (one - t * t) * slope);
+    }
+};
+
+template <class T>
+struct Silu {
+    Vec<T> value(Vec<T> x) const { return x * sigmoid(x); }
+    Vec<T> gradient(Vec<T> x, Vec<T> g) const {
+        const Vec<T> one = broadcast(T(1));
+        const Vec<T> s = sigmoid(x);
+        return g * (s * (one + x * (one - s)));
+    }
+};
+
+// With e = e^x: tanh(log(1 + e)) = ((1 + e)^2 - 1) / ((1 + e)^2 + 1) = n / (n + 2), n = e (e + 2).
+// From x = 20 on it is 1, and e^40 has room in a float.
+template <class T>
+struct Mish {
+    struct Parts {
+        Vec<T> e, n;
+    };
+    Parts parts(Vec<T> x) const {
+        const Vec<T> e = exp(min(broadcast(T(20)), x));
+        return {e, e * (e + broadcast(T(2)))};
+    }
+    Vec<T> value(Vec<T> x) const {
+        const Parts p = parts(x);
+        return x * (p.n / (p.n + broadcast(T(2))));
+    }
+    Vec<T> gradient(Vec<T> x, Vec<T> g) const {
+        const Parts p = parts(x);
+        const Vec<T> below = p.n + broadcast(T(2));
+        const Vec<T> change = broadcast(T(4)) * p.e * (p.e + broadcast(T(1))) / (below * below);
+        return g * (p.n / below + x * change);
+    }
+};
+
+// log(1 + e^z)
+template <class T>
+FASTNN_SIMD_INLINE Vec<T> log_one_plus_exp(Vec<T> z) {
+    // max(0, z) is z for NaN.
+    return max(Vec<T>{}, z) + log1p(exp(-abs(z)));
+}
+
+template <class T>
+struct Softplus {
+    T beta, threshold;
+    Vec<T> value(Vec<T> x) const {
+        const Vec<T> z = x * broadcast(beta);
+        return select(z > broadcast(threshold), x, log_one_plus_exp<T>(z) / broadcast(beta));
+    }
+    Vec<T> gradient(Vec<T> x, Vec<T> g) const {
+        const Vec<T> z = x * broadcast(beta);
+        return select(z > broadcast(threshold), g, g * sigmoid(z));
+    }
+};
+
+template <class T>
+struct LogSigmoid {
+    Vec<T> value(Vec<T> x) const { return min(Vec<T>{}, x) - log1p(exp(-abs(x))); }
+    Vec<T> gradient(Vec<T> x, Vec<T> g) const { return g * sigmoid(-x); }
+};
+
+template <class T>
+struct Softsign {
+    Vec<T> value(Vec<T> x) const { return x / (broadcast(T(1)) + abs(x)); }
+    Vec<T> gradient(Vec<T> x, Vec<T> g) const {
+        const Vec<T> d = broadcast(T(1)) + abs(x);
+        return g / (d * d);
+    }
+};
+
+template <class T>
+struct Tanhshrink {
+    Vec<T> value(Vec<T> x) const { return x - tanh(x); }
+    Vec<T> gradient(Vec<T> x, Vec<T> g) const {
+        const Vec<T> t = tanh(x);
+        return g * (t * t);
+    }
+};
+
+}  // namespace
+
+}  // namespace fastnn::FASTNN_ISA
+
+FASTNN_ROW(gelu, Gelu, 0, "x", "")
+FASTNN_ROW(gelu_tanh, GeluTanh, 0, "x", "")
+FASTNN_ROW(silu, Silu, 0, "x", "")
+FASTNN_ROW(mish, Mish, 0, "x", "")
+FASTNN_ROW(softplus, Softplus, 2, "x", " beta threshold")
+FASTNN_ROW(logsigmoid, LogSigmoid, 0, "x", "")
+FASTNN_ROW(softsign, Softsign, 0, "x", "")
+FASTNN_ROW(tanhshrink, Tanhshrink, 0, "x", "")

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Activations along a dimension, and those with parameters, as modules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnn.nn import functional as F
+from fastnn.nn.linear import Linear
+from fastnn.nn.module import Module
+from fastnn.nn.parameter import Parameter
+from fastnn.ops import full, maxout
+from fastnn.tensor import Tensor
+
+__all__ = ["GLU", "LogSoftmax", "Maxout", "PReLU", "Softmax", "Softmax2d", "Softmin"]
+
+
+class _Along(Module):
+    """A function along ``dim``."""
+
+    dim: int | None
+
+    def __init__(self, dim: int | None = None) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
+
+
+class Softmax(_Along):
+    """y = exp(x) / sum(exp(x)) along ``dim``. Shapes: x (...) -> y (...)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.softmax(input, self.dim)
+
+
+class LogSoftmax(_Along):
+    """y = x - log(sum(exp(x))) along ``dim``. Shapes: x (...) -> y (...)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.log_softmax(input, self.dim)
+
+
+class Softmin(_Along):
+    """y = exp(-x) / sum(exp(-x)) along ``dim``. Shapes: x (...) -> y (...)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.softmin(input, self.dim)
+
+
+class Softmax2d(Module):
+    """Softmax over the channels of every pixel. Shapes: x (n, c, h, w) or (c, h, w) -> the same."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim not in (3, 4):
+            message = (
+                f"Softmax2d: expected (n, c, h, w) or (c, h, w), got {input.ndim} dimensions; "
+                "use Softmax(dim=1)"
+            )
+            raise ValueError(message)
+        return F.softmax(input, -3)
+
+
+class GLU(_Along):
+    """y = a sigmoid(b), x = (a, b) halved along ``dim``.
+
+    Shapes: x (..., 2 h, ...) -> y (..., h, ...).
+    """
+
+    dim: int
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__(dim)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.glu(input, self.dim)
+
+
+class PReLU(Module):
+    """y = x where x > 0, else weight x; the slope is learned, one for all or one for each channel.
+
+    Shapes: x (n, num_parameters, ...), weight (num_parameters,) -> y like x.
+    Initial values: ``init``.
+    """
+
+    num_parameters: int
+    weight: Parameter
+
+    def __init__(
+        self,
+        num_parameters: int = 1,
+        init: float = 0.25,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        if num_parameters < 1:
+            message = f"PReLU: expected num_parameters >= 1, got {num_parameters}"
+            raise ValueError(message)
+        self.num_parameters, self.init = num_parameters, init
+        self.weight = Parameter(full((num_parameters,), float(init), dtype=dtype, device=device))
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.prelu(input, self.weight)
+
+    def extra_repr(self) -> str:
+        return f"num_parameters={self.num_parameters}"
+
+
+class Maxout(Module):
+    """A linear layer of which every output is the largest of several.
+
+        y_j = max_p (x W_jp^T + b_jp)
+
+
+    Shapes: x (..., in_features) -> y (..., out_features); the layer's weight is
+            (out_features pieces, in_features), the pieces of an output beside each other.
+    Initial values: those of `Linear`.
+    Source: Goodfellow, Warde-Farley, Mirza, Courville and Bengio, "Maxout networks", 2013.
+    """
+
+    in_features: int
+    out_features: int
+    pieces: int
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        pieces: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        if pieces < 1:
+            message = f"Maxout: expected pieces >= 1, got {pieces}"
+            raise ValueError(message)
+        self.in_features, self.out_features, self.pieces = in_features, out_features, pieces
+        self.linear = Linear(in_features, out_features * pieces, bias, device, dtype)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return maxout(self.linear(input), self.pieces)
+
+    def extra_repr(self) -> str:
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"pieces={self.pieces}"
+        )

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What losses share: reductions, checks, and the operation behind those of pairs of elements."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, Final
+
+from fastnn.autograd import Op
+from fastnn.ops import (
+    _common,
+    _loss_reference,  # noqa: F401  (puts the references into the kernel table)
+)
+from fastnn.ops.copy import to
+from fastnn.tensor import Tensor
+
+REDUCTIONS: Final = {"none": 0, "mean": 1, "sum": 2}
+
+
+class PointwiseLoss(Op):
+    """A loss of every element of x, target and perhaps weights, all of one shape; then reduced.
+
+    A subclass names its kernels and states the slopes of a loss by x and by target.
+    """
+
+    kernel: ClassVar[str]
+
+    def forward(self, *args: Any) -> Any:
+        *given, reduce, divisor, options = args
+        table = self.kernels
+        arrays: list[Any] = [
+            None if a is None else _common.contiguous_array(table, a) for a in given
+        ]
+        x = arrays[0]
+        loss = table.empty((1,) if reduce else x.shape, x.dtype)
+        getattr(table, self.kernel + "_forward")(*arrays, loss, reduce, divisor, *options)
+        if any(self.needs):
+            self.save(*given[:2], *(a for a in arrays[2:] if a is not None))
+        self.reduce, self.divisor, self.options = reduce, divisor, options
+        self.present = tuple([a is not None for a in given])
+        return loss.reshape(()) if reduce else loss
+
+    def _with_absent(self, found: Any) -> list[Any]:
+        following = iter(found)
+        return [next(following) if present else None for present in self.present]
+
+    def backward(self, g: Any) -> tuple[Any, ...]:
+        table = self.kernels
+        saved = [_common.contiguous_array(table, a) for a in self.saved or ()]
+        arrays = self._with_absent(saved)
+        x = arrays[0]
+        g = _common.reshaped(table, g, (g.size,))
+        grads = [table.empty(x.shape, x.dtype) if need else None for need in self.needs[:2]]
+        kernel = getattr(table, self.kernel + "_backward")
+        kernel(*arrays, g, *grads, self.reduce, self.divisor, *self.options)
+        return (*grads, *[None] * (len(arrays) - 2))
+
+    def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
+        tensors = self._with_absent(self.saved_tensors())
+        slopes = self.slopes(*tensors, *self.options)
+        if self.reduce:
+            g = g / self.divisor
+        dtype = tensors[0].dtype
+        grads = [to(s * g, dtype) if n else None for s, n in zip(slopes, self.needs, strict=False)]
+        return (*grads, *[None] * (len(tensors) - 2))
+
+    @staticmethod
+    def slopes(*args: Any) -> tuple[Tensor, Tensor]:
+        """The derivatives of an element's loss by x and by target, in Tensor operations."""
+        raise NotImplementedError
+
+
+def check_reduction(
+    name: str, reduction: str, size_average: Any, reduce: Any, extra: tuple[str, ...] = ()
+) -> None:
+    """ValueError unless ``reduction`` is known and the arguments it replaced are not used."""
+    if size_average is not None or reduce is not None:
+        message = (
+            f"{name}: expected neither size_average nor reduce, which torch gave up, got one; "
+            "use reduction='mean', 'sum' or 'none'"
+        )
+        raise ValueError(message)
+    if reduction not in (*REDUCTIONS, *extra):
+        known = "".join(f"{e!r}, " for e in extra)
+        message = f"{name}: expected reduction {known}'none', 'mean' or 'sum', got {reduction!r}"
+        raise ValueError(message)
+
+
+def check_pair(name: str, input: Any, target: Any) -> None:
+    """Raises unless input and target are tensors of one shape: nothing is broadcast."""
+    _common.require_tensor(name, "input", input)
+    _common.require_tensor(name, "target", target)
+    if input.shape != target.shape:
+        message = (
+            f"{name}: expected target of input's shape {tuple(input.shape)}, got "
+            f"{tuple(target.shape)}: losses broadcast nothing, as a wrong shape would go "
+            "unnoticed; use expand() or reshape()"
+        )
+        raise ValueError(message)
+
+
+def promoted(name: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in the type that holds either, which must be a floating-point type."""
+    dtype = _common.result_type(input, target)
+    if not dtype.is_floating_point:
+        message = (
+            f"{name}: expected input or target of a floating-point type, got {input.dtype} and "
+            f"{target.dtype}; convert with .float()"
+        )
+        raise RuntimeError(message)
+    return to(input, dtype), to(target, dtype)
+
+
+def class_weights(name: str, weight: Any, input: Tensor, classes: int) -> None:
+    """Raises unless ``weight`` is None or a constant tensor with a number for each class."""
+    if weight is None:
+        return
+    _common.require_tensor(name, "weight", weight)
+    if weight.shape != (classes,):
+        message = (
+            f"{name}: expected weight of shape ({classes},), one number for each class, got "
+            f"{tuple(weight.shape)}"
+        )
+        raise RuntimeError(message)
+    check_constant(name, "weight", weight, input)
+
+
+def check_constant(name: str, what: str, weight: Tensor, input: Tensor) -> None:
+    """RuntimeError unless a weight has the input's type and needs no gradient."""
+    if weight.dtype != input.dtype:
+        message = (
+            f"{name}: expected {what} of input's type {input.dtype}, got {weight.dtype}; convert "
+            "it with .to(input.dtype)"
+        )
+        raise RuntimeError(message)
+    if weight.requires_grad:
+        message = (
+            f"{name}: expected {what} that does not require grad: there is no gradient for it; "
+            "detach() it, or multiply the losses of reduction='none'"
+        )
+        raise RuntimeError(message)
+
+
+def divisor_of(reduction: str, input: Tensor) -> float:
+    """By what the sum of all losses is divided."""
+    if reduction == "batchmean":
+        return float(input.shape[0]) if input.ndim else 1.0
+    return float(math.prod(input.shape)) if reduction == "mean" else 1.0

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Windows of the pooling operations: arguments, output sizes, and where windows lie.
+
+Kernels take three spatial dimensions; fewer are padded in front by ones.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+from fastnn.ops import _common
+from fastnn.ops._common import Shape
+from fastnn.tensor import Tensor
+
+# kernel, stride, padding, dilation of three dimensions each; empty for adaptive windows.
+Windows = tuple[Shape, Shape, Shape, Shape]
+ADAPTIVE: Windows = ((), (), (), ())
+
+
+def sizes(name: str, what: str, value: Any, n: int, least: int) -> Shape:
+    """An int or a sequence of one or n ints as n of them, each at least ``least``."""
+    given = tuple(value) if isinstance(value, tuple | list) else (value,)
+    if len(given) == 1:
+        given *= n
+    if len(given) != n or any(isinstance(v, bool) or not hasattr(v, "__index__") for v in given):
+        message = f"{name}: expected {what} as an int or {n} ints, got {value!r}"
+        raise TypeError(message)
+    numbers = tuple([int(v.__index__()) for v in given])
+    if any(v < least for v in numbers):
+        message = f"{name}: expected {what} >= {least}, got {value!r}"
+        raise RuntimeError(message)
+    return numbers
+
+
+def check_input(name: str, input: Any, n: int) -> None:
+    """Raises unless ``input`` is a floating-point tensor (c, ...) or (n, c, ...)."""
+    _common.require_tensor(name, "input", input)
+    _common.require_float(name, "input", input)
+    if input.ndim not in (n + 1, n + 2) or 0 in input.shape[-n:]:
+        message = (
+            f"{name}: expected input (n, c, {', '.join('dhw'[3 - n :])}) or without n, no size of "
+            f"the last {n} being 0, got {input.shape}"
+        )
+        raise RuntimeError(message)
+
+
+def windows(
+    name: str, input: Tensor, n: int, kernel: Any, stride: Any, padding: Any, dilation: Any,
+    ceil_mode: bool,
+) -> tuple[Shape, Windows]:  # fmt: skip
+    """The shape of the output and the arguments of the kernels; RuntimeError if they do not fit."""
+    k = sizes(name, "kernel_size", kernel, n, 1)
+    s = k if stride is None or stride == [] else sizes(name, "stride", stride, n, 1)
+    p = sizes(name, "padding", padding, n, 0)
+    d = sizes(name, "dilation", dilation, n, 1)
+    if any(2 * a > b for a, b in zip(p, k, strict=True)):
+        message = (
+            f"{name}: expected padding of at most half of kernel_size, got padding {padding!r} and "
+            f"kernel_size {kernel!r}; pad() can add more"
+        )
+        raise RuntimeError(message)
+    out, filled = _fitted(name, tuple(input.shape[-n:]), k, s, p, d, bool(ceil_mode))
+    return (*input.shape[:-n], *out), filled
+
+
+@functools.lru_cache(maxsize=4096)
+def _fitted(
+    name: str, spatial: Shape, k: Shape, s: Shape, p: Shape, d: Shape, ceil_mode: bool
+) -> tuple[Shape, Windows]:
+    out = []
+    for size, kernel, stride, pad, step in zip(spatial, k, s, p, d, strict=True):
+        reach = step * (kernel - 1) + 1
+        count = (size + 2 * pad - reach + (stride - 1 if ceil_mode else 0)) // stride + 1
+        # No window starts in the padding behind.
+        if ceil_mode and (count - 1) * stride >= size + pad:
+            count -= 1
+        starts = [o * stride - pad for o in range(count)] if step > 1 and pad else []
+        if count < 1 or any(a < 0 and a % step >= size for a in starts):
+            message = (
+                f"{name}: expected an input in which every window sees an element, got spatial "
+                f"sizes {spatial} for kernel_size {k}, stride {s}, padding {p} and dilation {d}"
+            )
+            raise RuntimeError(message)
+        out.append(count)
+    front = 3 - len(k)
+    one, zero = (1,) * front, (0,) * front
+    return tuple(out), (one + k, one + s, zero + p, one + d)
+
+
+def adaptive(name: str, input: Tensor, n: int, output_size: Any) -> tuple[Shape, Windows]:
+    """The same for an output of given sizes, None being the input's."""
+    check_input(name, input, n)
+    given = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * n
+    spatial = tuple(input.shape[-n:])
+    if len(given) != n:
+        message = f"{name}: expected output_size as an int or {n} ints, got {output_size!r}"
+        raise TypeError(message)
+    wanted = [m if v is None else v for v, m in zip(given, spatial, strict=True)]
+    out = sizes(name, "output_size", wanted, n, 0)
+    shape = (*input.shape[:-n], *out)
+    if 0 in out or any(a % b for a, b in zip(spatial, out, strict=True)):
+        return shape, ADAPTIVE
+    front = (1,) * (3 - n)
+    k = front + tuple([a // b for a, b in zip(spatial, out, strict=True)])
+    return shape, (k, k, (0, 0, 0), (1, 1, 1))
+
+
+def planes(array: Any, n: int) -> Any:
+    """A contiguous array as (planes, d, h, w), its last n dimensions being spatial."""
+    shape = array.shape
+    return array.reshape(math.prod(shape[:-n]), *(1,) * (3 - n), *shape[-n:])
+
+
+def spans(n_in: int, n_out: int, axis: int, given: Windows) -> list[tuple[int, int, int]]:
+    """(first, end, step) of every window of one axis, for references."""
+    kernel, stride, padding, dilation = given
+    if not kernel:
+        return [(o * n_in // n_out, -(-(o + 1) * n_in // n_out), 1) for o in range(n_out)]
+    found = []
+    for o in range(n_out):
+        start, step = o * stride[axis] - padding[axis], dilation[axis]
+        end = min(start + (kernel[axis] - 1) * step + 1, n_in)
+        found.append((start % step if start < 0 else start, end, step))
+    return found

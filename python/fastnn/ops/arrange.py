@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Elements repeated, in another order, or masked: repeat, tile, flip, roll, masked_fill, tril.
+
+Backward: the same rearrangement the other way round, summed where elements are repeated.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnn import _dtypes
+from fastnn._backend import array_module
+from fastnn.autograd import Op
+from fastnn.ops import _common
+from fastnn.ops._in_place import InPlace, in_place
+from fastnn.ops.compare import ge_tensors, le_tensors
+from fastnn.ops.copy import clone
+from fastnn.ops.creation import arange
+from fastnn.ops.view import expand, reshape, unsqueeze
+from fastnn.ops.where import Where
+from fastnn.tensor import Tensor
+from fastnn.testing import ErrorCase, OpCase
+
+
+class Flip(Op):
+    """The order of some dimensions turned round."""
+
+    def forward(self, x: Any, dims: Any) -> Any:
+        self.dims = dims
+        return self.flipped(x)
+
+    def flipped(self, x: Any) -> Any:
+        """A copy of a view with negative strides."""
+        table = self.kernels
+        out = table.empty(x.shape, x.dtype)
+        back = slice(None, None, -1)
+        table.copy(x[tuple([back if d in self.dims else slice(None) for d in range(x.ndim)])], out)
+        return out
+
+    def backward(self, g: Any) -> tuple[Any, ...]:
+        return (self.flipped(g),)
+
+    def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
+        return (Flip.apply((g,), self.dims),)
+
+
+class Roll(Op):
+    """A dimension shifted, what falls out at its end coming in at its front."""
+
+    def forward(self, x: Any, shift: int, dim: int) -> Any:
+        self.shift, self.dim = shift, dim
+        return self.rolled(x, shift)
+
+    def rolled(self, x: Any, shift: int) -> Any:
+        """Two copies; 0 <= shift < size."""
+        table = self.kernels
+        out = table.empty(x.shape, x.dtype)
+        lead, cut = (slice(None),) * self.dim, x.shape[self.dim] - shift
+        table.copy(x[(*lead, slice(0, cut))], out[(*lead, slice(shift, None))])
+        if shift:
+            table.copy(x[(*lead, slice(cut, None))], out[(*lead, slice(0, shift))])
+        return out
+
+    def backward(self, g: Any) -> tuple[Any, ...]:
+        n = g.shape[self.dim]
+        return (self.rolled(g, (n - self.shift) % n if n else 0),)
+
+    def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
+        n = g.shape[self.dim]
+        return (Roll.apply((g,), (n - self.shift) % n if n else 0, self.dim),)
+
+
+def repeat(input: Tensor, *repeats: Any) -> Tensor:
+    """The tensor repeated along every dimension, as torch.Tensor.repeat: a copy.
+
+    repeats: one number per dimension, and in front of them numbers for new dimensions.
+    Raises RuntimeError for numbers below 0 or fewer than dimensions, TypeError for no ints.
+    """
+    _common.require_tensor("repeat", "input", input)
+    return _repeated("repeat", input, _common.shape_argument("repeat", repeats))
+
+
+def _repeated(name: str, input: Tensor, times: tuple[int, ...]) -> Tensor:
+    if len(times) < input.ndim or any(n < 0 for n in times):
+        message = (
+            f"{name}: expected at least {input.ndim} numbers >= 0 for {input.shape}, got {times}"
+        )
+        raise RuntimeError(message)
+    sizes = (1,) * (len(times) - input.ndim) + tuple(input.shape)
+    if all(n == 1 for n in times):
+        return clone(reshape(input, sizes))
+    # A dimension of its own for every number but 1, and those of size 1 repeat themselves.
+    apart: list[int] = []
+    wide: list[int] = []
+    for n, size in zip(times, sizes, strict=True):
+        if n != 1 and size != 1:
+            apart.append(1)
+            wide.append(n)
+        apart.append(size)
+        wide.append(n if size == 1 else size)
+    shape = tuple([n * size for n, size in zip(times, sizes, strict=True)])
+    return reshape(clone(expand(reshape(input, apart), wide)), shape)
+
+
+def tile(input: Tensor, *dims: Any) -> Tensor:
+    """`repeat` with ones for the dimensions in front that have no number, as torch.tile."""
+    _common.require_tensor("tile", "input", input)
+    times = _common.shape_argument("tile", dims)
+    return _repeated("tile", input, (1,) * (input.ndim - len(times)) + times)
+
+
+def flip(input: Tensor, *dims: Any) -> Tensor:
+    """The order of the given dimensions turned round, as torch.flip: a copy."""
+    _common.require_tensor("flip", "input", input)
+    given = _common.shape_argument("flip", dims)
+    turned = tuple([_common.one_dim("flip", d, input.ndim) for d in given])
+    if len(set(turned)) != len(turned):
+        message = f"flip: expected distinct dims, got {given}"
+        raise RuntimeError(message)
+    return Flip.apply((input,), turned)  # type: ignore[no-any-return]
+
+
+def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
+    """Dimensions shifted round, as torch.roll; without ``dims`` the flattened tensor is."""
+    _common.require_tensor("roll", "input", input)
+    steps = _common.shape_argument("roll", (shifts,))
+    if dims is None or dims in ((), []):
+        if len(steps) != 1:
+            message = f"roll: expected one shift without dims, got {steps}"
+            raise RuntimeError(message)
+        return reshape(roll(reshape(input, -1), steps, 0), input.shape)
+    given = tuple(dims) if isinstance(dims, tuple | list) else (dims,)
+    if len(given) != len(steps) or input.ndim == 0:
+        message = (
+            f"roll: expected as many shifts as dims of a tensor with dimensions, got {steps} and "
+            f"{given} for {input.shape}"
+        )
+        raise RuntimeError(message)
+    for shift, dim in zip(steps, given, strict=True):
+        d = _common.one_dim("roll", dim, input.ndim)
+        n = input.shape[d]
+        input = Roll.apply((input,), shift % n if n else 0, d)
+    return input
+
+
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """``value`` (a number or a 0-d tensor) where the mask holds, as torch.Tensor.masked_fill.
+
+    Shapes: input (...), mask (...) of bool -> their common broadcast shape, in input's type.
+    Raises RuntimeError for a mask of another type, a value with dimensions or of a higher kind.
+    """
+    _common.require_tensor("masked_fill", "input", input)
+    _common.require_tensor("masked_fill", "mask", mask)
+    _common.as_operand("masked_fill", value)
+    if mask.array.dtype.kind != "b":
+        message = f"masked_fill: expected a mask of type bool, got {mask.dtype}; use .bool()"
+        raise RuntimeError(message)
+    dtype = _dtypes.from_numpy(input.array.dtype)
+    if not isinstance(value, Tensor):
+        if dtype.category == 1 and value != int(value):
+            message = f"masked_fill: expected a whole number for {dtype}, got {value}"
+            raise RuntimeError(message)
+        value = Tensor._wrap(_common.scalar_array(_common.table_of(input), value, dtype))
+    if value.ndim:
+        message = f"masked_fill: expected value as a number or 0-d tensor, got {value.shape}"
+        raise RuntimeError(message)
+    if value.dtype.category > dtype.category:
+        message = f"masked_fill: expected a value that {dtype} holds, got {value.dtype}"
+        raise RuntimeError(message)
+    _common.table_of(input, mask, value)
+    _common.broadcast_shape("masked_fill", input.shape, mask.shape)
+    return Where.apply((mask, value.to(dtype), input))  # type: ignore[no-any-return]
+
+
+masked_fill_: InPlace[...] = in_place(masked_fill)
+
+
+def _triangle(name: str, input: Tensor, diagonal: Any, keep: Any) -> Tensor:
+    _common.require_tensor(name, "input", input)
+    (k,) = _common.shape_argument(name, (diagonal,))
+    if input.ndim < 2:
+        message = f"{name}: expected a tensor of at least 2 dimensions, got {input.shape}"
+        raise RuntimeError(message)
+    rows, columns = input.shape[-2:]
+    j = arange(columns, device=input.device)
+    i = unsqueeze(arange(k, k + rows, device=input.device), 1)
+    zero = _common.scalar_array(_common.table_of(input), 0, _dtypes.from_numpy(input.array.dtype))
+    return Where.apply((keep(j, i), input, Tensor._wrap(zero)))  # type: ignore[no-any-return]
+
+
+def tril(input: Tensor, diagonal: int = 0) -> Tensor:
+    """The lower triangle of matrices (..., r, c), zeros above ``diagonal``, as torch.tril."""
+    return _triangle("tril", input, diagonal, le_tensors)
+
+
+def triu(input: Tensor, diagonal: int = 0) -> Tensor:
+    """The upper triangle of matrices (..., r, c), zeros below ``diagonal``, as torch.triu."""
+    return _triangle("triu", input, diagonal, ge_tensors)
+
+
+tril_: InPlace[...] = in_place(tril)
+triu_: InPlace[...] = in_place(triu)
+
+
+def _np(name: str) -> Any:
+    def formula(x: Any, *arguments: Any) -> Any:
+        return getattr(array_module(x), name)(x, *arguments)
+
+    return formula
+
+
+CASES = [
+    *(
+        OpCase(repeat, "repeat", [shape, times], ref=_np("tile"))
+        for shape, times in (
+            ((2, 3), [2, 2]),
+            ((3,), [4, 2]),
+            ((2, 1, 3), [1, 5, 1]),
+            ((2, 3), [1, 1]),
+            ((2, 3), [0, 2]),
+            ((), [3]),
+        )
+    ),
+    OpCase(tile, "tile", [(2, 3), [2]], ref=_np("tile")),
+    OpCase(tile, "tile", [(3,), [2, 2]], ref=_np("tile")),
+    OpCase(flip, "flip", [(2, 3, 4), [0, -1]], ref=_np("flip")),
+    OpCase(flip, "flip", [(70,), [0]], ref=_np("flip")),
+    OpCase(flip, "flip", [(2, 3), []], ref=lambda x, _: x),
+    OpCase(roll, "roll", [(5, 3), 2, 0], ref=_np("roll")),
+    OpCase(roll, "roll", [(5, 3), [-1, 4], [0, 1]], ref=_np("roll")),
+    OpCase(roll, "roll", [(2, 3), 1], ref=_np("roll")),
+    OpCase(roll, "roll", [(0, 3), 1, 0], ref=_np("roll")),
+    OpCase(
+        masked_fill,
+        "masked_fill",
+        [(3, 4), ("bool", (3, 4)), -1.5],
+        ref=lambda x, m, v: x * ~m + v * m,
+    ),
+    OpCase(
+        masked_fill, "masked_fill", [(3, 4), ("bool", (4,)), ()], ref=lambda x, m, v: x * ~m + v * m
+    ),
+    *(
+        OpCase(f, name, [shape, k], ref=_np(name))
+        for f, name in ((tril, "tril"), (triu, "triu"))
+        for shape, k in (((4, 4), 0), ((2, 3, 5), 1), ((5, 3), -2), ((0, 3), 0))
+    ),
+]
+_BAD: list[tuple[Any, str, list[Any], type[Exception], str]] = [
+    (repeat, "repeat", [(2, 3), [2]], RuntimeError, "at least 2 numbers"),
+    (repeat, "repeat", [(2,), [-1]], RuntimeError, "numbers >= 0"),
+    (repeat, "repeat", [[1.0], [1]], TypeError, "expected input as a Tensor"),
+    (tile, "tile", [(2,), [-1]], RuntimeError, "numbers >= 0"),
+    (tile, "tile", [(2,), [1.5]], TypeError, "sizes as ints"),
+    (tile, "tile", [None, [1]], TypeError, "expected input as a Tensor"),
+    (flip, "flip", [(2, 3), [0, 0]], RuntimeError, "distinct dims"),
+    (flip, "flip", [(2, 3), [2]], IndexError, "expected dim in"),
+    (flip, "flip", [None, [0]], TypeError, "expected input as a Tensor"),
+    (roll, "roll", [(2, 3), [1, 2]], RuntimeError, "one shift without dims"),
+    (roll, "roll", [(2, 3), [1, 2], [0]], RuntimeError, "as many shifts as dims"),
+    (roll, "roll", [(2, 3), 1, 2], IndexError, "expected dim in"),
+    (masked_fill, "masked_fill", [(3,), (3,), 1.0], RuntimeError, "a mask of type bool"),
+    (masked_fill, "masked_fill", [(3,), ("bool", (3,)), (3,)], RuntimeError, "0-d tensor"),
+    (
+        masked_fill,
+        "masked_fill",
+        [(3,), ("bool", (4,)), 1.0],
+        RuntimeError,
+        "shapes that broadcast",
+    ),
+    (masked_fill, "masked_fill", [(3,), ("bool", (3,)), "a"], TypeError, "a tensor or a number"),
+    (tril, "tril", [(3,)], RuntimeError, "at least 2 dimensions"),
+    (tril, "tril", [(3, 3), 1.5], TypeError, "sizes as ints"),
+    (tril, "tril", [[1.0]], TypeError, "expected input as a Tensor"),
+    (triu, "triu", [()], RuntimeError, "at least 2 dimensions"),
+    (triu, "triu", [(3, 3), None], TypeError, "sizes as ints"),
+    (triu, "triu", [None], TypeError, "expected input as a Tensor"),
+]
+ERRORS = [ErrorCase(*bad) for bad in _BAD]

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Schedules one after the other."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Any
+
+from fastnn.optim._plateau import ReduceLROnPlateau
+from fastnn.optim._scheduler import LRScheduler, set_rate
+from fastnn.optim.optimizer import Optimizer
+
+
+class SequentialLR(LRScheduler):
+    """``schedulers`` one after the other: the next one from every step of ``milestones`` on.
+
+    A schedule starts with the rates of its own step 0, whatever they were before.
+    Errors: ValueError unless there is one schedule more than milestones, all of ``optimizer`` and
+    none a ReduceLROnPlateau, which needs a metric; TypeError for what is no schedule.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        schedulers: list[LRScheduler],
+        milestones: list[int],
+        last_epoch: int = -1,
+    ) -> None:
+        if len(schedulers) != len(milestones) + 1:
+            message = (
+                "SequentialLR: Sequential Schedulers expects number of schedulers provided to be"
+                f" one more than the number of milestone points, but got {len(schedulers)}"
+                f" schedulers and {len(milestones)} milestones"
+            )
+            raise ValueError(message)
+        for i, scheduler in enumerate(schedulers):
+            self._check(optimizer, i, scheduler)
+        self._schedulers = schedulers
+        self._milestones = milestones
+        self.last_epoch = last_epoch + 1
+        self.optimizer = optimizer
+        # Every schedule has made its first step when it was made: take these back, make one.
+        for group in optimizer.param_groups:
+            set_rate(group, group["initial_lr"])
+        _undo(self)
+        first = schedulers[bisect_right(milestones, 0)]
+        first._initial_step()
+        self._last_lr = first.get_last_lr()
+
+    @staticmethod
+    def _check(optimizer: Optimizer, i: int, scheduler: Any) -> None:
+        if not hasattr(scheduler, "optimizer"):
+            message = (
+                f"SequentialLR: schedulers[{i}] should have `optimizer` as its attribute, got"
+                f" {type(scheduler).__name__}"
+            )
+            raise TypeError(message)
+        if isinstance(scheduler, ReduceLROnPlateau):
+            message = (
+                "SequentialLR: does not support `ReduceLROnPlateau`, as it needs a metric at every"
+                f" `step`, but got one at index {i}"
+            )
+            raise ValueError(message)
+        if scheduler.optimizer is not optimizer:
+            message = (
+                "SequentialLR: expects all schedulers to belong to the same optimizer, but"
+                f" schedulers[{i}], {type(scheduler).__name__}, has another"
+            )
+            raise ValueError(message)
+
+    def step(self, epoch: int | None = None) -> None:
+        """Goes on to the next step of the schedule whose turn it is; ``epoch`` must be None."""
+        if epoch is not None:
+            message = "SequentialLR: step() expects no epoch: the steps of schedules are counted"
+            raise TypeError(message)
+        self.last_epoch += 1
+        i = bisect_right(self._milestones, self.last_epoch)
+        scheduler = self._schedulers[i]
+        if i > 0 and self._milestones[i - 1] == self.last_epoch:
+            scheduler._update_lr(0)
+        else:
+            scheduler.step()
+        self._last_lr = scheduler.get_last_lr()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the optimiser; of the schedules their states."""
+        state = super().state_dict()
+        state["_schedulers"] = [scheduler.state_dict() for scheduler in self._schedulers]
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes over what `state_dict` gave."""
+        state = dict(state_dict)
+        for scheduler, saved in zip(self._schedulers, state.pop("_schedulers"), strict=True):
+            scheduler.load_state_dict(saved)
+        super().load_state_dict(state)
+
+
+def _undo(scheduler: LRScheduler) -> None:
+    """Takes back the first step of a schedule, or of all that it consists of."""
+    if isinstance(scheduler, SequentialLR):
+        for part in scheduler._schedulers:
+            _undo(part)
+    else:
+        scheduler.last_epoch -= 1

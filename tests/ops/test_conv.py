@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Convolution beyond the case table: direct sums, laws, bits and arguments that must be refused."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import _backend, autograd
+from fastnn import nn as layers
+from fastnn.nn import functional as F
+from fastnn.ops._convolution import Convolution, Geometry
+from fastnn.tensor import Tensor
+
+Array = np.ndarray[Any, Any]
+
+
+def tensor(*shape: int, seed: int = 0, dtype: Any = np.float64, grad: bool = False) -> Tensor:
+    values = np.random.default_rng([seed, *shape]).uniform(-1, 1, shape).astype(dtype)
+    t = fastnn.from_numpy(values)
+    return t.requires_grad_() if grad else t
+
+
+def direct(x: Array, w: Array, stride: int, padding: int, dilation: int, groups: int) -> Array:
+    """The definition, element by element."""
+    n, _, h, width = x.shape
+    o, per, kh, kw = w.shape
+    oh = (h + 2 * padding - dilation * (kh - 1) - 1) // stride + 1
+    ow = (width + 2 * padding - dilation * (kw - 1) - 1) // stride + 1
+    y = np.zeros((n, o, oh, ow))
+    for b, k, i, j in np.ndindex(*y.shape):
+        group = k // (o // groups)
+        for d, s, t in np.ndindex(per, kh, kw):
+            at = i * stride - padding + s * dilation, j * stride - padding + t * dilation
+            if 0 <= at[0] < h and 0 <= at[1] < width:
+                y[b, k, i, j] += w[k, d, s, t] * x[b, group * per + d, *at]
+    return y
+
+
+@pytest.mark.parametrize(
+    ("stride", "padding", "dilation", "groups"),
+    [(1, 0, 1, 1), (2, 1, 1, 1), (3, 2, 2, 2), (1, 3, 1, 4), (2, 2, 3, 4)],
+)
+def test_it_is_the_sum_of_its_definition(
+    stride: int, padding: int, dilation: int, groups: int
+) -> None:
+    x, w = tensor(2, 4, 7, 8), tensor(8, 4 // groups, 3, 2)
+    y = F.conv2d(x, w, None, stride, padding, dilation, groups)
+    want = direct(x.numpy(), w.numpy(), stride, padding, dilation, groups)
+    np.testing.assert_allclose(y.numpy(), want, rtol=1e-12, atol=1e-13)
+
+
+def test_it_is_linear_in_input_and_weight() -> None:
+    a, b, w, v = tensor(2, 3, 9), tensor(2, 3, 9, seed=1), tensor(5, 3, 4), tensor(5, 3, 4, seed=1)
+    both = F.conv1d(a + 2.0 * b, w, padding=2)
+    each = F.conv1d(a, w, padding=2) + 2.0 * F.conv1d(b, w, padding=2)
+    np.testing.assert_allclose(both.numpy(), each.numpy(), rtol=1e-12, atol=1e-13)
+    both = F.conv1d(a, w - v, stride=2)
+    each = F.conv1d(a, w, stride=2) - F.conv1d(a, v, stride=2)
+    np.testing.assert_allclose(both.numpy(), each.numpy(), rtol=1e-12, atol=1e-13)
+
+
+def test_the_transposed_convolution_is_the_adjoint() -> None:
+    """<conv(x), y> = <x, conv_transpose(y)>."""
+    x, w = tensor(2, 4, 11, 9), tensor(6, 2, 3, 4)
+    options: dict[str, Any] = {"stride": (2, 3), "padding": 1, "dilation": (2, 1), "groups": 2}
+    y = F.conv2d(x, w, **options)
+    g = tensor(*y.shape, seed=2)
+    back = F.conv_transpose2d(g, w, output_padding=(0, 1), **options)
+    assert back.shape == x.shape
+    left, right = (y * g).sum().item(), (x * back).sum().item()
+    assert left == pytest.approx(right, rel=1e-12)
+
+
+def test_fold_is_the_adjoint_of_unfold() -> None:
+    x = tensor(2, 3, 8, 9)
+    options: dict[str, Any] = {"kernel_size": (3, 2), "stride": 2, "padding": 1, "dilation": (1, 2)}
+    columns = F.unfold(x, **options)
+    g = tensor(*columns.shape, seed=3)
+    back = F.fold(g, (8, 9), **options)
+    assert (columns * g).sum().item() == pytest.approx((x * back).sum().item(), rel=1e-12)
+
+
+def test_it_is_unfold_and_a_matrix_product() -> None:
+    x, w = tensor(1, 3, 8, 9), tensor(5, 3, 3, 3)
+    columns = F.unfold(x, 3, padding=1)
+    y = w.reshape(5, 27) @ columns[0]
+    np.testing.assert_allclose(
+        F.conv2d(x, w, padding=1).numpy().reshape(5, 72), y.numpy(), rtol=1e-12, atol=1e-13
+    )
+
+
+def test_three_directions_through_the_operation() -> None:
+    x, w = tensor(2, 2, 4, 5, 6, grad=True), tensor(3, 2, 2, 3, 2, grad=True)
+    geometry = Geometry((2, 1, 2), (1, 1, 0), (1, 2, 1), 1)
+    out = (3, 3, 3)
+    y = Convolution.apply((x, w, None), geometry, out)
+    padded = np.pad(x.detach().numpy(), [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)])
+    want = np.zeros((2, 3, *out))
+    for a, b, c in itertools.product(range(2), range(3), range(2)):
+        part = padded[:, :, a : a + 5 : 2, 2 * b : 2 * b + 3, c : c + 5 : 2][:, :, :3, :3, :3]
+        want += np.einsum("oc,ncdhw->nodhw", w.detach().numpy()[:, :, a, b, c], part)
+    np.testing.assert_allclose(y.detach().numpy(), want, rtol=1e-12, atol=1e-13)
+    assert autograd.gradcheck(lambda *t: Convolution.apply((*t, None), geometry, out), [x, w])
+
+
+SHAPES = [
+    ((3, 8, 30, 31), (20, 8, 3, 3), 1, 1, 1),
+    ((9, 16, 14, 14), (40, 16, 3, 3), 1, 1, 1),
+    ((4, 3, 32, 32), (24, 3, 7, 7), 2, 3, 1),
+    ((4, 32, 20, 20), (32, 1, 3, 3), 1, 1, 32),
+    ((2, 64, 28, 28), (128, 64, 1, 1), 1, 0, 1),
+    ((8, 2, 40, 40), (3, 2, 5, 5), 1, 2, 1),
+]
+
+
+@pytest.mark.parametrize(("x", "w", "stride", "padding", "groups"), SHAPES)
+def test_bits_do_not_depend_on_threads(
+    x: tuple[int, ...], w: tuple[int, ...], stride: int, padding: int, groups: int
+) -> None:
+    before = fastnn.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 5):
+            fastnn.set_num_threads(threads)
+            a = tensor(*x, dtype=np.float32, grad=True)
+            b = tensor(*w, dtype=np.float32, grad=True)
+            bias = tensor(w[0], dtype=np.float32, grad=True)
+            y = F.conv2d(a, b, bias, stride, padding, 1, groups)
+            g = tensor(*y.shape, dtype=np.float32, seed=1)
+            grads = autograd.grad([y], [a, b, bias], [g])
+            results.append([r.detach().numpy().tobytes() for r in (y, *grads) if r is not None])
+    finally:
+        fastnn.set_num_threads(before)
+    assert results[0] == results[1] == results[2]
+
+
+def test_a_row_of_a_batch_has_the_bits_of_the_whole() -> None:
+    """What an image gives does not depend on its neighbours, though panels go over them."""
+    x, w = tensor(5, 6, 7, 7, dtype=np.float32), tensor(10, 6, 3, 3, dtype=np.float32)
+    whole = F.conv2d(x, w, padding=1).numpy()
+    for i in range(5):
+        one = F.conv2d(x[i : i + 1], w, padding=1).numpy()
+        np.testing.assert_array_equal(whole[i : i + 1], one)
+
+
+def test_gradients_of_parameters_add_up() -> None:
+    layer = layers.Conv2d(3, 4, 3, padding=1, dtype=fastnn.float64)
+    x = tensor(2, 3, 6, 6)
+    layer(x).sum().backward()
+    assert layer.bias is not None
+    once = [np.array(p.grad.numpy()) for p in (layer.weight, layer.bias) if p.grad is not None]
+    layer(x).sum().backward()
+    for p, g in zip((layer.weight, layer.bias), once, strict=True):
+        assert p.grad is not None
+        np.testing.assert_allclose(p.grad.numpy(), 2 * g, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.longdouble])
+def test_other_types_go_to_the_reference(dtype: Any) -> None:
+    x, w = tensor(2, 3, 5, 5, dtype=dtype), tensor(4, 3, 3, 3, dtype=dtype)
+    y = F.conv2d(x, w, padding=1)
+    assert y.array.dtype == dtype
+    want = direct(x.numpy().astype(float), w.numpy().astype(float), 1, 1, 1, 1)
+    np.testing.assert_allclose(y.numpy().astype(float), want, atol=2e-2)
+
+
+def hostile() -> list[tuple[str, list[Any]]]:
+    """Calls of the kernels themselves with arguments that do not go together."""
+    x, w, y = np.zeros((2, 4, 1, 6, 6)), np.zeros((3, 4, 1, 3, 3)), np.zeros((2, 3, 1, 4, 4))
+    one, zero = (1, 1, 1), (0, 0, 0)
+    huge = (1 << 62, 1, 1 << 62)
+    return [
+        ("groups of zero", [x, w, None, y, one, zero, one, 0]),
+        ("negative groups", [x, w, None, y, one, zero, one, -1]),
+        ("groups that do not divide", [x, w, None, y, one, zero, one, 3]),
+        ("stride zero", [x, w, None, y, (1, 0, 1), zero, one, 1]),
+        ("dilation below zero", [x, w, None, y, one, zero, (1, 1, -3), 1]),
+        ("negative padding", [x, w, None, y, one, (0, -1, 0), one, 1]),
+        ("two directions", [x, w, None, y, (1, 1), zero, one, 1]),
+        ("huge stride", [x, w, None, y, huge, zero, one, 1]),
+        ("huge dilation", [x, w, None, y, one, zero, huge, 1]),
+        ("other channels", [np.zeros((2, 5, 1, 6, 6)), w, None, y, one, zero, one, 1]),
+        ("other batch", [x, w, None, np.zeros((3, 3, 1, 4, 4)), one, zero, one, 1]),
+        ("bias of another size", [x, w, np.zeros(4), y, one, zero, one, 1]),
+    ]
+
+
+@pytest.mark.parametrize("case", hostile(), ids=lambda c: c[0])
+def test_kernels_refuse_what_does_not_fit(case: tuple[str, list[Any]], kernels: Any) -> None:
+    with pytest.raises(ValueError, match="conv_forward"):
+        kernels["conv_forward"](*case[1])
+
+
+def test_outputs_larger_than_the_input_reaches_read_zeros(kernels: Any) -> None:
+    """Whatever the size of the output says, nothing outside the input is read."""
+    x, w = np.ones((1, 4, 1, 3, 3)), np.ones((8, 4, 1, 2, 2))
+    y = np.full((1, 8, 1, 9, 9), np.nan)
+    kernels["conv_forward"](x, w, None, y, (1, 3, 2), (0, 1, 5), (1, 1, 7), 1)
+    columns = np.full((1, 4, 1, 2, 2, 1, 9, 9), np.nan)
+    kernels["im2col"](x, columns, (1, 3, 2), (0, 1, 5), (1, 1, 7))
+    np.testing.assert_allclose(y[0, 0, 0], columns.sum(axis=(0, 1, 2, 3, 4, 5)))
+    gx = np.full(x.shape, np.nan)
+    kernels["conv_backward_input"](y, w, None, gx, (1, 3, 2), (0, 1, 5), (1, 1, 7), 1)
+    assert np.isfinite(gx).all()
+
+
+@pytest.mark.parametrize("sizes", [(0, 4, 5), (2, 0, 5), (2, 4, 0)])
+def test_empty_arrays(sizes: tuple[int, int, int], kernels: Any) -> None:
+    n, c, size = sizes
+    x, w, bias = np.ones((n, c, 1, 1, size)), np.ones((3, c, 1, 1, 2)), np.arange(3.0)
+    y, steps = np.full((n, 3, 1, 1, 4), np.nan), ((1, 1, 1), (0, 0, 1), (1, 1, 1), 1)
+    kernels["conv_forward"](x, w, bias, y, *steps)
+    if x.size == 0:
+        np.testing.assert_array_equal(y, np.broadcast_to(bias.reshape(3, 1, 1, 1), y.shape))
+    gw = np.full(w.shape, 7.0)
+    kernels["conv_backward_weight"](x, y, gw, *steps, True)
+    np.testing.assert_array_equal(gw, 7.0)
+    kernels["conv_backward_weight"](x, y, gw, *steps, False)
+    np.testing.assert_array_equal(gw, 0.0)
+    gx = np.full(x.shape, np.nan)
+    kernels["conv_backward_input"](y, w, None, gx, *steps)
+    assert np.isfinite(gx).all()
+
+
+def test_the_references_are_found_without_native_kernels() -> None:
+    names = {"conv_forward", "conv_backward_input", "conv_backward_weight", "im2col", "col2im"}
+    assert names <= set(_backend.references)

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Elementwise families: errors in ulp, special values, bits, and what the case table cannot say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import _backend
+from fastnn.nn import functional as F
+from layouts import FLOATS, INTEGERS, assert_same_bits, levels, native_only, values, with_threads
+
+INF, NAN = float("inf"), float("nan")
+WIDER = {"float32": np.float64, "float64": np.longdouble}
+ROWS = sorted(
+    name
+    for name, kernel in _backend.native.items()
+    if name.endswith("_forward") and kernel.is_allocating and kernel.spec == "x(...) y(...)"
+)
+
+
+def kernel(name: str) -> Any:
+    return getattr(_backend.default_table(), name)
+
+
+def run(name: str, *arrays: Any) -> Any:
+    out = np.empty_like(arrays[0])
+    kernel(name)(*arrays, out)
+    return out
+
+
+def ulps(got: Any, exact: Any) -> float:
+    """The largest error in units in the last place."""
+    info = np.finfo(got.dtype)
+    size = np.maximum(np.abs(exact.astype(np.longdouble)), info.tiny)
+    unit = np.exp2(np.floor(np.log2(size)) - info.nmant)
+    return float((np.abs(got.astype(np.longdouble) - exact) / unit).max())
+
+
+@native_only
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="no wider type than double")
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("expm1", -30.0, 80.0),
+        ("expm1", -1e-3, 1e-3),
+        ("log1p", -0.999, 1e4),
+        ("log1p", -1e-3, 1e-3),
+        ("exp2", -120.0, 120.0),
+        ("log2", 1e-6, 1e6),
+        ("log2", 0.9, 1.1),
+    ],
+)
+def test_errors_are_below_three_ulp(name: str, low: float, high: float, dtype: str) -> None:
+    x = np.random.default_rng(0).uniform(low, high, 200_000).astype(dtype)
+    exact = getattr(np, name)(x.astype(WIDER[dtype]))
+    for level in levels():
+        assert ulps(run(name + "_forward", x), exact) < 3, level
+
+
+@native_only
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="no wider type than double")
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("base", "power"), [(3.0, 2.0), (1e4, 8.0), (1.01, 5000.0)])
+def test_errors_of_powers_are_below_three_ulp(base: float, power: float, dtype: str) -> None:
+    rng = np.random.default_rng(1)
+    x = np.exp(rng.uniform(-np.log(base), np.log(base), 100_000)).astype(dtype)
+    y = rng.uniform(-power, power, x.size).astype(dtype)
+    exact = np.power(x.astype(WIDER[dtype]), y.astype(WIDER[dtype]))
+    for level in levels():
+        assert ulps(run("pow", x, y), exact) < 3, level
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_powers_of_special_values(dtype: str) -> None:
+    special = np.array(
+        [0.0, -0.0, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 0.5, -0.5, 2.5, INF, -INF, NAN, 1e30, -1e30],
+        dtype,
+    )
+    x, y = (a.ravel().copy() for a in np.meshgrid(special, special))
+    with np.errstate(all="ignore"):
+        want = np.power(x, y)
+    for level in levels():
+        got = run("pow", x, y)
+        np.testing.assert_allclose(got, want, rtol=1e-6, err_msg=level)
+        zeros = want == 0
+        np.testing.assert_array_equal(np.signbit(got[zeros]), np.signbit(want[zeros]))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_whole_logarithms_and_powers_are_exact(dtype: str) -> None:
+    whole = np.arange(-100, 101).astype(dtype)
+    for _ in levels():
+        np.testing.assert_array_equal(run("exp2_forward", whole), 2.0**whole)
+        np.testing.assert_array_equal(run("log2_forward", (2.0**whole).astype(dtype)), whole)
+    assert fastnn.tensor([10.0, 100.0, 1000.0], dtype=fastnn.float64).log10().tolist() == [1, 2, 3]
+
+
+@native_only
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", ROWS)
+def test_bits_depend_on_the_value_alone(name: str, dtype: str) -> None:
+    """Not on the position, the length, the thread or whether the output is the input."""
+    if name.startswith("bitwise"):
+        dtype = "int64" if dtype == "float64" else "int32"
+    x = np.random.default_rng(3).normal(scale=3, size=70_000).astype(dtype)
+    for _ in levels():
+        want = run(name, x)
+        for offset in range(0, 32, 5):
+            room = np.zeros(128, dtype)
+            y = room[offset : offset + 1 + offset % 37]
+            kernel(name)(x[: y.size].copy(), y)
+            assert y.tobytes() == want[: y.size].tobytes()
+            assert not room[offset + y.size :].any()
+        for threads in (1, 3):
+            y = x.copy()
+            with_threads(threads, kernel(name), y, y)
+            assert y.tobytes() == want.tobytes()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_rounding_and_signs_of_special_values(dtype: str) -> None:
+    x = np.array([0.0, -0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 1e30, INF, -INF, NAN], dtype)
+    for _ in levels():
+        for name in ("floor", "ceil", "trunc"):
+            assert_same_bits(run(name + "_forward", x), getattr(np, name)(x), name)
+        assert_same_bits(run("round_forward", x), np.rint(x))
+        assert_same_bits(run("abs_forward", x), np.abs(x))
+        np.testing.assert_array_equal(run("sign_forward", x), np.sign(x))
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_integers_wrap_around(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    x, y = values(rng, (333,), dtype), values(rng, (333,), dtype)
+    divisor = np.where(y == 0, 3, y).astype(dtype)
+    for level in levels():
+        with np.errstate(all="ignore"):
+            assert_same_bits(run("abs_forward", x), np.abs(x), level)
+            assert_same_bits(run("square_forward", x), x * x, level)
+            assert_same_bits(run("pow", x, np.abs(y) % 9), np.power(x, np.abs(y) % 9), level)
+            for name in ("fmod", "remainder", "floor_divide"):
+                assert_same_bits(run(name, x, divisor), getattr(np, name)(x, divisor), name)
+        for name in ("maximum", "minimum", "bitwise_and", "bitwise_or", "bitwise_xor"):
+            assert_same_bits(run(name, x, y), getattr(np, name)(x, y), name)
+
+
+def test_a_divisor_of_zero_is_refused_before_anything_is_written() -> None:
+    x, y = np.arange(6), np.array([1, 2, 3, 0, 5, 6])
+    for name in ("fmod", "remainder", "floor_divide", "trunc_divide"):
+        for level in levels():
+            out = np.full(6, 7)
+            with pytest.raises(ValueError, match=name):
+                kernel(name)(x, y, out)
+            assert (out == 7).all(), level
+    with pytest.raises(RuntimeError, match="other than 0"):
+        fastnn.tensor([1, 2]) // fastnn.tensor([1, 0])
+
+
+def test_floor_divide_is_pythons() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=1000) * 10, rng.normal(size=1000)
+    x[:100] = y[:100] * rng.integers(-9, 9, 100)
+    for _ in levels():
+        got = run("floor_divide", x, y)
+        np.testing.assert_array_equal(got, [a // b for a, b in zip(x, y, strict=True)])
+        np.testing.assert_array_equal(
+            run("remainder", x, y), [a % b for a, b in zip(x, y, strict=True)]
+        )
+
+
+def test_operators() -> None:
+    t = fastnn.tensor([5, -5])
+    assert (t % 3).tolist() == [2, 1]
+    assert (7 % t).tolist() == [2, -3]
+    assert (t // 2).tolist() == [2, -3]
+    assert (t**2).tolist() == [25, 25]
+    assert (2 ** fastnn.tensor([1.0, 3.0])).tolist() == [2.0, 8.0]
+    assert abs(t).tolist() == [5, 5]
+    assert (~t).tolist() == [-6, 4]
+    b = fastnn.tensor([True, False])
+    assert [(b & True).tolist(), (b | ~b).tolist(), (b ^ b).tolist()] == [
+        [True, False],
+        [True, True],
+        [False, False],
+    ]
+    t **= 2
+    t //= 2
+    t %= 10
+    assert t.tolist() == [2, 2]
+
+
+def test_gradients_where_formulas_have_no_value() -> None:
+    x = fastnn.tensor([0.0, 2.0], requires_grad=True)
+    (x**0.0).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [0.0, 0.0]
+    e = fastnn.tensor([1.0, 2.0], requires_grad=True)
+    fastnn.pow(fastnn.tensor([0.0, 1.0]), e).sum().backward()
+    assert e.grad is not None
+    assert e.grad.tolist() == [0.0, 0.0]
+    a = fastnn.tensor([1.0, 2.0], requires_grad=True)
+    fastnn.maximum(a, fastnn.tensor([1.0, 3.0])).sum().backward()
+    assert a.grad is not None
+    assert a.grad.tolist() == [0.5, 0.0]
+
+
+@pytest.mark.parametrize("name", ["gelu", "silu", "mish", "softplus", "elu", "relu6", "hardswish"])
+def test_half_precision_is_computed_in_single(name: str) -> None:
+    x = np.linspace(-4, 4, 101).astype(np.float16)
+    t = fastnn.tensor(x).requires_grad_()
+    y = getattr(F, name)(t)
+    assert y.dtype is fastnn.float16
+    y.sum().backward()
+    assert t.grad is not None
+    assert t.grad.dtype is fastnn.float16
+    wide = getattr(F, name)(fastnn.tensor(x.astype(np.float32))).numpy()
+    np.testing.assert_allclose(y.detach().numpy(), wide, rtol=1e-3, atol=1e-6)
+
+
+def test_clamp_takes_tensors_and_keeps_order_of_bounds() -> None:
+    x = fastnn.tensor([-2.0, 0.5, 9.0])
+    assert x.clamp(fastnn.tensor([0.0]), fastnn.tensor(1.0)).tolist() == [0.0, 0.5, 1.0]
+    assert x.clamp(3, 1).tolist() == [1.0, 1.0, 1.0]
+    assert fastnn.tensor([1, 7]).clamp(max=2.5).dtype is fastnn.float32
+    assert np.isnan(fastnn.tensor([NAN]).clamp(0, 1).item())
+    x.clamp_(0, 1)
+    assert x.tolist() == [0.0, 0.5, 1.0]
