@@ -22,6 +22,35 @@ def test_first_is_remembered_second_raises():
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_a_loop_that_does_not_ask_is_given_up():
+    given_up = threading.Event()
+    with DeferredInterrupt(given_up.set, grace=0.05) as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        assert given_up.wait(30)
+        assert interrupt()
+
+
+def test_a_loop_that_asks_is_not_given_up():
+    given_up = []
+    with DeferredInterrupt(lambda: given_up.append(1), grace=30) as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        assert interrupt()
+    assert not given_up
+    assert not any("_watch" in thread.name for thread in threading.enumerate())
+
+
+def test_nothing_is_given_up_without_a_signal():
+    given_up = []
+    before = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(before)
+    with DeferredInterrupt(lambda: given_up.append(1), grace=0.0):
+        pass
+    assert not given_up
+    after = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(after)
+    assert after == before
+
+
 def test_handler_is_restored_after_an_exception():
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(ZeroDivisionError), DeferredInterrupt():

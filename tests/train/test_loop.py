@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 
 import pytest
 
-from fastnn.train import BatchStats, Callback, TrainingDiverged, fit
+from fastnn.train import BatchStats, Callback, Position, TrainingDiverged, fit
 
 
 class Counting:
@@ -29,8 +31,14 @@ class Counting:
         samples, loss = batch
         return BatchStats(samples, {"loss": samples * loss, "accuracy": samples})
 
-    def evaluate(self):
-        return {"test_loss": self.test_loss}
+    def evaluate(self, should_stop):
+        return None if should_stop() else {"test_loss": self.test_loss}
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        assert not state
 
 
 class Recorder(Callback):
@@ -77,6 +85,75 @@ def test_stopping_finishes_the_step_and_drops_the_epoch():
     assert len(learner.seen) == 6
     assert len(result.epochs) == 1
     assert recorder.calls[-1] == ("done",)
+
+
+def test_stopping_after_an_epoch_keeps_it():
+    learner, recorder = Counting([(1, 1.0)]), Recorder()
+    position = Position()
+    asked = []
+
+    def should_stop():  # asked after the step and by the evaluation, then after the epoch
+        asked.append(len(position.epochs))
+        return len(position.epochs) == 1
+
+    result = fit(learner, 5, [recorder], should_stop, position)
+    assert result.stopped
+    assert [epoch.epoch for epoch in result.epochs] == [1]
+    assert (position.epoch, position.step) == (2, 0)
+    assert asked == [0, 0, 1]
+
+
+def test_an_evaluation_that_is_stopped_is_repeated():
+    learner, position = Counting([(1, 1.0), (3, 2.0)]), Position()
+    steps_done = []
+    result = fit(learner, 1, [], lambda: bool(steps_done) or position.step == 2, position)
+    assert result.stopped
+    assert (position.epoch, position.step, result.epochs) == (1, 2, [])
+    learner.losses = []  # the steps are done
+    result = fit(learner, 1, [], lambda: False, position)
+    assert result.epochs[0].metrics["train_loss"] == 7 / 4
+
+
+def test_a_position_goes_through_plain_data_and_on():
+    whole = fit(Counting([(1, 1.0), (2, 4.0), (1, 2.0)]), 3)
+    position = Position()
+    fit(
+        Counting([(1, 1.0), (2, 4.0), (1, 2.0)]),
+        3,
+        [],
+        lambda: (position.epoch, position.step) == (2, 2),
+        position,
+    )
+    state = json.loads(json.dumps(position.state_dict()))
+    later = Position.from_state_dict(state, 3)
+    assert later == position
+
+    class Rest(Counting):
+        def batches(self):
+            return iter(self.losses[later.step :])
+
+    result = fit(Rest([(1, 1.0), (2, 4.0), (1, 2.0)]), 3, [], position=later)
+    assert [e.metrics for e in result.epochs] == [e.metrics for e in whole.epochs]
+    assert [e.samples for e in result.epochs] == [4, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"epoch": 3}, "epoch is 3"),
+        ({"epoch": True}, "epoch is True"),
+        ({"step": -1}, "step is -1"),
+        ({"step": 10**30}, "step is 1000"),
+        ({"step": 1.5}, "step is 1.5"),
+        ({"samples": "many"}, "samples is 'many'"),
+        ({"seconds": math.nan}, "seconds is nan"),
+        ({"sums": {"loss": math.inf}}, "sums of loss is inf"),
+        ({"epochs": [{"epoch": 2, "metrics": {}, "samples": 1, "seconds": 1.0}]}, "epoch is 2"),
+    ],
+)
+def test_a_position_that_cannot_be_is_refused(change, text):
+    with pytest.raises(ValueError, match=re.escape(text)):
+        Position.from_state_dict({**Position().state_dict(), **change}, 5)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])

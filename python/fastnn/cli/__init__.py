@@ -23,7 +23,7 @@ COMMANDS = {  # name -> (module, summary); the modules are heavy, this table is 
     "train": ("fastnn.cli.train", "train a network on a data set and write the run to a folder"),
     "info": ("fastnn.cli.info", "say which backend runs, and why not the others"),
 }
-_INTERRUPTED, _BROKEN_PIPE = 130, 141
+_FAILED, _INTERRUPTED, _BROKEN_PIPE = 1, 130, 141
 
 
 def _build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
@@ -42,17 +42,28 @@ def _build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _tolerate_narrow_encodings() -> None:
-    """A path that the terminal cannot show is escaped instead of ending the program."""
+def _prepare_streams() -> None:
+    """Streams that can be written to: what was closed (``>&-``) goes nowhere, and a path that the
+    terminal cannot show is escaped instead of ending the program."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # Until the process ends; it takes the number of the closed one, as no file should.
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
+def _drop_output() -> None:
+    """Python flushes standard output once more at exit; let that go nowhere, quietly."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status (argparse itself exits on wrong usage)."""
     arguments = sys.argv[1:] if argv is None else list(argv)
-    _tolerate_narrow_encodings()
+    _prepare_streams()
     try:
         parsed = _build_parser(arguments).parse_args(arguments)
         status = int(parsed.run(parsed))
@@ -61,8 +72,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write("fastnn: interrupted\n")
         return _INTERRUPTED
     except BrokenPipeError:
-        # Python flushes standard output once more at exit; let that go nowhere, quietly.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        _drop_output()
         return _BROKEN_PIPE
+    except OSError as error:
+        # A stream has no file name: the device behind standard output is full or gone.
+        what = error if error.filename else f"cannot write the output: {error.strerror}"
+        sys.stderr.write(f"fastnn: error: {what}\n")
+        _drop_output()
+        return _FAILED
     return status

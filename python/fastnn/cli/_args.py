@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import math
 
-__all__ = ["positive_float", "positive_int", "seed"]
+__all__ = ["fraction", "positive_float", "positive_int", "seconds", "seed"]
 
 _MAX_SEED = 2**64 - 1
 
@@ -40,5 +40,22 @@ def positive_float(text: str) -> float:
         value = math.nan
     if not (math.isfinite(value) and value > 0.0):
         message = f"expected a finite number above 0, got {text!r}"
+        raise argparse.ArgumentTypeError(message)
+    return value
+
+
+def seconds(text: str) -> float:
+    """A finite number of at least zero."""
+    return 0.0 if text.strip() in ("0", "0.0") else positive_float(text)
+
+
+def fraction(text: str) -> float:
+    """A number from 0 to below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value < 1.0:
+        message = f"expected a number from 0 to below 1, got {text!r}"
         raise argparse.ArgumentTypeError(message)
     return value

@@ -50,7 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     native, rest = len(about["native_kernels"]), len(about["reference_kernels"])
     lines.append(f"kernels: {native} of {native + rest} native")
     lines += _kernel_lines("without native code in this backend", about["reference_kernels"])
-    lines += _kernel_lines("without a CUDA kernel", about["no_cuda_kernel"])
+    if about["backend"] == "cuda":  # otherwise no CUDA kernels were looked for
+        lines += _kernel_lines("without a CUDA kernel", about["no_cuda_kernel"])
     log = build_log_tail(_LOG_LINES)
     if log:
         lines.append("last lines of the build that left no native module:")

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``fastnn train TASK``: train, show progress, and write the run to a folder of its own."""
+"""``fastnn train TASK``: train, show progress, and write the run to a folder of its own; or go on
+with a run that was interrupted or killed (``--resume``)."""
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
 import importlib
+import json
 import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,19 +21,17 @@ import safetensors
 import fastnn
 from fastnn._config import describe
 from fastnn.cli import _args
-from fastnn.cli._environment import build_log_tail, environment_lines
+from fastnn.cli._training import FAILED, USAGE, Run, train
 from fastnn.cli.tasks import Job
-from fastnn.train import DeferredInterrupt, FitResult, RunFolder, TrainingDiverged, fit
-from fastnn.train.plots import MatplotlibMissing, save_curves
-from fastnn.train.progress import PlainProgress, make_progress
-from fastnn.train.run import CURVES, FILES
+from fastnn.train import CheckpointError, Position, RunFolder, load_checkpoint, restore_run
 
 __all__ = ["add_arguments", "run"]
 
-TASKS = ("digits",)  # modules of fastnn.cli.tasks
+TASKS = ("digits", "mnist", "text")  # modules of fastnn.cli.tasks
 _RUNS = Path("runs")
-_LOG_LINES = 5
-_FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
+_SHARED: Mapping[str, Any] = {"seed": 0, "checkpoint_seconds": 10.0}
+_FREE = ("data", "checkpoint_seconds")  # may differ in a resumed run; data are known by their hash
+_NO_FLAGS = ("run", "build", "task", "parser", "defaults", "out", "resume")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,54 +43,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             name,
             help=task.SUMMARY,
             description=f"Train on {task.SUMMARY}.",
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            argument_default=argparse.SUPPRESS,
         )
         task.add_arguments(command)
-        add = command.add_argument
-        defaults = task.DEFAULTS
-        add(
-            "--epochs",
-            type=_args.positive_int,
-            default=defaults.epochs,
-            metavar="N",
-            help="passes over the data",
-        )
-        add("--seed", type=_args.seed, default=0, metavar="N", help="seed of all that is random")
-        add(
-            "--batch-size",
-            type=_args.positive_int,
-            default=defaults.batch_size,
-            metavar="N",
-            help="samples per step",
-        )
-        add(
-            "--lr",
-            type=_args.positive_float,
-            default=defaults.lr,
-            metavar="X",
-            help="learning rate of the optimiser",
-        )
-        add(
-            "--out",
-            type=Path,
-            default=argparse.SUPPRESS,
-            metavar="DIR",
-            help="folder of this run, with a number added if it holds one already "
-            "(default: runs/<task>-<model>-<date>-<time>)",
-        )
-        command.set_defaults(build=task.build)
+        defaults = {**_SHARED, **task.DEFAULTS}
+        _add_shared(command, defaults)
+        command.set_defaults(build=task.build, parser=command, defaults=defaults)
+
+
+def _add_shared(command: argparse.ArgumentParser, defaults: Mapping[str, Any]) -> None:
+    for flag, kind, unit, meaning in (
+        ("epochs", _args.positive_int, "N", "passes over the data"),
+        ("seed", _args.seed, "N", "seed of all that is random"),
+        ("batch-size", _args.positive_int, "N", "samples per step"),
+        ("lr", _args.positive_float, "X", "learning rate of the optimiser"),
+        (
+            "checkpoint-seconds",
+            _args.seconds,
+            "S",
+            "seconds between two checkpoints; 0 writes one after every step",
+        ),
+    ):
+        value = defaults[flag.replace("-", "_")]
+        text = f"{meaning} (default: {value:g})"
+        command.add_argument(f"--{flag}", type=kind, metavar=unit, help=text)
+    where = command.add_mutually_exclusive_group()
+    where.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder of this run, with a number added if it holds one already "
+        "(default: runs/<task>-<model>-<date>-<time>)",
+    )
+    where.add_argument(
+        "--resume",
+        type=Path,
+        metavar="DIR",
+        help="go on with the run in this folder, from its last checkpoint and with its flags; "
+        "--epochs may be raised",
+    )
+
+
+def _plain(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags as config.json and a checkpoint hold them: paths are absolute."""
+    shown = {key: value for key, value in flags.items() if key not in _NO_FLAGS}
+    return {k: str(v.absolute()) if isinstance(v, Path) else v for k, v in shown.items()}
 
 
 def _config(arguments: argparse.Namespace, job: Job, now: dt.datetime) -> dict[str, Any]:
     about = describe()
     keys = ("backend", "isa", "threads", "reasons", "reference_kernels")
-    hidden = ("run", "build", "task")
-    flags = {key: value for key, value in vars(arguments).items() if key not in hidden}
     return {
         "task": arguments.task,
         "status": "running",
         "started": now.isoformat(timespec="seconds"),
-        "flags": {k: str(v) if isinstance(v, Path) else v for k, v in flags.items()},
+        "flags": _plain(vars(arguments)),
         "versions": {
             "fastnn": fastnn.__version__,
             "python": platform.python_version(),
@@ -102,65 +110,27 @@ def _config(arguments: argparse.Namespace, job: Job, now: dt.datetime) -> dict[s
     }
 
 
-def _report(result: FitResult, headline: str, folder: RunFolder) -> str:
-    written = ", ".join(name for name in FILES if (folder.path / name).exists())
-    speed = f"{result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s"
-    return f"{headline} ({speed}); wrote {folder.path}/: {written}"
+def _identity(arguments: argparse.Namespace, job: Job) -> dict[str, Any]:
+    """What a checkpoint says about its run, in JSON's types."""
+    backend = describe()
+    about = {
+        "task": arguments.task,
+        "flags": _plain(vars(arguments)),
+        "job": job.config,
+        "backend": [backend["backend"], backend["isa"]],
+    }
+    return dict(json.loads(json.dumps(about)))
 
 
-def _draw(folder: RunFolder, result: FitResult, title: str, progress: PlainProgress) -> None:
-    try:
-        save_curves(folder.path / CURVES, result.epochs, title)
-    except MatplotlibMissing:
-        progress.line(
-            "curves.png was not written because matplotlib is not installed; "
-            "pip install matplotlib, or the [cli] extra of fastnn-native, brings it."
-        )
+def _with_defaults(arguments: argparse.Namespace) -> argparse.Namespace:
+    return argparse.Namespace(**{**arguments.defaults, **vars(arguments)})
 
 
-def _train(arguments: argparse.Namespace, job: Job, folder: RunFolder) -> int:
-    """The run itself, in a folder that it has claimed."""
-    progress = make_progress()
-    for line in environment_lines():
-        progress.line(line)
-    log = build_log_tail(_LOG_LINES)
-    if log:
-        progress.line("  the end of the build's log (fastnn info shows more of it):")
-    for line in log:
-        progress.line("  | " + line)
-    progress.line(job.summary)
-    metadata = {"fastnn": fastnn.__version__, "task": arguments.task, "model": arguments.model}
-    try:
-        with DeferredInterrupt() as interrupt:
-            result = fit(job.learner, arguments.epochs, [folder.log(), progress], interrupt)
-            folder.save_model(job.model.state_dict(), metadata)
-            if result.stopped:
-                done = len(result.epochs)
-                folder.update_config(status="interrupted", result={"epochs": done})
-                sys.stderr.write(
-                    f"fastnn train: interrupted in epoch {done + 1} of {arguments.epochs}; "
-                    f"{folder.path}/model.safetensors has the weights of the steps done so far\n"
-                )
-                return _INTERRUPTED
-            last = dict(result.epochs[-1].metrics)
-            headline = job.headline(last)
-            title = f"{arguments.task}, {arguments.model}, seed {arguments.seed}: {headline}"
-            _draw(folder, result, title, progress)
-            numbers = {"epochs": len(result.epochs), **last, "seconds": result.seconds}
-            numbers["samples_per_second"] = result.samples_per_second
-            folder.update_config(status="finished", result=numbers)
-    except TrainingDiverged as error:
-        folder.update_config(status="diverged", result={"problem": str(error)})
-        sys.stderr.write(
-            f"fastnn train: {error}; try a learning rate below --lr {arguments.lr:g}\n"
-        )
-        return _FAILED
-    progress.line(_report(result, headline, folder))
-    return 0
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Build the job, claim the folder, train."""
+def _start(arguments: argparse.Namespace) -> Run:
+    """A new run in a folder of its own."""
+    arguments = _with_defaults(arguments)
+    if getattr(arguments, "data", "") is None:
+        arguments.parser.error("the following arguments are required: --data")
     job: Job = arguments.build(arguments)
     now = dt.datetime.now(dt.UTC)
     name = f"{arguments.task}-{arguments.model}-{now.astimezone():%Y%m%d-%H%M%S}"
@@ -168,15 +138,76 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         folder = RunFolder.create(wanted, _config(arguments, job, now))
     except OSError as error:
-        sys.stderr.write(
-            f"fastnn train {arguments.task}: error: cannot write to {wanted}: "
-            f"{error.strerror or error}; choose another folder with --out\n"
+        message = (
+            f"cannot write to {wanted}: {error.strerror or error}; choose another folder with --out"
         )
-        return _USAGE
+        raise CheckpointError(message) from error
+    return Run(arguments, job, folder, Position(), _identity(arguments, job), [])
+
+
+def _merged(given: argparse.Namespace, saved: Mapping[str, Any]) -> argparse.Namespace:
+    """The flags of the saved run, with those that may change taken from the command line."""
+    folder = given.resume
+    if saved["task"] != given.task:
+        message = f"the run in {folder} is of the task {saved['task']}, not {given.task}"
+        raise CheckpointError(message)
+    flags = dict(saved["flags"])
+    for key, value in _plain(vars(given)).items():
+        longer = key == "epochs" and value >= flags.get(key, 0)
+        if not (longer or key in _FREE or flags.get(key) == value):
+            name = f"--{key.replace('_', '-')}"
+            message = (
+                f"{name} {value} was given, but the run in {folder} was started with "
+                f"{flags.get(key)}; leave {name} out, or start a new run without --resume"
+            )
+            raise CheckpointError(message)
+        flags[key] = value
+    # The parser checks what the file said as it checks what is typed.
+    words = [f"--{str(key).replace('_', '-')}={value}" for key, value in flags.items()]
+    parsed = given.parser.parse_args(words)
+    return _with_defaults(argparse.Namespace(**{**vars(given), **vars(parsed)}))
+
+
+def _resume(given: argparse.Namespace) -> Run:
+    """A run as its last checkpoint left it."""
     try:
-        return _train(arguments, job, folder)
+        folder = RunFolder.open(given.resume)
+        state = load_checkpoint(folder.checkpoint)
+        saved = state["about"]
+        arguments = _merged(given, saved)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        text = f"{given.resume} has no run that can be resumed: {error}"
+        raise CheckpointError(text) from error
+    job: Job = arguments.build(arguments)
+    identity = _identity(arguments, job)
+    for name in {**identity["job"], **saved["job"]}:
+        if identity["job"].get(name) != saved["job"].get(name):
+            message = (
+                f"the run in {folder.path} had another {name}: {saved['job'].get(name)!r:.300}, "
+                f"now it would be {identity['job'].get(name)!r:.300}; start a new run"
+            )
+            raise CheckpointError(message)
+    position = restore_run(state, job.learner)
+    notes = [f"resumed in epoch {position.epoch}, after step {position.step}"]
+    if saved["backend"] != identity["backend"]:
+        before, now = (" ".join(map(str, x["backend"])) for x in (saved, identity))
+        notes.append(f"it ran on {before} before and on {now} now: last bits may differ")
+    folder.update_config(status="running", flags=identity["flags"])
+    return Run(arguments, job, folder, position, identity, notes)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Build the job, claim the folder or open that of an earlier run, train."""
+    prefix = f"fastnn train {arguments.task}: error: "
+    try:
+        prepared = _resume(arguments) if hasattr(arguments, "resume") else _start(arguments)
+    except (CheckpointError, fastnn.data.DataFileError) as error:
+        sys.stderr.write(f"{prefix}{error}\n")
+        return USAGE
+    try:
+        return train(prepared)
     except BrokenPipeError:
         raise
     except OSError as error:
-        sys.stderr.write(f"fastnn train {arguments.task}: error: cannot write the run: {error}\n")
-        return _FAILED
+        sys.stderr.write(f"{prefix}cannot write the run: {error}\n")
+        return FAILED

@@ -3,6 +3,14 @@
 
 from __future__ import annotations
 
+from fastnn.train.checkpoint import (
+    Checkpointer,
+    CheckpointError,
+    load_checkpoint,
+    restore_run,
+    run_state,
+    save_checkpoint,
+)
 from fastnn.train.classifier import Classifier
 from fastnn.train.interrupt import DeferredInterrupt
 from fastnn.train.loop import (
@@ -11,21 +19,33 @@ from fastnn.train.loop import (
     EpochResult,
     FitResult,
     Learner,
+    Position,
     TrainingDiverged,
     fit,
 )
 from fastnn.train.run import CsvLog, RunFolder
+from fastnn.train.tensor_file import TensorFileError, encode_tensors, load_tensors
 
 __all__ = [
     "BatchStats",
     "Callback",
+    "CheckpointError",
+    "Checkpointer",
     "Classifier",
     "CsvLog",
     "DeferredInterrupt",
     "EpochResult",
     "FitResult",
     "Learner",
+    "Position",
     "RunFolder",
+    "TensorFileError",
     "TrainingDiverged",
+    "encode_tensors",
     "fit",
+    "load_checkpoint",
+    "load_tensors",
+    "restore_run",
+    "run_state",
+    "save_checkpoint",
 ]

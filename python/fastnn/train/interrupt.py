@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -16,13 +18,26 @@ class DeferredInterrupt:
 
     The loop asks the object (it is callable) after every step, so that no weight is left half
     updated. Outside the main thread Python allows no signal handlers: there it does nothing.
+
+    Python runs its handlers between two instructions of the main thread, and so not at all while a
+    native call is busy. If the loop has not asked ``grace`` seconds after the signal, ``give_up``
+    is called, in a thread that the signal wakes through a pipe: it should leave the process, whose
+    step in progress is dropped whole, for the state on the disk is that of an earlier step.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, give_up: Callable[[], None] | None = None, grace: float = 3.0) -> None:
         self.requested = False
+        self._give_up = give_up
+        self._grace = grace
+        self._asked = threading.Event()
         self._previous: Any = None
+        self._previous_fd = -1
+        self._pipe: tuple[int, int] | None = None
+        self._thread: threading.Thread | None = None
 
     def __call__(self) -> bool:
+        if self.requested:
+            self._asked.set()
         return self.requested
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
@@ -31,9 +46,26 @@ class DeferredInterrupt:
             raise KeyboardInterrupt
         self.requested = True
 
+    def _watch(self, read_end: int, give_up: Callable[[], None]) -> None:
+        while numbers := os.read(read_end, 64):
+            if signal.SIGINT in numbers:
+                if not self._asked.wait(self._grace):
+                    give_up()
+                return
+
     def __enter__(self) -> DeferredInterrupt:
-        if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, self._handle)
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        if self._give_up is not None:
+            read_end, write_end = os.pipe()
+            os.set_blocking(write_end, False)
+            self._pipe = (read_end, write_end)
+            self._previous_fd = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+            self._thread = threading.Thread(
+                target=self._watch, args=(read_end, self._give_up), daemon=True
+            )
+            self._thread.start()
+        self._previous = signal.signal(signal.SIGINT, self._handle)
         return self
 
     def __exit__(
@@ -45,3 +77,11 @@ class DeferredInterrupt:
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)
             self._previous = None
+        if self._pipe is not None and self._thread is not None:
+            signal.set_wakeup_fd(self._previous_fd)
+            self._asked.set()
+            read_end, write_end = self._pipe
+            os.close(write_end)  # the thread reads the end of the pipe
+            self._thread.join()
+            os.close(read_end)
+            self._pipe = self._thread = None

@@ -1,30 +1,31 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The folder that a training run writes: config.json, log.csv, model.safetensors, curves.png.
+"""The folder that a training run writes: config.json, log.csv, model.safetensors, curves.png, and
+checkpoint.safetensors, from which it can be resumed.
 
 A run never overwrites another: the folder is claimed by creating config.json exclusively, and if
-one of the four is there already, the next free name with a number behind it is taken. Model, curves
-and the later versions of config.json are written under a temporary name, synced, and renamed: each
-is whole or is not there.
+one of the five is there already, the next free name with a number behind it is taken. All but the
+growing log are written under a temporary name, synced, and renamed: each is whole or is not there.
 """
 
 from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fastnn.train.loop import Callback, EpochResult
+from fastnn.train.tensor_file import encode_tensors
 
-__all__ = ["CURVES", "FILES", "CsvLog", "RunFolder", "write_atomically"]
+__all__ = ["CHECKPOINT", "CURVES", "FILES", "CsvLog", "RunFolder", "write_atomically"]
 
 _CONFIG, _LOG, _MODEL, CURVES = "config.json", "log.csv", "model.safetensors", "curves.png"
-FILES = (_MODEL, _LOG, _CONFIG, CURVES)
+CHECKPOINT = "checkpoint.safetensors"
+FILES = (_MODEL, _LOG, _CONFIG, CURVES, CHECKPOINT)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -82,42 +83,63 @@ class RunFolder:
             number += 1
             path = _numbered(wanted, number)
 
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """The folder of an earlier run, to go on in it.
+
+        Raises: OSError if there is none; ValueError if its config.json is not what was written.
+        """
+        config = json.loads((path / _CONFIG).read_text("utf-8"))
+        if not isinstance(config, dict):
+            message = f"{path / _CONFIG} is not the configuration of a run"
+            raise ValueError(message)
+        for left_over in path.glob(".*.tmp"):  # of a write that a kill cut short
+            left_over.unlink()
+        return cls(path, config)
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file that holds the run's last checkpoint."""
+        return self.path / CHECKPOINT
+
     def update_config(self, **entries: Any) -> None:
         """Add entries to config.json."""
         self.config.update(entries)
         write_atomically(self.path / _CONFIG, _to_json(self.config).encode())
 
     def save_model(self, state: Mapping[str, Any], about: Mapping[str, str]) -> Path:
-        """Write model.safetensors from a state_dict (name -> Tensor).
-
-        ``about`` goes into its metadata as one JSON text: safetensors writes several entries in
-        random order, and runs with equal weights should give equal files.
-        """
-        from safetensors.numpy import save  # noqa: PLC0415 - `import fastnn` need not pay for it
-
-        arrays = {name: np.asarray(tensor.numpy(), order="C") for name, tensor in state.items()}
+        """Write model.safetensors from a state_dict (name -> Tensor). Runs with equal weights give
+        equal files; a weight with two names is stored once."""
         path = self.path / _MODEL
-        write_atomically(path, save(arrays, metadata={"fastnn": json.dumps(about)}))
+        write_atomically(path, encode_tensors(state, dict(about)))
         return path
 
-    def log(self) -> CsvLog:
-        """The callback that writes log.csv."""
-        return CsvLog(self.path / _LOG)
+    def log(self, epochs: Sequence[EpochResult] = ()) -> CsvLog:
+        """The callback that writes log.csv; a resumed run gives the epochs that are finished."""
+        return CsvLog(self.path / _LOG, epochs)
 
 
 class CsvLog(Callback):
-    """One row per epoch, on the disk as soon as the epoch is over."""
+    """One row per epoch, on the disk as soon as the epoch is over.
 
-    def __init__(self, path: Path) -> None:
+    With finished ``epochs`` the file is first brought to just these: rows of epochs that were
+    finished after the checkpoint come once, when the resumed run has computed them again.
+    """
+
+    def __init__(self, path: Path, epochs: Sequence[EpochResult] = ()) -> None:
         self.path = path
         self._columns: list[str] = []
+        if epochs:
+            rows = [_row(result) for result in epochs]
+            self._columns = list(rows[0])
+            text = io.StringIO(newline="")
+            writer = csv.DictWriter(text, self._columns)
+            writer.writeheader()
+            writer.writerows(rows)
+            write_atomically(path, text.getvalue().encode("utf-8"))
 
     def on_epoch_end(self, result: EpochResult) -> None:
-        rate = result.samples / result.seconds if result.seconds > 0 else 0.0
-        row: dict[str, int | float | str] = {"epoch": result.epoch}
-        row.update(result.metrics)
-        row["seconds"] = f"{result.seconds:.6f}"
-        row["samples_per_second"] = f"{rate:.1f}"
+        row = _row(result)
         first = not self._columns
         if first:
             self._columns = list(row)
@@ -126,3 +148,12 @@ class CsvLog(Callback):
             if first:
                 writer.writeheader()
             writer.writerow(row)
+
+
+def _row(result: EpochResult) -> dict[str, int | float | str]:
+    rate = result.samples / result.seconds if result.seconds > 0 else 0.0
+    row: dict[str, int | float | str] = {"epoch": result.epoch}
+    row.update(result.metrics)
+    row["seconds"] = f"{result.seconds:.6f}"
+    row["samples_per_second"] = f"{rate:.1f}"
+    return row

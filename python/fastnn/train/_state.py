@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Whether a state out of a file fits a model and its optimiser, before any of it is taken over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fastnn.tensor import Tensor
+
+if TYPE_CHECKING:
+    from fastnn.nn import Module
+    from fastnn.optim import Optimizer
+
+__all__ = [
+    "Schedule",
+    "checked_model_state",
+    "checked_optimizer_state",
+    "checked_schedule_state",
+]
+
+
+class Schedule(Protocol):
+    """What the learners need of a learning-rate schedule."""
+
+    def step(self) -> object:
+        """After every step of the optimiser."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Numbers."""
+
+    def load_state_dict(self, state_dict: Any) -> object:
+        """Take them back."""
+
+
+def checked_model_state(model: Module, state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``state``, if it has just the entries of the model's, of the same types and shapes."""
+    own = model.state_dict()
+    for what, names in (("lacks", own.keys() - state.keys()), ("has", state.keys() - own.keys())):
+        if names:
+            message = f"the saved model {what} {', '.join(sorted(names)[:5])}; make the same model"
+            raise ValueError(message)
+    for name, value in own.items():
+        saved = state[name]
+        if not isinstance(value, Tensor):
+            continue
+        wanted = (tuple(value.shape), value.dtype)
+        got = (tuple(saved.shape), saved.dtype) if isinstance(saved, Tensor) else type(saved)
+        if got != wanted:
+            message = f"{name} is saved as {got}, the model has {wanted}; make the same model"
+            raise ValueError(message)
+    return state
+
+
+def _like(name: str, saved: object, own: object) -> None:
+    """An option: a number for a number, a list for a list of its length, all numbers finite."""
+    if own is None or isinstance(own, Tensor):
+        return
+    if isinstance(own, int | float) and not isinstance(own, bool):
+        good = isinstance(saved, int | float) and math.isfinite(saved)
+    elif isinstance(own, list | tuple):
+        good = type(saved) is type(own) and len(saved) == len(own)
+        for a, b in zip(saved if good else (), own, strict=False):  # type: ignore[call-overload]
+            _like(name, a, b)
+    else:
+        good = type(saved) is type(own)
+    if not good:
+        message = f"{name} is saved as {saved!r:.60}, it should be like {own!r:.60}"
+        raise ValueError(message)
+
+
+def checked_schedule_state(schedule: Schedule, state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``state``, if it has just the entries of the schedule's, and values like them: a schedule
+    makes attributes of whatever it is given."""
+    own = schedule.state_dict()
+    if not isinstance(state, dict) or state.keys() != own.keys():
+        message = f"the schedule is saved as {state!r:.80}, expected the entries {', '.join(own)}"
+        raise ValueError(message)
+    for name, value in own.items():
+        if not isinstance(value, float) or math.isfinite(value):  # the best so far starts infinite
+            _like(f"the schedule's {name}", state[name], value)
+    return state
+
+
+def checked_optimizer_state(optimizer: Optimizer, state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``state``, if its groups have the options of the optimiser's and every tensor of a parameter
+    (its moments, its step) is a single number or has the parameter's shape and type."""
+    expected = optimizer.state_dict()["param_groups"]
+    for own, saved in zip(expected, state["param_groups"], strict=True):
+        if saved["params"] != own["params"]:
+            message = f"the optimiser's group has the parameters {saved['params']!r:.60}"
+            raise ValueError(message)
+        for name, value in own.items():
+            if name != "params":
+                _like(f"the optimiser's {name}", saved[name], value)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for index, entries in state["state"].items():
+        shape = tuple(parameters[index].shape)
+        for name, value in entries.items():
+            if isinstance(value, Tensor) and tuple(value.shape) not in ((), shape):
+                message = (
+                    f"the optimiser's {name} of parameter {index} has the shape "
+                    f"{tuple(value.shape)}, expected {shape}"
+                )
+                raise ValueError(message)
+    return state

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A learner of character sequences: truncated back-propagation through time, and sampling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+import fastnn
+from fastnn.nn import functional as F
+from fastnn.nn.utils import clip_grad_norm_
+from fastnn.tensor import Tensor
+from fastnn.train._state import (
+    Schedule,
+    checked_model_state,
+    checked_optimizer_state,
+    checked_schedule_state,
+)
+from fastnn.train.loop import BatchStats
+
+if TYPE_CHECKING:
+    from fastnn.nn import Module
+    from fastnn.optim import Optimizer
+    from fastnn.random import Generator
+
+__all__ = ["LanguageLearner", "sample_text", "streams"]
+
+_EVALUATION_STREAMS, _EVALUATION_LENGTH = 16, 256
+_Numbers = npt.NDArray[np.int64]
+
+
+def streams(numbers: _Numbers, count: int) -> tuple[_Numbers, _Numbers]:
+    """A text as ``count`` equally long pieces that are read side by side.
+
+    Shapes: numbers (n,) -> inputs and targets (count, (n - 1) // count); targets are the numbers
+            that follow the inputs. What does not fill a whole row is left out.
+    Raises: ValueError if there is not one character for every piece.
+    """
+    length = (len(numbers) - 1) // count
+    if length < 1:
+        message = (
+            f"streams: {len(numbers)} characters do not make {count} pieces; take a longer text or "
+            "a smaller batch"
+        )
+        raise ValueError(message)
+    end = count * length
+    return numbers[:end].reshape(count, length), numbers[1 : end + 1].reshape(count, length)
+
+
+def _chunks(text: tuple[_Numbers, _Numbers], length: int, first: int) -> Iterator[Any]:
+    inputs, targets = text
+    for start in range(first * length, inputs.shape[1], length):
+        part = slice(start, start + length)
+        yield tuple(fastnn.tensor(side[:, part]) for side in (inputs, targets))
+
+
+def _detached(state: Any) -> Any:
+    """A recurrent state without its history: a Tensor, or for the LSTM a pair of them."""
+    return tuple(map(_detached, state)) if isinstance(state, tuple) else state.detach()
+
+
+class LanguageLearner:
+    """Trains ``model(inputs (b, t), state) -> (logits (b, t, characters), state)``.
+
+    The text is read as ``batch_size`` pieces side by side, ``length`` characters a step. The state
+    at the end of a step is where the next one starts, without the gradient (truncated BPTT,
+    Williams and Peng 1990); it starts at zero with every epoch. Gradients are clipped to the norm
+    ``clip``. A loss is in nats per character.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer,
+        train: _Numbers,
+        test: _Numbers,
+        batch_size: int,
+        length: int,
+        clip: float,
+        schedule: Schedule | None = None,
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.length = length
+        self.clip = clip
+        self.schedule = schedule
+        self._train = streams(train, batch_size)
+        self._test = streams(test, min(_EVALUATION_STREAMS, len(test) - 1))
+        self._chunk = 0  # steps done in the epoch
+        self._carried: Any = None
+
+    def batches(self) -> Iterator[Any]:
+        """The chunks of the epoch that are still to come; the model is set to training."""
+        self.model.train()
+        if self._chunk == self.steps_per_epoch():  # stopped between the last step and the next
+            return
+        yield from _chunks(self._train, self.length, self._chunk)
+
+    def steps_per_epoch(self) -> int:
+        """Chunks of ``length`` characters, the last one may be shorter."""
+        characters: int = self._train[0].shape[1]
+        return math.ceil(characters / self.length)
+
+    def _loss(self, batch: Any, carried: Any) -> tuple[Tensor, Any]:
+        inputs, targets = batch
+        logits, carried = self.model(inputs, carried)
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten()), carried
+
+    def train_batch(self, batch: Any) -> BatchStats:
+        """Forward and backward through one chunk, clipping, one optimiser step."""
+        self.optimizer.zero_grad()
+        loss, carried = self._loss(batch, self._carried)
+        loss.backward()
+        clip_grad_norm_(self.model.parameters(), self.clip)
+        self.optimizer.step()
+        if self.schedule is not None:
+            self.schedule.step()
+        self._carried = _detached(carried)
+        self._chunk += 1
+        samples = batch[1].numel()
+        return BatchStats(samples, {"loss": loss.item() * samples})
+
+    def evaluate(self, should_stop: Callable[[], bool]) -> dict[str, float] | None:
+        """{"test_loss"}: nats per character of the held-out text, read as 16 pieces."""
+        self.model.eval()
+        total, samples, carried = 0.0, 0, None
+        with fastnn.no_grad():
+            for batch in _chunks(self._test, _EVALUATION_LENGTH, 0):
+                loss, carried = self._loss(batch, carried)
+                total += loss.item() * batch[1].numel()
+                samples += batch[1].numel()
+                if should_stop():
+                    return None
+        self._chunk, self._carried = 0, None  # the epoch is over
+        return {"test_loss": total / samples}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Model, optimiser, schedule, the position in the text and the state carried there."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": None if self.schedule is None else self.schedule.state_dict(),
+            "chunk": self._chunk,
+            "carried": self._carried,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take such a state over. Raises: KeyError, TypeError, ValueError, RuntimeError."""
+        model = checked_model_state(self.model, state["model"])
+        optimizer = checked_optimizer_state(self.optimizer, state["optimizer"])
+        schedule = state["schedule"]
+        if self.schedule is not None:
+            checked_schedule_state(self.schedule, schedule)
+        chunk, carried = state["chunk"], state["carried"]
+        if not isinstance(chunk, int) or not 0 <= chunk <= self.steps_per_epoch():
+            message = f"the position in the text is {chunk!r:.40}, of {self.steps_per_epoch()}"
+            raise ValueError(message)
+        if carried is not None:
+            with fastnn.no_grad():  # refuses, by the layer's own words, a state of another shape
+                self.model(fastnn.tensor(self._train[0][:, :1]), carried)
+        self.model.load_state_dict(model)
+        self.optimizer.load_state_dict(optimizer)
+        if self.schedule is not None:
+            self.schedule.load_state_dict(schedule)
+        self._chunk, self._carried = chunk, carried
+
+
+def sample_text(
+    model: Module,
+    start: int,
+    length: int,
+    temperature: float,
+    generator: Generator,
+) -> list[int]:
+    """``length`` characters that the model writes after the character ``start``.
+
+    Each is drawn from softmax(logits / temperature): below 1 the likely ones become likelier. The
+    model is left in evaluation mode.
+    """
+    model.eval()
+    numbers, carried = [start], None
+    draws = fastnn.rand(length, generator=generator, dtype=fastnn.float64).numpy()
+    with fastnn.no_grad():
+        for draw in draws:
+            inputs = fastnn.tensor(np.array([numbers[-1:]], dtype=np.int64))
+            logits, carried = model(inputs, carried)
+            scaled = logits.numpy().reshape(-1).astype(np.float64) / temperature
+            cumulative = np.cumsum(np.exp(scaled - scaled.max()))
+            chosen = int(np.searchsorted(cumulative, draw * cumulative[-1], side="right"))
+            numbers.append(min(chosen, len(cumulative) - 1))
+    return numbers[1:]

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runs that are killed or interrupted, and resumed: the same bits as a run that never stopped."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from fastnn.cli import main
+from fastnn.train import load_checkpoint
+
+BATCH, STEPS, EPOCHS = 64, 23, 3  # 1438 training images
+FLAGS = ["train", "digits", "--model", "mlp", "--batch-size", str(BATCH), "--seed", "3"]
+
+# Kills itself in the middle of a step: the gradients are there, the weights not yet changed.
+KILLED = """
+import os, signal, sys
+from fastnn.cli import main
+from fastnn.train import Classifier
+last, calls, whole = int(sys.argv.pop(1)), 0, Classifier.train_batch
+def train_batch(self, batch):
+    global calls
+    calls += 1
+    if calls == last:
+        self.optimizer.step = lambda: os.kill(os.getpid(), signal.SIGKILL)
+    return whole(self, batch)
+Classifier.train_batch = train_batch
+sys.exit(main())
+"""
+
+# One native call of some seconds in the fifth step; says so when it begins.
+BUSY = """
+import hashlib, sys, time
+import fastnn
+from fastnn.cli import main
+from fastnn.train import Classifier
+kind, calls, whole = sys.argv.pop(1), 0, Classifier.train_batch
+def train_batch(self, batch):
+    global calls
+    calls += 1
+    if calls == 5:
+        if kind == "gemm":
+            a, start = fastnn.ones(1500, 1500, dtype=fastnn.float64), time.perf_counter()
+            a @ a
+            each = time.perf_counter() - start
+            n = int(1500 * min(3.5, max(1.0, (1.6 / each) ** (1 / 3))))
+            a = fastnn.ones(n, n, dtype=fastnn.float64)
+            print("busy", flush=True)
+            a @ a
+        else:
+            print("busy", flush=True)
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 100_000_000)  # half a minute, signals or not
+    return whole(self, batch)
+Classifier.train_batch = train_batch
+sys.exit(main())
+"""
+
+
+def command(script, *arguments):
+    return [sys.executable, "-c", script, *map(str, arguments)]
+
+
+def rows(folder):
+    with (folder / "log.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    for row in found:
+        del row["seconds"], row["samples_per_second"]
+    return found
+
+
+def weights(folder):
+    return (folder / "model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unbroken") / "run"
+    assert main([*FLAGS, "--epochs", str(EPOCHS), "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_killed_at_a_random_step_and_resumed(tmp_path, unbroken, attempt):
+    step = random.SystemRandom().randint(2, EPOCHS * STEPS)
+    seconds = [0, 0, 0, 0.01, 60][attempt]
+    out = tmp_path / "run"
+    arguments = [*FLAGS, "--epochs", EPOCHS, "--out", out, "--checkpoint-seconds", seconds]
+    killed = subprocess.run(command(KILLED, step, *arguments), capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert not (out / "model.safetensors").exists()
+    position = load_checkpoint(out / "checkpoint.safetensors")["position"]
+    if seconds == 0:  # one after every step
+        assert (position["epoch"] - 1) * STEPS + position["step"] == step - 1
+
+    assert main(["train", "digits", "--resume", str(out)]) == 0
+    assert weights(out) == weights(unbroken), f"killed in step {step}"
+    assert rows(out) == rows(unbroken)
+    assert json.loads((out / "config.json").read_text())["status"] == "finished"
+    assert not list(out.glob(".*"))
+
+
+def interrupt(tmp_path, kind):
+    """Ctrl-C a moment after the native call has begun; (status, seconds, its folder, stderr)."""
+    out = tmp_path / "run"
+    arguments = [*FLAGS, "--epochs", EPOCHS, "--out", out, "--checkpoint-seconds", 0]
+    with subprocess.Popen(
+        command(BUSY, kind, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            if line == "busy\n":
+                break
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        start = time.monotonic()
+        _, error = process.communicate(timeout=60)
+    return process.returncode, time.monotonic() - start, out, error
+
+
+@pytest.mark.parametrize(("kind", "done"), [("gemm", 5), ("endless", 4)])
+def test_ctrl_c_in_a_long_native_call(tmp_path, unbroken, kind, done):
+    """A step that ends in time is finished; one that does not is dropped whole."""
+    status, seconds, out, error = interrupt(tmp_path, kind)
+    assert status == 130, error
+    assert seconds < 5
+    assert error.count("\n") == 1
+    assert f"fastnn train digits --resume {out}" in error
+    assert ("was dropped" in error) == (kind == "endless")
+    assert load_checkpoint(out / "checkpoint.safetensors")["position"]["step"] == done
+    assert json.loads((out / "config.json").read_text())["status"] == "interrupted"
+    assert main(["train", "digits", "--resume", str(out)]) == 0
+    assert weights(out) == weights(unbroken)
+
+
+def short(folder, epochs=1):
+    assert main([*FLAGS, "--epochs", str(epochs), "--out", str(folder)]) == 0
+    return folder
+
+
+def test_a_row_that_was_written_after_the_checkpoint_comes_once(tmp_path, unbroken):
+    out = short(tmp_path / "run", EPOCHS)
+    old = (out / "checkpoint.safetensors").read_bytes()
+    assert main(["train", "digits", "--resume", str(out), "--epochs", str(EPOCHS + 1)]) == 0
+    (out / "checkpoint.safetensors").write_bytes(old)
+    assert len(rows(out)) == EPOCHS + 1
+    assert main(["train", "digits", "--resume", str(out)]) == 0
+    assert [row["epoch"] for row in rows(out)] == ["1", "2", "3"]
+    assert rows(out) == rows(unbroken)
+
+
+def test_a_finished_run_can_be_made_longer(tmp_path, capsys):
+    out = short(tmp_path / "run")
+    assert main(["train", "digits", "--resume", str(out), "--epochs", "2"]) == 0
+    assert "resumed in epoch 2, after step 0" in capsys.readouterr().out
+    assert [row["epoch"] for row in rows(out)] == ["1", "2"]
+    assert json.loads((out / "config.json").read_text())["flags"]["epochs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("task", "flags", "text"),
+    [
+        ("digits", ["--model", "cnn"], "--model cnn was given, but the run in"),
+        ("digits", ["--seed", "4"], "--seed 4 was given, but the run in"),
+        ("digits", ["--batch-size", "32"], "was started with 64; leave --batch-size out"),
+        ("digits", ["--lr", "0.5"], "--lr 0.5 was given"),
+        ("digits", ["--epochs", "1"], "--epochs 1 was given, but the run in"),
+        ("mnist", [], "is of the task digits, not mnist"),
+    ],
+)
+def test_another_run_is_not_resumed(tmp_path, capsys, task, flags, text):
+    out = short(tmp_path / "run", 2)
+    before = {entry.name: entry.read_bytes() for entry in out.iterdir()}
+    capsys.readouterr()
+    assert main(["train", task, "--resume", str(out), *flags]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert text in error
+    assert {entry.name: entry.read_bytes() for entry in out.iterdir()} == before
+
+
+def test_the_same_flags_may_be_given_again(tmp_path):
+    out = short(tmp_path / "run")
+    assert main([*FLAGS, "--resume", str(out), "--epochs", "1", "--checkpoint-seconds", "3"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "text"),
+    [
+        (lambda out: (out / "checkpoint.safetensors").unlink(), "no run that can be resumed"),
+        (lambda out: (out / "config.json").unlink(), "no run that can be resumed"),
+        (lambda out: (out / "config.json").write_text("{"), "no run that can be resumed"),
+        (lambda out: (out / "config.json").write_text("[]"), "not the configuration of a run"),
+        (lambda out: (out / "checkpoint.safetensors").write_bytes(b"x" * 99), "cannot be read"),
+    ],
+)
+def test_a_damaged_folder_is_named(tmp_path, capsys, damage, text):
+    out = short(tmp_path / "run")
+    damage(out)
+    capsys.readouterr()
+    assert main(["train", "digits", "--resume", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert text in error
+
+
+def test_resume_and_out_exclude_each_other(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "digits", "--resume", str(tmp_path), "--out", str(tmp_path)])
+    assert "not allowed with argument" in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_the_checkpoint_of_a_resumed_run(tmp_path):
+    out = short(tmp_path / "run")
+    before = (out / "checkpoint.safetensors").read_bytes()
+    limited = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); "
+        "from fastnn.cli import main; sys.exit(main())"
+    )
+    arguments = ["train", "digits", "--resume", out, "--epochs", 2]
+    done = subprocess.run(command(limited, *arguments), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "cannot write the run: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (out / "checkpoint.safetensors").read_bytes() == before
+    assert main(["train", "digits", "--resume", str(out), "--epochs", "2"]) == 0
