@@ -93,18 +93,26 @@ def test_a_library_that_is_missing_is_told_from_one_that_fails(tmp_path: Path) -
     failing.close()
 
 
-def test_fastnn_and_numpy_agree_on_every_case_that_is_timed(tmp_path: Path) -> None:
+def test_fastnn_and_numpy_agree_on_every_case_that_both_are_timed_on(tmp_path: Path) -> None:
     fastnn, numpy = (Worker(name, 1, tmp_path) for name in ("fastnn", "numpy"))
+    compared = set()
     try:
         for case in CASES.values():
             if not case.bench:
                 continue
             arrays = []
-            for process in (fastnn, numpy):
-                process.ask(**order(case, tmp_path))
+            for process in (numpy, fastnn):
+                try:
+                    process.ask(**order(case, tmp_path))
+                except Unsupported:
+                    assert process is numpy, case.id
+                    break
                 with np.load(tmp_path / "out.npz") as stored:
                     arrays.append([stored[str(i)] for i in range(len(stored.files))])
-            assert measure.disagreement(*arrays, seeded=case.seeded) is None, case.id
+            if arrays:
+                assert measure.disagreement(*arrays, seeded=case.seeded) is None, case.id
+                compared.add(case.name)
+        assert compared >= {"add", "cross_entropy", "dropout", "linear", "mm", "softmax", "sum"}
         assert fastnn.ask(**order(TINY, tmp_path, "forward_backward")) == {"outputs": 3}
     finally:
         fastnn.close()

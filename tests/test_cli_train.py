@@ -23,8 +23,9 @@ from fastnn.cli import _environment, main
 from fastnn.cli.tasks import digits
 from fastnn.data import load_digits, stratified_split
 
+MLP = ("digits", "--model", "mlp")
 COMMAND = [sys.executable, "-m", "fastnn.cli"]
-FILES = {"model.safetensors", "log.csv", "config.json", "curves.png"}
+FILES = {"model.safetensors", "log.csv", "config.json", "curves.png", "checkpoint.safetensors"}
 LAST_LINE = re.compile(
     r"^test accuracy (\d+\.\d) % \((\d+\.\d) s, ([\d,]+) samples/s\); wrote (.+)/: (.+)$"
 )
@@ -67,7 +68,7 @@ def evaluate(path, model="mlp"):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_accuracy_and_files(tmp_path, seed):
-    done = run("train", "digits", "--model", "mlp", "--seed", seed, cwd=tmp_path)
+    done = run("train", *MLP, "--seed", seed, cwd=tmp_path)
     assert "Traceback" not in done.stderr
     last = LAST_LINE.match(done.stdout.splitlines()[-1])
     assert last, done.stdout
@@ -97,7 +98,7 @@ def test_accuracy_and_files(tmp_path, seed):
 
 
 def test_the_same_accuracy_on_numpy(tmp_path):
-    done = run("train", "digits", "--out", tmp_path / "run", FASTNN_BACKEND="numpy")
+    done = run("train", *MLP, "--out", tmp_path / "run", FASTNN_BACKEND="numpy")
     assert re.match(
         r"fastnn \S+: runs on NumPy \S+ \(backend numpy\), not on native kernels: "
         r"FASTNN_BACKEND=numpy$",
@@ -110,7 +111,7 @@ def test_the_same_accuracy_on_numpy(tmp_path):
 
 
 def test_output_in_a_pipe_is_plain(tmp_path):
-    done = run("train", "digits", "--epochs", 2, "--out", tmp_path)
+    done = run("train", *MLP, "--epochs", 2, "--out", tmp_path)
     lines = done.stdout.splitlines()
     assert "\x1b" not in done.stdout
     assert "\r" not in done.stdout
@@ -126,16 +127,16 @@ def test_output_in_a_pipe_is_plain(tmp_path):
 def test_a_seed_gives_one_result(tmp_path):
     for name in ("a", "b", "c"):
         seed = 3 if name == "c" else 2
-        run("train", "digits", "--epochs", 2, "--seed", seed, "--out", tmp_path / name)
+        run("train", *MLP, "--epochs", 2, "--seed", seed, "--out", tmp_path / name)
     models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("a", "b", "c")]
     assert models[0] == models[1]
     assert models[0] != models[2]
 
 
 def test_out_never_overwrites(tmp_path):
-    first = run("train", "digits", "--epochs", 1, "--out", "mine", cwd=tmp_path)
+    first = run("train", *MLP, "--epochs", 1, "--out", "mine", cwd=tmp_path)
     kept = (tmp_path / "mine" / "model.safetensors").read_bytes()
-    second = run("train", "digits", "--epochs", 1, "--seed", 1, "--out", "mine", cwd=tmp_path)
+    second = run("train", *MLP, "--epochs", 1, "--seed", 1, "--out", "mine", cwd=tmp_path)
     assert LAST_LINE.match(first.stdout.splitlines()[-1])[4] == "mine"
     assert LAST_LINE.match(second.stdout.splitlines()[-1])[4] == "mine-2"
     assert (tmp_path / "mine" / "model.safetensors").read_bytes() == kept
@@ -154,6 +155,7 @@ def test_out_never_overwrites(tmp_path):
         (["--lr", "inf"], "--lr: expected a finite number above 0, got 'inf'"),
         (["--lr", "fast"], "--lr: expected a finite number above 0, got 'fast'"),
         (["--seed=-1"], "--seed: expected a whole number from 0 to 2**64 - 1, got '-1'"),
+        (["--checkpoint-seconds=-1"], "--checkpoint-seconds: expected a finite number above 0"),
         (["--model", "transformer"], "--model: invalid choice: 'transformer' (choose from"),
         (["--speed", "11"], "unrecognized arguments: --speed 11"),
     ],
@@ -178,7 +180,7 @@ def test_a_missing_or_unknown_command(arguments, capsys):
 def test_out_that_cannot_be_written(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     out = tmp_path / "file" / "run"
-    assert main(["train", "digits", "--epochs", "1", "--out", str(out)]) == 2
+    assert main(["train", *MLP, "--epochs", "1", "--out", str(out)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert f"cannot write to {out}: Not a directory; choose another folder with --out" in error
@@ -189,7 +191,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_broken_model(tmp_path):
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); "
         "from fastnn.cli import main; sys.exit(main())"
     )
-    arguments = ["train", "digits", "--epochs", "1", "--out", str(tmp_path / "run")]
+    arguments = ["train", *MLP, "--epochs", "1", "--out", str(tmp_path / "run")]
     done = subprocess.run(
         [sys.executable, "-c", limited, *arguments],
         capture_output=True,
@@ -200,11 +202,11 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_broken_model(tmp_path):
     assert done.returncode == 1
     assert "cannot write the run: " in done.stderr
     assert "Traceback" not in done.stderr
-    assert {entry.name for entry in (tmp_path / "run").iterdir()} == {"config.json", "log.csv"}
+    assert {entry.name for entry in (tmp_path / "run").iterdir()} == {"config.json"}
 
 
 def test_a_diverging_run_says_so(tmp_path):
-    done = run("train", "digits", "--lr", "1e38", "--out", tmp_path, check=False)
+    done = run("train", *MLP, "--lr", "1e38", "--out", tmp_path, check=False)
     assert done.returncode == 1
     assert "try a learning rate below --lr 1e+38" in done.stderr
     assert "Traceback" not in done.stderr
@@ -222,7 +224,7 @@ def start(*arguments, **options):
 
 
 def test_ctrl_c_keeps_the_weights_and_exits_with_130(tmp_path):
-    arguments = ("train", "digits", "--epochs", 100_000, "--out", tmp_path)
+    arguments = ("train", *MLP, "--epochs", 100_000, "--out", tmp_path)
     with start(*arguments, stdout=subprocess.PIPE) as process:
         for line in process.stdout:
             if line.startswith("epoch "):
@@ -237,7 +239,7 @@ def test_ctrl_c_keeps_the_weights_and_exits_with_130(tmp_path):
 
 
 def test_a_broken_pipe_is_quiet(tmp_path):
-    arguments = ("train", "digits", "--epochs", 100_000, "--out", tmp_path)
+    arguments = ("train", *MLP, "--epochs", 100_000, "--out", tmp_path)
     with start(*arguments, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         process.stdout.close()
@@ -273,7 +275,7 @@ def on_a_terminal(arguments, **changes):
 def test_a_terminal_gets_a_live_bar(tmp_path, no_color):
     pytest.importorskip("rich")
     changes = {"NO_COLOR": "1"} if no_color else {}
-    arguments = ["train", "digits", "--epochs", "5", "--out", str(tmp_path / "run")]
+    arguments = ["train", *MLP, "--epochs", "5", "--out", str(tmp_path / "run")]
     status, shown = on_a_terminal(arguments, **changes)
     assert status == 0, shown
     assert "\x1b[2K" in shown
@@ -288,7 +290,7 @@ def test_without_an_optional_dependency(tmp_path, missing):
     block.mkdir()
     (block / f"{missing}.py").write_text("raise ImportError('not here')\n")
     path = os.pathsep.join(filter(None, [str(block), os.environ.get("PYTHONPATH")]))
-    arguments = ["train", "digits", "--epochs", "1", "--out", str(tmp_path / "run")]
+    arguments = ["train", *MLP, "--epochs", "1", "--out", str(tmp_path / "run")]
     status, shown = on_a_terminal(arguments, PYTHONPATH=path)
     assert status == 0, shown
     assert "test accuracy " in shown
