@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
+import os
 import struct
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,3 +142,23 @@ def test_without_matplotlib_the_error_has_a_name(tmp_path, monkeypatch):
     with pytest.raises(MatplotlibMissing, match="matplotlib"):
         save_curves(tmp_path / "curves.png", epochs(1), "digits")
     assert not (tmp_path / "curves.png").exists()
+
+
+def test_a_folder_has_one_run_at_a_time(tmp_path: Path) -> None:
+    """A second opening is refused and touches nothing, not even the first one's temporary files."""
+    if os.name != "posix":
+        pytest.skip("locks of folders are POSIX's")
+    running = RunFolder.create(tmp_path / "run", {"task": "digits"})
+    half_written = running.path / ".checkpoint.safetensors.1.tmp"
+    half_written.write_bytes(b"half")
+    with pytest.raises(BlockingIOError, match="another process is training in"):
+        RunFolder.open(running.path)
+    assert half_written.read_bytes() == b"half"
+    path = running.path
+    del running
+    gc.collect()
+    foreign = path / ".mine.tmp"
+    foreign.write_bytes(b"somebody's")
+    RunFolder.open(path)
+    assert foreign.exists()
+    assert not half_written.exists()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -47,7 +48,7 @@ class Run:
     @property
     def again(self) -> str:
         """The command that goes on with it."""
-        return f"fastnn train {self.arguments.task} --resume {self.folder.path}"
+        return f"fastnn train {self.arguments.task} --resume {shlex.quote(str(self.folder.path))}"
 
 
 def _report(result: FitResult, headline: str, folder: RunFolder) -> str:

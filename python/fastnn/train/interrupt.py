@@ -56,6 +56,8 @@ class DeferredInterrupt:
     def __enter__(self) -> DeferredInterrupt:
         if threading.current_thread() is not threading.main_thread():
             return self
+        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a job in a script's background
+            return self
         if self._give_up is not None:
             read_end, write_end = os.pipe()
             os.set_blocking(write_end, False)

@@ -14,6 +14,7 @@ import csv
 import io
 import json
 import os
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,12 +60,36 @@ def _numbered(path: Path, number: int) -> Path:
     return base.parent / f"{base.name}-{number}"
 
 
-class RunFolder:
-    """A folder that belongs to one run."""
+def _locked(path: Path) -> int | None:
+    """A lock on a folder, held until the descriptor is closed or the process ends.
 
-    def __init__(self, path: Path, config: dict[str, Any]) -> None:
+    None where the system has none. Raises: BlockingIOError if another run holds it.
+    """
+    if os.name != "posix":
+        return None
+    import fcntl  # noqa: PLC0415 - there is none on Windows
+
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        message = f"another process is training in {path}"
+        raise BlockingIOError(message) from error
+    except OSError:  # a file system without locks
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+class RunFolder:
+    """A folder that belongs to one run; ``lock`` keeps other processes out while it lives."""
+
+    def __init__(self, path: Path, config: dict[str, Any], lock: int | None = None) -> None:
         self.path = path
         self.config = config
+        if lock is not None:
+            weakref.finalize(self, os.close, lock)
 
     @classmethod
     def create(cls, wanted: Path, config: Mapping[str, Any]) -> RunFolder:
@@ -79,7 +104,7 @@ class RunFolder:
             if not any((path / name).exists() for name in FILES):
                 with contextlib.suppress(FileExistsError), (path / _CONFIG).open("x") as file:
                     file.write(text)
-                    return cls(path, dict(config))
+                    return cls(path, dict(config), _locked(path))
             number += 1
             path = _numbered(wanted, number)
 
@@ -87,15 +112,18 @@ class RunFolder:
     def open(cls, path: Path) -> RunFolder:
         """The folder of an earlier run, to go on in it.
 
-        Raises: OSError if there is none; ValueError if its config.json is not what was written.
+        Raises: OSError if there is none, or if another process is training in it; ValueError if
+        its config.json is not what was written.
         """
         config = json.loads((path / _CONFIG).read_text("utf-8"))
         if not isinstance(config, dict):
             message = f"{path / _CONFIG} is not the configuration of a run"
             raise ValueError(message)
-        for left_over in path.glob(".*.tmp"):  # of a write that a kill cut short
-            left_over.unlink()
-        return cls(path, config)
+        folder = cls(path, config, _locked(path))
+        for name in FILES:  # what a write that a kill cut short has left
+            for left_over in path.glob(f".{name}.*.tmp"):
+                left_over.unlink()
+        return folder
 
     @property
     def checkpoint(self) -> Path:
