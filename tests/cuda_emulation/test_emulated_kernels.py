@@ -139,7 +139,7 @@ def wrong_module() -> Callable[[build.Mutation], ModuleType]:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("x <= T(0) ? T(0) : x;", "x > T(0) ? x : T(0);"),  # a NaN becomes 0
+        ("x < T(0) ? T(0) : x;", "x >= T(0) ? x : T(0);"),  # a NaN becomes 0
         ("y <= T(0) ? T(0) : grad_y;", "y > T(0) ? grad_y : T(0);"),
         ("grad_y * (T(1) - y * y)", "grad_y * (T(1) - y)"),
         ("math::exp(-math::fabs(x))", "math::exp(-x)"),
