@@ -243,14 +243,11 @@ bool run_conv_task(const ConvProduct<T>& p, const ConvPlan& plan, idx group, idx
             tile.add = block > 0;
             tile.ahead = reinterpret_cast<const char*>(tile.b);
             tile.ahead_step = 0;
-            T* c = scratch + (panel.first - begin.first);
-            tile.c_row = scratch_row;
-            idx c_row0 = row0;
-            if (plan.direct) {
-                c = p.y + panel.unit * p.y_image + group * p.rows * p.y_channel + panel.first;
-                tile.c_row = p.y_channel;
-                c_row0 = 0;
-            }
+            T* c = plan.direct
+                       ? p.y + panel.unit * p.y_image + group * p.rows * p.y_channel + panel.first
+                       : scratch + (panel.first - begin.first);
+            tile.c_row = plan.direct ? p.y_channel : scratch_row;
+            const idx c_row0 = plan.direct ? 0 : row0;
             const auto find = [&](idx rows) {
                 const int r = static_cast<int>(rows);
                 return p.tiled ? find_tile_kernel<T, true>(r, panel.vectors)
