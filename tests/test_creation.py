@@ -207,3 +207,48 @@ def test_more_threads_than_a_number_holds_are_refused(n):
     with pytest.raises(ValueError, match="set_num_threads: expected an int"):
         fastnn.set_num_threads(n)
     assert fastnn.get_num_threads() == before
+
+
+def test_a_list_of_tensors_of_one_element():
+    """Each is a number of its own type, as in torch; they are not stacked."""
+    one = fastnn.tensor
+    for data, values, dtype in (
+        ([one(1), one(2)], [1, 2], fastnn.int64),
+        ([one(1), one(2.0)], [1.0, 2.0], fastnn.float32),
+        ([one(1), 2.5], [1.0, 2.5], fastnn.float32),
+        ([one(True), one(False)], [True, False], fastnn.bool),
+        ([one(True), 1], [1, 1], fastnn.int64),
+        ([one(1, dtype=fastnn.uint8), True], [1, 1], fastnn.uint8),
+        ([[one(1.0, dtype=fastnn.float64), 2], [3, 4]], [[1.0, 2.0], [3.0, 4.0]], fastnn.float64),
+        ([one(2**53 + 1)], [2**53 + 1], fastnn.int64),
+        ([one([1]), one([[2]])], [1, 2], fastnn.int64),
+        ((one(3.0, requires_grad=True),), [3.0], fastnn.float32),
+    ):
+        made = fastnn.tensor(data)
+        assert made.tolist() == values
+        assert made.dtype is dtype
+        assert not made.requires_grad
+    assert fastnn.tensor([one(1), one(2)], dtype=fastnn.float64).dtype is fastnn.float64
+    for bad in ([one([1, 2]), one([3, 4])], [one([])]):
+        with pytest.raises(ValueError, match="tensors of one element inside of a sequence"):
+            fastnn.tensor(bad)
+
+
+@pytest.mark.torch
+def test_a_list_of_torch_scalars():
+    torch = pytest.importorskip("torch")
+    made = fastnn.tensor([torch.tensor(1), torch.tensor(2.5)])
+    assert made.tolist() == [1.0, 2.5]
+    assert made.dtype is fastnn.float32
+    assert fastnn.tensor([torch.tensor(1), torch.tensor(2)]).dtype is fastnn.int64
+
+
+@pytest.mark.parametrize("name", ["empty", "zeros", "ones"])
+def test_sizes_beyond_any_memory_are_refused(name):
+    for size in ((2**62,), (2**64,), (2**40, 2**40, 0)):
+        with pytest.raises(RuntimeError, match=rf"{name}: expected .* fewer than 2\^60 elements"):
+            getattr(fastnn, name)(size)
+    with pytest.raises(RuntimeError, match=r"full: expected .* fewer than 2\^60 elements"):
+        fastnn.full((2**62,), 1.0)
+    with pytest.raises(RuntimeError, match=r"arange: expected .* fewer than 2\^60 elements"):
+        fastnn.arange(2**61)

@@ -135,6 +135,22 @@ def test_index_reads_and_writes_at_the_far_end() -> None:
     assert repr(x) == "tensor([0., 0., 0.,  ..., 0., 8., 4.])"
 
 
+def test_a_mask_picks_without_a_list_of_places() -> None:
+    """Of 8 bytes for each of 2^31 elements such a list would be more than may be resident."""
+    array, mask = mapped((COUNT,), np.uint8), mapped((COUNT,), np.bool_)
+    array[EDGE + 5], array[-1] = 2, 4
+    mask[:] = True
+    mask[1] = False
+    x, where = fastnn.from_numpy(array), fastnn.from_numpy(mask)
+    y = x[where]
+    assert y.shape == (COUNT - 1,)
+    assert (y[EDGE + 4].item(), y[-1].item()) == (2, 4)
+    assert np.count_nonzero(y.numpy()) == 2
+    x[where] = 3
+    assert array[1] == 0
+    assert np.count_nonzero(array == 3) == COUNT - 1
+
+
 def test_add_in_place_changes_every_element_once() -> None:
     array = mapped((COUNT,), np.float32)
     array[EDGE], array[-1] = 2, 4

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Rows written to places, and where places are; x (o, n, i) is changed where an index points:
+// Rows written to places, and the numbers of places; x (o, n, i) is changed where an index points:
 //
 //   put_rows       x[o, index[k], :] = y[o, k, :] in the order of k: the last one stays
 //   linear_index   out[k] = ((i_0 s_1 + i_1) s_2 + i_2) ...: the place of the element with the
 //                  numbers i_d = index[d, k] in an array of sizes s_d
-//   true_places    out = the places of the true elements of a mask, in order, then zeros; count =
-//                  the number of places
 //
 // An index lies in [-n, n), where -1 is the last; put_rows checks all of them before it writes. It
 // cuts the rows of x into shares, and every share looks through the whole index, so that writes to
@@ -89,21 +87,8 @@ inline Status linear_index(In<std::int64_t> index, Out<std::int64_t> out, Ints s
     return bad ? Status::kBadIndex : Status::kOk;
 }
 
-inline void true_places(In<bool> mask, Out<std::int64_t> out, Out<std::int64_t> count) {
-    const unsigned char* from = stored(mask.data);
-    idx found = 0;
-    for (idx i = 0; i < mask.size; ++i) {
-        // Always written, and written over where the element is false: there is no branch to miss.
-        out.data[found] = i;
-        found += from[i] != 0 ? 1 : 0;
-    }
-    count.data[0] = found;
-    for (idx i = found; i < mask.size; ++i) out.data[i] = 0;
-}
-
 }  // namespace fastnn::FASTNN_ISA
 
 FASTNN_OP(put_rows, "y(o,m,i) index(m) x(o,n,i)", kPlain, put_rows<float>, put_rows<double>,
           put_rows<std::int64_t>, put_rows<std::int32_t>, put_rows<std::uint8_t>, put_rows<bool>)
 FASTNN_OP(linear_index, "index(d,m) out(m) sizes", kPlain, linear_index)
-FASTNN_OP(true_places, "mask(n) out(n) count(1)", kPlain, true_places)

@@ -2,7 +2,7 @@
 // One layer of the simple recurrent network in one direction over a whole sequence: x (t, b, i),
 // states (t, b, h).
 //
-//   h_t = f(x_t w_ih^T + b_ih + h_{t-1} w_hh^T + b_hh),   f: tanh or ReLU
+//   h_t = f(x_t w_ih^T + b_ih + h_{t-1} w_hh^T + b_hh),   f: tanh or ReLU (-0 and NaN stay)
 //
 // The products with the input are written to where the states will be. rnn_backward leaves the
 // gradient of the sums, `=`. Lengths, `states` and grad_h as in lstm.cpp; blocking and bits:
@@ -43,7 +43,7 @@ struct RnnForward {
                             if (!lengths.active(row, t)) {
                                 store_span(h, load_span(h_before + in_row, span), span);
                             } else if (relu) {
-                                store_span(h, select(a <= zero, zero, a), span);
+                                store_span(h, select(a < zero, zero, a), span);
                             } else {
                                 store_span(h, Vec<T>(tanh(a)), span);
                             }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // abs, sign and square, of numbers of every native type, and floor, ceil, round (ties to even) and
 // trunc. Any shape, contiguous, in == out allowed; y is `=`. Bound by memory: one pass, vectorised
-// by the compiler or by one instruction. Integers wrap modulo 2^bits; NaN stays NaN; the sign of
-// both zeros is 0.
+// by the compiler or by one instruction. Integers wrap modulo 2^bits; NaN stays NaN, but its sign
+// and that of both zeros is 0.
 #include "runtime/op.h"
 #include "runtime/parallel.h"
 #include "simd/strided.h"
@@ -52,7 +52,7 @@ void sign_forward(In<T> x, Out<T> y) {
     if constexpr (std::is_floating_point_v<T>) {
         each_vector(x, y, [](Vec<T> v) {
             const Vec<T> one = broadcast(T(1));
-            const Vec<T> positive = select(v > Vec<T>{}, one, select(v == v, Vec<T>{}, v));
+            const Vec<T> positive = select(v > Vec<T>{}, one, Vec<T>{});
             return select(v < Vec<T>{}, -one, positive);
         });
     } else {

@@ -5,8 +5,10 @@
 // direction.
 //
 //   y[j] (+)= sum_p x[p] M[p, j]    matrix_columns: sums in a buffer in L1, kStreams rows of M go
-//   over it at a time y[i] (+)= sum_p M[i, p] x[p]    matrix_rows: blocks of M transposed in
-//   registers, a lane for each row
+//                                   over it at a time
+//   y[i] (+)= sum_p M[i, p] x[p]    matrix_rows: blocks of M transposed in registers, a lane for
+//                                   each row; matrix_short_rows: rows of a few numbers one by one,
+//                                   as transposing would move mostly lanes of nothing
 #pragma once
 
 #include "runtime/parallel.h"
@@ -33,6 +35,13 @@ struct VectorResult {
         return load(value);
     }
 
+    // Adds and finishes a single result.
+    FASTNN_SIMD_INLINE void put(idx j, T sum) const {
+        T& to = c[j * step];
+        const Vec<T> v = broadcast(accumulate ? to + sum : sum);
+        to = Vec<T>(column ? epilogue(v, j, idx{0}, 1) : epilogue(v, idx{0}, j, 1))[0];
+    }
+
     FASTNN_SIMD_INLINE void finish(idx j, Vec<T> v, int lanes) const {
         if (!column) {
             v = epilogue(v, idx{0}, j, lanes);
@@ -48,6 +57,16 @@ struct VectorResult {
             c[(j + i) * step] = Vec<T>(epilogue(broadcast(value[i]), j + i, idx{0}, 1))[0];
     }
 };
+
+// a b + c as in each lane of fma().
+FASTNN_SIMD_INLINE float fma_lane(float a, float b, float c) {
+    if constexpr (kFused) return __builtin_fmaf(a, b, c);
+    return a * b + c;
+}
+FASTNN_SIMD_INLINE double fma_lane(double a, double b, double c) {
+    if constexpr (kFused) return __builtin_fma(a, b, c);
+    return a * b + c;
+}
 
 inline constexpr int kStreams = 8;
 inline constexpr idx kMostColumns = 512;  // of a piece: two buffers of them stay in L1
@@ -158,6 +177,39 @@ void matrix_rows(idx begin, idx end, idx k, idx depth, const T* m, idx m_step, c
     }
 }
 
+// Rows of kSteps numbers, which is all of k: a scalar multiply-add is one lane of the vectors'.
+template <class T, int kSteps, class Epilogue>
+void matrix_short_rows(idx begin, idx end, const T* m, idx m_step, const T* x, idx x_step,
+                       const VectorResult<T, Epilogue>& y) {
+    T factor[kSteps];
+    for (int p = 0; p < kSteps; ++p) factor[p] = x[p * x_step];
+    for (idx i = begin; i < end; ++i) {
+        const T* row = m + i * m_step;
+        T sum = 0;
+#pragma GCC unroll 8
+        for (int p = 0; p < kSteps; ++p) sum = fma_lane(factor[p], row[p], sum);
+        y.put(i, sum);
+    }
+}
+
+// False where the rows are too long for it.
+template <class T, class Epilogue>
+bool short_rows(idx begin, idx end, idx k, const T* m, idx m_step, const T* x, idx x_step,
+                const VectorResult<T, Epilogue>& y) {
+    switch (k) {
+        case 1:
+            return matrix_short_rows<T, 1>(begin, end, m, m_step, x, x_step, y), true;
+        case 2:
+            return matrix_short_rows<T, 2>(begin, end, m, m_step, x, x_step, y), true;
+        case 3:
+            return matrix_short_rows<T, 3>(begin, end, m, m_step, x, x_step, y), true;
+        case 4:
+            return matrix_short_rows<T, 4>(begin, end, m, m_step, x, x_step, y), true;
+        default:
+            return false;
+    }
+}
+
 // n results of k steps each, piece by piece of columns or rows of M. m_step is the stride between
 // the contiguous runs of M: rows of k steps if `by_rows`, else a row of n for each step.
 template <class T, class Epilogue>
@@ -170,6 +222,7 @@ void multiply_vector(idx n, idx k, idx depth, const T* m, idx m_step, bool by_ro
     if (piece < least) piece = least;
     if (!by_rows && piece > kMostColumns) piece = kMostColumns;
     parallel_for(n, piece, [&](idx begin, idx end) {
+        if (by_rows && short_rows(begin, end, k, m, m_step, x, x_step, y)) return;
         if (by_rows)
             matrix_rows(begin, end, k, depth, m, m_step, x, x_step, y);
         else

@@ -14,6 +14,13 @@ class RemovableHandle:
     _next_id = itertools.count()
 
     def __init__(self, hooks: dict[int, Any], hook: Any, leaf: Any = None) -> None:
+        # A module's entry holds the function as ``fn``.
+        if not callable(hook) and not callable(getattr(hook, "fn", None)):
+            message = (
+                "register_hook: expected a hook that can be called, got "
+                f"{type(getattr(hook, 'fn', hook)).__name__}; pass a function"
+            )
+            raise TypeError(message)
         self.id = next(self._next_id)
         self._hooks = hooks
         self._leaf = None if leaf is None else weakref.ref(leaf)

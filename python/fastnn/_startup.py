@@ -4,11 +4,14 @@ first lines run only afterwards, and for warnings, which point to the line that 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import itertools
 import os
+import signal
 import sys
+import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
 _MODULES = ("fastnn", "fastnn.cli")
 _BLAS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
-_WRONG_USAGE = 2
+_WRONG_USAGE, _INTERRUPTED = 2, 130
 
 
 def is_command(argv: Sequence[str], orig_argv: Sequence[str]) -> bool:
@@ -79,6 +82,29 @@ def warn(message: str) -> None:
         frame.f_globals.setdefault("__warningregistry__", {}),
     )
 
+
+def interrupted(number: int, frame: object) -> None:
+    """The handler of Ctrl-C while the command loads its modules, and after its work: an exception
+    out of an import would be a traceback, or be taken for a missing module."""
+    del number, frame
+    with contextlib.suppress(OSError):
+        os.write(2, b"fastnn: interrupted\n")
+    os._exit(_INTERRUPTED)
+
+
+def exchange_handler(old: object, new: Any) -> bool:
+    """Make ``new`` the handler of Ctrl-C if ``old`` is; a program's own or an ignored signal
+    stays. Whether it was changed."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    if signal.getsignal(signal.SIGINT) is not old:
+        return False
+    signal.signal(signal.SIGINT, new)
+    return True
+
+
+if is_command(sys.argv, sys.orig_argv):
+    exchange_handler(signal.default_int_handler, interrupted)
 
 if is_command(sys.argv, sys.orig_argv) and "numpy" not in sys.modules:
     _native = importlib.util.find_spec("fastnn._cpu") is not None

@@ -254,7 +254,12 @@ void check_all() {
                           {5, 130, 385},
                           {200, 3, 400},
                           {64, 10, 128},
-                          {32, 10, 64}})
+                          {32, 10, 64},
+                          {1000, 1, 1},
+                          {1001, 1, 2},
+                          {1003, 1, 3},
+                          {1023, 1, 4},
+                          {1027, 1, 5}})
         for (const Form form_a : kForms)
             for (const Form form_b : kForms)
                 check<T>(s, form_a, form_b, pick(0, 1) != 0, pick(0, 1) != 0);
@@ -267,7 +272,8 @@ void check_all() {
                               {130, 70, 400},
                               {257, 113, 66},
                               {40, 40, 1000},
-                              {700, 10, 200}})
+                              {700, 10, 200},
+                              {50001, 1, 3}})
             for (int form = 0; form < 4; ++form)
                 check<T>(s, kForms[form % 2], kForms[form / 2], form % 2 == 0, form / 2 == 0,
                          sample);

@@ -151,3 +151,69 @@ def test_errors_of_construction():
         nn.BatchNorm1d(-1)
     with pytest.warns(UserWarning, match="without affine it is not used"):
         nn.InstanceNorm1d(3)(fastnn.ones(2, 4, 5))
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("args", [(1,), (2,), (3, 1.0, 0.5, 2), (7, 0.5, 1.5, 0.25)])
+@pytest.mark.parametrize("shape", [(2, 5, 3), (2, 5, 3, 4), (1, 4, 2, 1, 3), (2, 3, 0)])
+def test_local_response_norm_does_what_torchs_does(args, shape):
+    torch = pytest.importorskip("torch")
+    ours, theirs = nn.LocalResponseNorm(*args), torch.nn.LocalResponseNorm(*args)
+    assert repr(ours) == repr(theirs)
+    rng = np.random.default_rng(0)
+    x, g = rng.normal(size=shape), rng.normal(size=shape)
+    a = torch.from_numpy(x).transpose(1, 2).requires_grad_()
+    b = fastnn.tensor(x).transpose(1, 2).requires_grad_()
+    y, z = theirs(a.transpose(1, 2)), ours(b.transpose(1, 2))
+    np.testing.assert_allclose(z.detach().numpy(), y.detach().numpy(), rtol=1e-12)
+    y.backward(torch.from_numpy(g))
+    z.backward(fastnn.tensor(g))
+    np.testing.assert_allclose(b.grad.numpy(), a.grad.numpy(), rtol=1e-10, atol=1e-13)
+
+
+def test_local_response_norm_of_nothing_is_its_input():
+    x = fastnn.ones(0, 3, 4)
+    assert nn.LocalResponseNorm(2)(x) is x
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"p": 0},
+        {"p": -1},
+        {"p": 0.5},
+        {"p": "fro", "dim": None},
+        {"p": float("inf"), "dim": (0, 1)},
+        {"eps": 2.0},
+        {"eps": -1.0},
+        {"dim": [1, 0], "p": 1.5},
+    ],
+)
+def test_normalize_does_what_torchs_does(kwargs):
+    torch = pytest.importorskip("torch")
+    x = np.array([[3.0, -4.0, 0.5], [0.0, 0.0, 0.0], [np.nan, 1.0, 2.0], [1e-13, 0.0, 0.0]])
+    rows = x if kwargs.get("dim", 1) == 1 else x[:2]
+    a, b = torch.from_numpy(rows).requires_grad_(), fastnn.tensor(rows).requires_grad_()
+    y, z = torch.nn.functional.normalize(a, **kwargs), nn.functional.normalize(b, **kwargs)
+    np.testing.assert_allclose(z.detach().numpy(), y.detach().numpy(), rtol=1e-12)
+    if kwargs.get("eps") == -1.0:  # divides by the norm 0
+        return
+    y.sum().backward()
+    z.sum().backward()
+    np.testing.assert_allclose(b.grad.numpy(), a.grad.numpy(), rtol=1e-10, atol=1e-13)
+
+
+def test_normalize_into_a_tensor():
+    x, out = fastnn.tensor([[3.0, 4.0], [0.0, 0.0]]), fastnn.zeros(2, 2)
+    assert nn.functional.normalize(x, out=out) is out
+    np.testing.assert_allclose(out.numpy(), [[0.6, 0.8], [0, 0]], rtol=1e-6)
+    with pytest.raises(RuntimeError, match=r"normalize: expected out as .* \(2, 2\), got"):
+        nn.functional.normalize(x, out=fastnn.zeros(2))
+    with pytest.raises(TypeError, match="normalize: expected out as a Tensor, got list"):
+        nn.functional.normalize(x, out=[])
+    x.requires_grad_()
+    with pytest.raises(RuntimeError, match="do not require grad beside out"):
+        nn.functional.normalize(x, out=out)
+    with fastnn.no_grad():
+        assert not nn.functional.normalize(x, out=out).requires_grad

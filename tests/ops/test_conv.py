@@ -230,3 +230,23 @@ def test_empty_arrays(sizes: tuple[int, int, int], kernels: Any) -> None:
 def test_the_references_are_found_without_native_kernels() -> None:
     names = {"conv_forward", "conv_backward_input", "conv_backward_weight", "im2col", "col2im"}
     assert names <= set(_backend.references)
+
+
+def test_transposed_convolutions_without_elements() -> None:
+    """Of size 0, neither an error nor what the kernel would see as sizes below it."""
+    x = fastnn.ones(2, 3, 1, 4, requires_grad=True)
+    w = fastnn.ones(3, 5, 2, 2, requires_grad=True)
+    b = fastnn.ones(5, requires_grad=True)
+    y = F.conv_transpose2d(x, w, b, padding=(1, 0))
+    assert y.shape == (2, 5, 0, 5)
+    for t, g in zip((x, w, b), autograd.grad(y.sum(), (x, w, b)), strict=True):
+        assert g.shape == t.shape
+        assert not g.any()
+    assert F.conv_transpose1d(fastnn.ones(3, 1), w[:, :, 0], padding=1).shape == (5, 0)
+
+
+def test_steps_without_a_meaning_may_be_of_any_size() -> None:
+    x, w = fastnn.arange(4.0).reshape(1, 1, 4), fastnn.ones(1, 1, 4)
+    assert F.conv1d(x, w, stride=2**62).tolist() == [[[6.0]]]
+    assert F.conv1d(x, w[:, :, :1], dilation=2**62).tolist() == x.tolist()
+    assert F.conv_transpose1d(x[:, :, :1], w, stride=2**62).shape == (1, 1, 4)

@@ -130,7 +130,8 @@ def test_rounding_and_signs_of_special_values(dtype: str) -> None:
             assert_same_bits(run(name + "_forward", x), getattr(np, name)(x), name)
         assert_same_bits(run("round_forward", x), np.rint(x))
         assert_same_bits(run("abs_forward", x), np.abs(x))
-        np.testing.assert_array_equal(run("sign_forward", x), np.sign(x))
+        signs = np.where(np.isnan(x), 0, np.sign(x))  # of NaN 0, as torch's
+        np.testing.assert_array_equal(run("sign_forward", x), signs)
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
@@ -230,3 +231,60 @@ def test_clamp_takes_tensors_and_keeps_order_of_bounds() -> None:
     assert np.isnan(fastnn.tensor([NAN]).clamp(0, 1).item())
     x.clamp_(0, 1)
     assert x.tolist() == [0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("name", ["fmod", "remainder", "floor_divide", "pow"])
+def test_a_bool_beside_a_number_is_a_number(name: str) -> None:
+    function = getattr(fastnn, name)
+    mask, whole = fastnn.tensor([True, True]), fastnn.tensor([2, 3])
+    real = fastnn.tensor([2.0, 2.5])
+    for a, b, dtype in (
+        (whole, mask, fastnn.int64),
+        (whole, True, fastnn.int64),
+        (mask, whole, fastnn.int64),
+        (mask, 2, fastnn.int64),
+        (mask, 2.5, fastnn.float32),
+        (real, mask, fastnn.float32),
+        (whole.to(fastnn.uint8), mask, fastnn.uint8),
+    ):
+        got = function(a, b)
+        wide = [t.to(fastnn.float64) if isinstance(t, fastnn.Tensor) else float(t) for t in (a, b)]
+        assert got.dtype is dtype
+        assert got.tolist() == pytest.approx(function(*wide).tolist())
+    assert getattr(whole.clone(), name + "_")(mask).dtype is fastnn.int64
+    with pytest.raises(RuntimeError, match=f"{name}: expected a number beside a bool"):
+        function(mask, mask)
+    with pytest.raises(RuntimeError, match="cannot be stored in a"):
+        getattr(mask.clone(), name + "_")(2)
+
+
+def test_powers_of_bools() -> None:
+    mask = fastnn.tensor([True, False])
+    assert (mask**True).tolist() == [True, False]
+    assert (mask**False).tolist() == [True, True]
+    assert (2**mask).tolist() == [2, 1]
+    assert (2 // fastnn.tensor([True])).tolist() == [2]
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", ["fmod", "remainder", "floor_divide", "pow"])
+def test_bools_beside_numbers_as_in_torch(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    given: list[Any] = [True, 2, 2.5, [True, True, True], [1, 2, 3], [0.5, 1.0, 2.5]]
+
+    def result(lib: Any, a: Any, b: Any) -> Any:
+        pair = [lib.tensor(v) if isinstance(v, list) else v for v in (a, b)]
+        try:
+            out = getattr(lib, name)(*pair)
+        except (RuntimeError, TypeError):  # torch's NotImplementedError is a RuntimeError
+            return None
+        return str(out.dtype).split(".")[1], out.tolist()
+
+    for a in given:
+        for b in given:
+            if isinstance(a, list) or isinstance(b, list):
+                ours, theirs = result(fastnn, a, b), result(torch, a, b)
+                assert (ours is None) == (theirs is None), (a, b)
+                if ours is not None:
+                    assert ours[0] == theirs[0], (a, b)
+                    assert ours[1] == pytest.approx(theirs[1], rel=1e-6), (a, b)

@@ -114,8 +114,6 @@ def test_embedding_module() -> None:
     assert not fixed.weight.requires_grad
     assert fixed(fastnn.tensor(1)).tolist() == [1.0] * 4
     assert nn.Embedding.from_pretrained(table, freeze=False).weight.requires_grad
-    with pytest.raises(NotImplementedError, match="max_norm"):
-        nn.Embedding(5, 3, max_norm=1.0)
     with pytest.raises(ValueError, match="padding_idx"):
         nn.Embedding(5, 3, padding_idx=5)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import nn
+from fastnn import _backend, autograd, nn
 from fastnn.nn import functional as F
 from native_kernels import normal, same_on_any_number_of_threads
 
@@ -173,3 +173,35 @@ def test_random_windows_as_in_torch(seed: int) -> None:
         (want[0] * torch.tensor(weight)).sum().backward()
         assert ours.grad is not None
         np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), rtol=2e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "native"])
+def test_a_window_in_the_padding_alone_has_no_gradient(backend: str) -> None:
+    if backend == "native" and _backend.name != "cpu":
+        pytest.skip("the native CPU kernels are not in use")
+    with _backend.use("numpy" if backend == "numpy" else "cpu"):
+        x = fastnn.tensor([[[3.0, 5.0]]], requires_grad=True)
+        y, places = F.max_pool1d(x, 2, 1, 1, 3, ceil_mode=True, return_indices=True)
+        assert y.tolist() == [[[-np.inf]]]
+        assert places.tolist() == [[[-1]]]
+        x = fastnn.tensor([[[1.0, 3.0, 5.0, 2.0]]], requires_grad=True)
+        y = F.max_pool1d(x, 2, 3, 1, 5)  # elements -1 and 4: both in the padding
+        assert y.tolist() == [[[-np.inf]]]
+        g = fastnn.ones(1, 1, 1, requires_grad=True)
+        (dx,) = autograd.grad(y, x, g, create_graph=True)
+        assert dx.tolist() == [[[0.0, 0.0, 0.0, 0.0]]]
+        v = fastnn.ones(1, 1, 4, requires_grad=True)
+        (dg,) = autograd.grad(dx, g, v, create_graph=True)
+        assert dg.tolist() == [[[0.0]]]
+        assert autograd.grad(dg.sum(), v)[0].tolist() == dx.tolist()
+
+
+def test_steps_without_a_meaning_may_be_of_any_size() -> None:
+    x = fastnn.arange(8.0).reshape(1, 1, 8)
+    assert F.max_pool1d(x, 8, stride=2**62).tolist() == [[[7.0]]]
+    assert F.max_pool1d(x, 1, dilation=2**62).tolist() == x.tolist()
+    assert F.avg_pool1d(x, 8, stride=2**62).tolist() == [[[3.5]]]
+    with pytest.raises(RuntimeError, match=r"avg_pool1d: expected .* up to 2\^20"):
+        F.avg_pool1d(x, 2**40, padding=2**39)
+    with pytest.raises(RuntimeError, match=r"adaptive_avg_pool1d: .* fewer than 2\^60"):
+        F.adaptive_avg_pool1d(x, 2**62)

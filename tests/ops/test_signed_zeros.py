@@ -45,6 +45,26 @@ def test_relu_keeps_them_alone_in_place_and_fused(dtype: Any) -> None:
     assert signs(x.relu_()) == kept
 
 
+@pytest.mark.parametrize("dtype", [fastnn.float32, fastnn.float64])
+@pytest.mark.parametrize("units", [1, 5, 40])
+def test_relu_of_a_recurrent_layer_keeps_them(units: int, dtype: Any) -> None:
+    """Sums of products that are negative and too small for the type: tanh shows their signs, which
+    are those of -0 where a product is added without being rounded first."""
+    tiny = 1e-30 if dtype is fastnn.float32 else 1e-200
+    cell = fastnn.nn.RNNCell(1, units, nonlinearity="relu", bias=False, dtype=dtype)
+    shown = fastnn.nn.RNNCell(1, units, bias=False, dtype=dtype)
+    with fastnn.no_grad():
+        for weight in cell.parameters():
+            weight.fill_(-tiny)
+    shown.load_state_dict(cell.state_dict())
+    x, h = (fastnn.full((3, n), tiny, dtype=dtype) for n in (1, units))
+    y = cell(x, h)
+    assert y.tolist() == [[0.0] * units] * 3
+    assert signs(y) == signs(shown(x, h))
+    assert not any(signs(cell(-x, -h)))
+    assert cell(x * float("nan")).isnan().all().item()
+
+
 @pytest.mark.parametrize(
     ("function", "expected"),
     [

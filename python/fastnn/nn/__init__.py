@@ -48,12 +48,11 @@ from fastnn.nn.dropout import (
     Dropout3d,
     FeatureAlphaDropout,
 )
-from fastnn.nn.embedding import (
-    Embedding,
-)
+from fastnn.nn.embedding import Embedding
 from fastnn.nn.flatten import Flatten, Unflatten
 from fastnn.nn.fold import Fold, Unfold
 from fastnn.nn.linear import Identity, Linear
+from fastnn.nn.local_response_norm import LocalResponseNorm
 from fastnn.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -156,6 +155,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",

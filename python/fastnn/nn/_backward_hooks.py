@@ -139,8 +139,9 @@ class BackwardHooks:
             if changed is not None:
                 if not self.inputs:
                     message = (
-                        "Backward hook for Modules where no input requires gradient should always"
-                        " return None or None for all gradients."
+                        f"{type(self.module).__name__}: Backward hook for Modules where no input"
+                        " requires gradient should always return None or None for all gradients;"
+                        " return None, or give an input requires_grad=True"
                     )
                     raise RuntimeError(message)
                 grad_input = _as_grads(changed, self.n_inputs, "grad_input")

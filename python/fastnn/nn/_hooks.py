@@ -129,8 +129,9 @@ def _run_forward_pre(
                 continue
             if not (isinstance(changed, tuple) and len(changed) == 2):
                 message = (
-                    "forward pre-hook must return None or a tuple of (new_args, new_kwargs),"
-                    f" but got {type_name(changed)}"
+                    f"{type(module).__name__}: forward pre-hook must return None or a tuple of"
+                    f" (new_args, new_kwargs), but got {type_name(changed)}; register it without"
+                    " with_kwargs to return the arguments alone"
                 )
                 raise RuntimeError(message)
             args, kwargs = changed
@@ -172,7 +173,11 @@ def call_with_hooks(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any
                 try:
                     _run_forward(module, hook, args, kwargs, None)
                 except Exception as error:  # the first error is the one to report
-                    message = f"forward hook with always_call raised, and is ignored: {error!r}"
+                    message = (
+                        f"{type(module).__name__}: forward hook with always_call raised, and is"
+                        f" ignored: {error!r}; such a hook also runs, with None as output, after"
+                        " an error"
+                    )
                     warnings.warn(message, stacklevel=2)
         raise
     return cast("Any", output)

@@ -71,7 +71,10 @@ class Registry:
             return entries[name]
         if name in (entries := own["_buffers"]):
             return entries[name]
-        message = f"'{type(self).__name__}' object has no attribute '{name}'"
+        message = (
+            f"'{type(self).__name__}' object has no attribute '{name}'; check the spelling, or"
+            " assign it in __init__"
+        )
         raise AttributeError(message, name=name, obj=self)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -145,17 +148,26 @@ class Registry:
     # ---- registration ----
 
     def _check_name(self, name: object, role: str, table: str) -> None:
+        owner = type(self).__name__
         if not isinstance(name, str):
-            message = f"{role} name should be a string. Got {type_name(name)}"
+            message = (
+                f"{owner}: {role} name should be a string, got {type_name(name)}; the name is the"
+                " first argument"
+            )
             raise TypeError(message)
         if "." in name:
-            message = f'{role} name can\'t contain ".", got: {name}'
+            message = (
+                f'{owner}: {role} name can\'t contain ".", got: {name}; dots separate the levels of'
+                " a path: use _ instead"
+            )
             raise KeyError(message)
         if not name:
-            message = f'{role} name can\'t be empty string ""'
+            message = f'{owner}: {role} name can\'t be empty string ""; give it one'
             raise KeyError(message)
         if name not in self.__dict__[table] and hasattr(self, name):
-            message = f"attribute '{name}' already exists"
+            message = (
+                f"{owner}: attribute '{name}' already exists; choose another name, or del it first"
+            )
             raise KeyError(message)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
@@ -204,7 +216,10 @@ class Registry:
         self._require_init("module")
         given: object = module
         if given is not None and not isinstance(given, Registry):
-            message = f"{type_name(given)} is not a Module subclass"
+            message = (
+                f"{type(self).__name__}.add_module: {type_name(given)} is not a Module subclass;"
+                " pass an instance of an nn.Module"
+            )
             raise TypeError(message)
         self._check_name(name, "module", "_modules")
         bump_mutation_stamp()

@@ -11,7 +11,7 @@ from fastnn.nn import functional as F
 from fastnn.nn import init
 from fastnn.nn.module import Module
 from fastnn.nn.parameter import Parameter
-from fastnn.nn.utils._packing import lengths_of, pack_rows, padded_rows
+from fastnn.nn.utils._packing import checked_sizes, lengths_of, pack_rows, padded_rows
 from fastnn.nn.utils.rnn import PackedSequence
 from fastnn.ops import empty
 from fastnn.ops.join import cat, stack
@@ -23,18 +23,19 @@ States = tuple[Tensor, ...]
 
 
 def _check_numbers(
-    name: str, input_size: Any, hidden_size: Any, num_layers: Any, dropout: Any, proj_size: int
+    name: str, input_size: Any, hidden_size: Any, num_layers: Any, dropout: Any, proj_size: Any
 ) -> None:
-    for key, value in (("input_size", input_size), ("hidden_size", hidden_size)):
+    sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
+    for key, value in {**sizes, "proj_size": proj_size}.items():
         if isinstance(value, bool) or not isinstance(value, int):
-            message = f"{name}: expected {key} as an int, got {type(value).__name__}"
+            message = (
+                f"{name}: expected {key} as an int, got {type(value).__name__}; convert with int()"
+            )
             raise TypeError(message)
+    for key, value in sizes.items():
         if value <= 0:
-            message = f"{name}: expected {key} > 0, got {value}"
+            message = f"{name}: expected {key} > 0, got {value}; 1 is the least"
             raise ValueError(message)
-    if num_layers <= 0:
-        message = f"{name}: expected num_layers > 0, got {num_layers}"
-        raise ValueError(message)
     if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
         message = (
             f"{name}: expected dropout as a number in [0, 1], the probability of an element being "
@@ -213,7 +214,7 @@ class RNNBase(Module):
             message = f"{type(self).__name__}: expected packed data (n, i), got {data.shape}"
             raise RuntimeError(message)
         self.check_input(data)
-        sizes = [int(n) for n in batch_sizes.tolist()]
+        sizes = checked_sizes(type(self).__name__, data, batch_sizes).tolist()
         if states is not None:
             if sorted_indices is not None:
                 states = [s.index_select(1, sorted_indices) for s in states]
@@ -228,6 +229,13 @@ class RNNBase(Module):
     def run(self, input: Any, states: Any) -> tuple[Any, States]:
         """`run_layers` on what the user gave: packed, batched or not, batch first or not."""
         name = type(self).__name__
+        for state in states or ():
+            if not isinstance(state, Tensor):
+                message = (
+                    f"{name}: expected hx as Tensors, got {type(state).__name__}; leave it out for "
+                    "zeros"
+                )
+                raise TypeError(message)
         if isinstance(input, PackedSequence):
             return self.run_packed(input, states)
         if not isinstance(input, Tensor):

@@ -112,7 +112,10 @@ class State(Hooks):
                 )
         for hook in of_kind(self._state_hooks, "save_post"):
             if hook.fn(self, destination, prefix, metadata) is not None:
-                message = "state_dict post-hook must return None: edit the dictionary in place"
+                message = (
+                    f"{type(self).__name__}: state_dict post-hook must return None; edit the"
+                    " dictionary in place"
+                )
                 raise RuntimeError(message)
         return destination
 
@@ -209,7 +212,10 @@ class State(Hooks):
         """
         given: object = state_dict
         if not isinstance(given, Mapping):
-            message = f"Expected state_dict to be dict-like, got {type_name(given)}."
+            message = (
+                f"{type(self).__name__}: Expected state_dict to be dict-like, got"
+                f" {type_name(given)}; pass what state_dict() returned"
+            )
             raise TypeError(message)
         for key in state_dict:
             if not isinstance(key, str):
@@ -233,7 +239,10 @@ class State(Hooks):
                     errors.insert(0, f"{what} key(s) in state_dict: {listing}. ")
         if errors:
             listing = "\n\t".join(errors)
-            message = f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{listing}"
+            message = (
+                f"Error(s) in loading state_dict for {type(self).__name__}:\n\t"
+                f"{listing.rstrip('. ')}; make the module as the saved one was made"
+            )
             raise RuntimeError(message)
         return report
 
@@ -260,5 +269,8 @@ class State(Hooks):
                 child._load_tree(part, below, metadata, assign, report, errors)
         for hook in of_kind(self._state_hooks, "load_post"):
             if hook.fn(self, report) is not None:
-                message = "load_state_dict post-hook must return None: edit the lists in place"
+                message = (
+                    f"{type(self).__name__}: load_state_dict post-hook must return None; edit the"
+                    " lists in place"
+                )
                 raise RuntimeError(message)

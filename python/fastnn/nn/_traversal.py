@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
+def _absent(owner: Registry, name: str, target: str, lister: str) -> AttributeError:
+    return AttributeError(
+        f"{type(owner).__name__} has no attribute `{name}` (path '{target}'); {lister}() lists the"
+        " paths"
+    )
+
+
 class Traversal(Registry):
     """The ``named_*`` family and the ``get_*`` family of a module."""
 
@@ -111,11 +118,13 @@ class Traversal(Registry):
         module = cast("Module", self)
         for name in target.split(".") if target else ():
             if not hasattr(module, name):
-                message = f"{type(module).__name__} has no attribute `{name}` (path '{target}')"
-                raise AttributeError(message)
+                raise _absent(module, name, target, "named_modules")
             child = getattr(module, name)
             if not isinstance(child, Registry):
-                message = f"`{name}` (path '{target}') is not an nn.Module: {type_name(child)}"
+                message = (
+                    f"get_submodule: `{name}` (path '{target}') is not an nn.Module but a"
+                    f" {type_name(child)}; named_modules() lists the paths"
+                )
                 raise AttributeError(message)
             module = cast("Module", child)
         return module
@@ -124,11 +133,13 @@ class Traversal(Registry):
         path, _, name = target.rpartition(".")
         owner = self.get_submodule(path)
         if not hasattr(owner, name):
-            message = f"{type(owner).__name__} has no attribute `{name}` (path '{target}')"
-            raise AttributeError(message)
+            raise _absent(owner, name, target, f"named{table}")
         value = getattr(owner, name)
         if not isinstance(value, kind) or name not in getattr(owner, table):
-            message = f"`{name}` (path '{target}') is not a {table[1:-1]}: {type_name(value)}"
+            message = (
+                f"get_{table[1:-1]}: `{name}` (path '{target}') is not a {table[1:-1]} but a"
+                f" {type_name(value)}; named{table}() lists the paths"
+            )
             raise AttributeError(message)
         return value
 

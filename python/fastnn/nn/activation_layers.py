@@ -96,7 +96,10 @@ class PReLU(Module):
     ) -> None:
         super().__init__()
         if num_parameters < 1:
-            message = f"PReLU: expected num_parameters >= 1, got {num_parameters}"
+            message = (
+                f"PReLU: expected num_parameters >= 1, got {num_parameters}; give 1, or the number"
+                " of channels"
+            )
             raise ValueError(message)
         self.num_parameters, self.init = num_parameters, init
         self.weight = Parameter(full((num_parameters,), float(init), dtype=dtype, device=device))
@@ -135,7 +138,7 @@ class Maxout(Module):
     ) -> None:
         super().__init__()
         if pieces < 1:
-            message = f"Maxout: expected pieces >= 1, got {pieces}"
+            message = f"Maxout: expected pieces >= 1, got {pieces}; choose 2 or more"
             raise ValueError(message)
         self.in_features, self.out_features, self.pieces = in_features, out_features, pieces
         self.linear = Linear(in_features, out_features * pieces, bias, device, dtype)

@@ -48,7 +48,10 @@ class _NormBase(Module):
     ) -> None:
         super().__init__()
         if num_features < 0:
-            message = f"{self._get_name()}: expected num_features >= 0, got {num_features}"
+            message = (
+                f"{self._get_name()}: expected num_features >= 0, got {num_features}; give the"
+                " number of channels"
+            )
             raise ValueError(message)
         self.num_features = num_features
         self.eps = eps
@@ -101,7 +104,7 @@ class _NormBase(Module):
             wanted = " or ".join(f"{d}D" for d in self._dims)
             message = (
                 f"{self._get_name()}: expected {wanted} input (got {input.ndim}D input of shape "
-                f"{input.shape})"
+                f"{input.shape}); reshape it, or take the BatchNorm of its dimensions"
             )
             raise ValueError(message)
 

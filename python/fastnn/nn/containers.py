@@ -30,7 +30,8 @@ class _Indexed(Module):
         position = operator.index(index)
         if not -len(self) <= position < len(self):
             message = (
-                f"index {position} is out of range: {self._get_name()} has {len(self)} modules"
+                f"{self._get_name()}: index {position} is out of range of its {len(self)} modules;"
+                " append() adds one"
             )
             raise IndexError(message)
         return list(self._modules)[position]
@@ -77,7 +78,7 @@ class _Indexed(Module):
         if not isinstance(given, Iterable):
             message = (
                 f"{self._get_name()}.extend should be called with an iterable of modules,"
-                f" but got {type_name(given)}"
+                f" but got {type_name(given)}; append() adds a single one"
             )
             raise TypeError(message)
         for module in list(modules):
@@ -88,7 +89,10 @@ class _Indexed(Module):
         """Put ``module`` before position ``index``."""
         given: object = module
         if not isinstance(given, Module):
-            message = f"{self._get_name()}.insert: expected a Module, got {type_name(given)}"
+            message = (
+                f"{self._get_name()}.insert: expected a Module, got {type_name(given)}; the index"
+                " comes first, then the module"
+            )
             raise TypeError(message)
         if not -len(self) <= index <= len(self):
             message = f"Index out of range: {index}; {self._get_name()} has {len(self)} modules"
@@ -139,8 +143,8 @@ class Sequential(_Indexed):
     def __add__(self, other: Iterable[Module]) -> Sequential:
         if not isinstance(other, Sequential):
             message = (
-                "add operator supports only objects of Sequential class,"
-                f" but {type_name(other)} is given"
+                "Sequential: add operator supports only objects of Sequential class,"
+                f" but {type_name(other)} is given; wrap it: a + Sequential(b)"
             )
             raise TypeError(message)
         return Sequential(*self, *other)
@@ -157,7 +161,10 @@ class Sequential(_Indexed):
 
     def _check_times(self, times: object) -> None:
         if not isinstance(times, int):
-            message = f"Sequential * n: expected n as an int, got {type_name(times)}"
+            message = (
+                f"Sequential * n: expected n as an int, got {type_name(times)}; give how often the"
+                " modules follow each other"
+            )
             raise TypeError(message)
         if times <= 0:
             message = f"Sequential * n: expected n >= 1, got {times}; the modules are shared"
@@ -252,7 +259,7 @@ class ModuleDict(Module):
         if not isinstance(given, Iterable):
             message = (
                 "ModuleDict.update should be called with an iterable of key/value pairs,"
-                f" but got {type_name(given)}"
+                f" but got {type_name(given)}; pass {{name: module}}"
             )
             raise TypeError(message)
         pairs: Iterable[Any] = modules

@@ -52,12 +52,15 @@ class _Conv(Module):
         if groups <= 0 or in_channels % groups or out_channels % groups:
             message = (
                 f"{name}: expected groups of at least 1 that divides in_channels and out_channels,"
-                f" got {groups} for {in_channels} and {out_channels}"
+                f" got {groups} for {in_channels} and {out_channels}; 1 connects all channels"
             )
             raise ValueError(message)
         if padding_mode not in _MODES or (self.transposed and padding_mode != "zeros"):
             known = ("zeros",) if self.transposed else _MODES
-            message = f"{name}: expected padding_mode one of {known}, got {padding_mode!r}"
+            message = (
+                f"{name}: expected padding_mode one of {known}, got {padding_mode!r}; for another"
+                " padding call F.pad on the input first"
+            )
             raise ValueError(message)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = _tuple(kernel_size, n)
@@ -65,10 +68,16 @@ class _Conv(Module):
         self.padding = padding if isinstance(padding, str) else _tuple(padding, n)
         self.output_padding, self.padding_mode = _tuple(output_padding, n), padding_mode
         if isinstance(self.padding, str) and self.padding not in ("same", "valid"):
-            message = f"{name}: expected padding 'same', 'valid' or ints, got {padding!r}"
+            message = (
+                f"{name}: expected padding 'same', 'valid' or ints, got {padding!r}; 'same' keeps"
+                " the size, 'valid' is 0"
+            )
             raise ValueError(message)
         if self.padding == "same" and max(self.stride) > 1:
-            message = f"{name}: expected a stride of 1 with padding='same', got {self.stride}"
+            message = (
+                f"{name}: expected a stride of 1 with padding='same', got {self.stride}; give the"
+                " padding as ints, such as kernel_size // 2"
+            )
             raise ValueError(message)
         rows, columns = (
             (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
@@ -215,7 +224,8 @@ class _ConvTranspose(_Conv):
         if len(wanted) not in (n, input.ndim):
             message = (
                 f"{name}: expected output_size of {n} or {input.ndim} elements for an input of"
-                f" {input.ndim} dimensions, got {len(wanted)}"
+                f" {input.ndim} dimensions, got {len(wanted)}; give the sizes of the spatial"
+                " axes, or the whole shape"
             )
             raise ValueError(message)
         assert not isinstance(self.padding, str)
@@ -233,7 +243,8 @@ class _ConvTranspose(_Conv):
             most = [m + s - 1 for m, s in zip(least, self.stride, strict=True)]
             message = (
                 f"{name}: expected output_size from {least} to {most} for an input of"
-                f" {input.shape}, got {tuple(wanted)}"
+                f" {input.shape}, got {tuple(wanted)}; choose a size between, or another stride or"
+                " padding"
             )
             raise ValueError(message)
         return extra

@@ -28,11 +28,18 @@ class _Dropout(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         given: object = p
+        name = type(self).__name__
         if not isinstance(given, numbers.Real):
-            message = f"{type(self).__name__}: expected p as a number from 0 to 1, got {p!r}"
+            message = (
+                f"{name}: expected p as a number from 0 to 1, got {p!r}; give the probability of an"
+                " element being zeroed, such as 0.5"
+            )
             raise TypeError(message)
         if not 0.0 <= p <= 1.0:
-            message = f"dropout probability has to be between 0 and 1, but got {p}"
+            message = (
+                f"{name}: dropout probability has to be between 0 and 1, but got {p}; divide"
+                " percentages by 100"
+            )
             raise ValueError(message)
         self.p = p
         self.inplace = inplace

@@ -10,6 +10,7 @@ from fastnn.nn import functional as F
 from fastnn.nn.module import Module
 from fastnn.nn.parameter import Parameter
 from fastnn.ops import empty
+from fastnn.ops._embedding_options import check_options
 from fastnn.tensor import Tensor
 
 __all__ = ["Embedding"]
@@ -23,8 +24,11 @@ class Embedding(Module):
     Shapes: x (...) of integers; weight (num_embeddings, embedding_dim) -> y (..., embedding_dim).
     Initial values: normal with mean 0 and deviation 1; the row ``padding_idx``, which gets no
     gradient, is zero.
-    Errors: ValueError for a padding_idx out of range, NotImplementedError for max_norm,
-    scale_grad_by_freq and sparse.
+    max_norm: rows that an input names and whose norm of order ``norm_type`` is larger are scaled to
+    it, in the table itself, by every call.
+    scale_grad_by_freq: the gradient of a row is divided by how often the input names it.
+    Errors: ValueError for a padding_idx out of range and a negative max_norm, TypeError for options
+    of another type, NotImplementedError for sparse.
     """
 
     num_embeddings: int
@@ -47,17 +51,12 @@ class Embedding(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        if max_norm is not None or scale_grad_by_freq or sparse:
-            message = (
-                "Embedding: expected no max_norm, scale_grad_by_freq or sparse, which are not "
-                "there yet"
-            )
-            raise NotImplementedError(message)
+        check_options("Embedding", max_norm, norm_type, scale_grad_by_freq, sparse)
         if padding_idx is not None:
             if not -num_embeddings <= padding_idx < num_embeddings:
                 message = (
                     f"Embedding: expected padding_idx in [{-num_embeddings}, {num_embeddings - 1}],"
-                    f" got {padding_idx}"
+                    f" got {padding_idx}; None is for no padding"
                 )
                 raise ValueError(message)
             padding_idx %= num_embeddings
@@ -118,8 +117,19 @@ class Embedding(Module):
         )
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.embedding(input, self.weight, self.padding_idx)
+        return F.embedding(
+            input,
+            self.weight,
+            self.padding_idx,
+            self.max_norm,
+            self.norm_type,
+            self.scale_grad_by_freq,
+            self.sparse,
+        )
 
     def extra_repr(self) -> str:
-        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
-        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
+        parts = [f"{self.num_embeddings}, {self.embedding_dim}"]
+        plain = {"padding_idx": None, "max_norm": None, "norm_type": 2, "scale_grad_by_freq": False}
+        values = {key: getattr(self, key) for key in plain}
+        parts += [f"{key}={value}" for key, value in values.items() if value != plain[key]]
+        return ", ".join(parts)

@@ -53,13 +53,16 @@ class Unflatten(Module):
         except TypeError:
             message = (
                 "Unflatten: expected dim as an int and unflattened_size as a sequence of ints,"
-                f" got {dim!r} and {unflattened_size!r}"
+                f" got {dim!r} and {unflattened_size!r}; such as dim=1, unflattened_size=(2, 5)"
             )
             raise TypeError(message) from None
 
     def forward(self, input: Tensor) -> Tensor:
         if not -input.ndim <= self.dim < input.ndim:
-            message = f"Unflatten: expected an input with an axis {self.dim}, got {input.shape}"
+            message = (
+                f"Unflatten: expected an input with an axis {self.dim}, got {input.shape}; choose"
+                " dim among the input's axes"
+            )
             raise IndexError(message)
         axis, sizes = self.dim % input.ndim, self.unflattened_size
         known = math.prod(s for s in sizes if s != -1)

@@ -17,6 +17,8 @@ from fastnn import ops
 from fastnn.autograd import no_grad
 from fastnn.nn._old_names import old_name
 from fastnn.nn._truncated_normal import truncated_normal
+from fastnn.ops._common import require_tensor
+from fastnn.ops._elementwise import number
 from fastnn.ops._initial import orthogonal as _orthogonal_factor
 from fastnn.random import Generator, randperm
 from fastnn.tensor import Tensor
@@ -55,7 +57,10 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         return _GAINS[nonlinearity]
     if nonlinearity == "leaky_relu":
         if isinstance(param, bool) or not isinstance(param, int | float | None):
-            message = f"calculate_gain: expected the negative slope as a number, got {param!r}"
+            message = (
+                f"calculate_gain: expected the negative slope as a number, got {param!r}; leave it"
+                " out for 0.01"
+            )
             raise ValueError(message)
         slope = 0.01 if param is None else param
         return math.sqrt(2.0 / (1.0 + slope * slope))
@@ -68,6 +73,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 def _fans(tensor: Tensor, caller: str) -> tuple[int, int]:
     """(fan_in, fan_out) of a weight (out, in, *kernel)."""
+    require_tensor(caller, "tensor", tensor)
     if tensor.ndim < 2:
         message = (
             f"{caller}: fan in and fan out can not be computed for a tensor with fewer than"
@@ -80,8 +86,9 @@ def _fans(tensor: Tensor, caller: str) -> tuple[int, int]:
 
 def _fan(tensor: Tensor, mode: str, caller: str) -> int:
     """The fan that ``mode`` names, 0 for a tensor without elements."""
+    require_tensor(caller, "tensor", tensor)
     if mode not in ("fan_in", "fan_out"):
-        message = f"{caller}: expected mode 'fan_in' or 'fan_out', got {mode!r}"
+        message = f"{caller}: expected mode 'fan_in' or 'fan_out', got {mode!r}; see its docstring"
         raise ValueError(message)
     if tensor.numel() == 0:
         warnings.warn(f"{caller}: initializing zero-element tensors is a no-op", stacklevel=3)
@@ -90,10 +97,12 @@ def _fan(tensor: Tensor, mode: str, caller: str) -> int:
 
 
 def _require_dims(tensor: Tensor, caller: str, *dims: int) -> None:
+    require_tensor(caller, "tensor", tensor)
     if tensor.ndim not in dims:
         wanted = " or ".join(map(str, dims))
         message = (
-            f"{caller}: expected a tensor of {wanted} dimensions, got shape {tuple(tensor.shape)}"
+            f"{caller}: expected a tensor of {wanted} dimensions, got shape {tuple(tensor.shape)};"
+            " use another initialisation"
         )
         raise ValueError(message)
 
@@ -102,6 +111,7 @@ def uniform_(
     tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
     """Fill with values uniform in [a, b)."""
+    require_tensor("uniform_", "tensor", tensor)
     with no_grad():
         return tensor.uniform_(a, b, generator=generator)
 
@@ -110,6 +120,7 @@ def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
     """Fill with normally distributed values."""
+    require_tensor("normal_", "tensor", tensor)
     with no_grad():
         return tensor.normal_(mean, std, generator=generator)
 
@@ -126,8 +137,14 @@ def trunc_normal_(
 
     Errors: ValueError for a > b and negative std. Source: Robert 1995 (rejection).
     """
+    require_tensor("trunc_normal_", "tensor", tensor)
+    for key, value in (("mean", mean), ("std", std), ("a", a), ("b", b)):
+        number("trunc_normal_", key, value)
     if not a <= b or not std >= 0:
-        message = f"trunc_normal_: expected a <= b and std >= 0, got a={a}, b={b}, std={std}"
+        message = (
+            f"trunc_normal_: expected a <= b and std >= 0, got a={a}, b={b}, std={std}; swap a and b,"
+            " or drop the sign of std"
+        )
         raise ValueError(message)
     if std == 0 or a == b:
         return constant_(tensor, min(max(mean, a), b))
@@ -143,6 +160,7 @@ def trunc_normal_(
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill with ``val``."""
+    require_tensor("constant_", "tensor", tensor)
     with no_grad():
         return tensor.fill_(val)
 
@@ -169,10 +187,10 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     Output channel i of every one of ``groups`` groups is input channel i, as far as both exist.
     """
     _require_dims(tensor, "dirac_", 3, 4, 5)
-    if groups < 1 or tensor.shape[0] % groups:
+    if not isinstance(groups, int) or groups < 1 or tensor.shape[0] % groups:
         message = (
             f"dirac_: expected groups that divide the {tensor.shape[0]} output channels, got"
-            f" {groups}"
+            f" {groups}; take the convolution's own groups"
         )
         raise ValueError(message)
     each = tensor.shape[0] // groups
@@ -194,14 +212,15 @@ def xavier_uniform_(
 ) -> Tensor:
     """Uniform in (-a, a) with a = gain * sqrt(6 / (fan_in + fan_out)); Glorot & Bengio 2010."""
     fan_in, fan_out = _fans(tensor, "xavier_uniform_")
-    bound = gain * math.sqrt(6.0 / max(fan_in + fan_out, 1))
+    bound = number("xavier_uniform_", "gain", gain) * math.sqrt(6.0 / max(fan_in + fan_out, 1))
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal with std = gain * sqrt(2 / (fan_in + fan_out)); Glorot & Bengio 2010."""
     fan_in, fan_out = _fans(tensor, "xavier_normal_")
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / max(fan_in + fan_out, 1)), generator)
+    std = number("xavier_normal_", "gain", gain) * math.sqrt(2.0 / max(fan_in + fan_out, 1))
+    return normal_(tensor, 0.0, std, generator)
 
 
 def kaiming_uniform_(
@@ -242,10 +261,12 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None =
 
     A tensor of more than two dimensions is a matrix (out, the rest). Uniform over all such.
     """
+    require_tensor("orthogonal_", "tensor", tensor)
+    number("orthogonal_", "gain", gain)
     if tensor.ndim < 2:
         message = (
             "orthogonal_: expected a tensor of 2 or more dimensions, got shape"
-            f" {tuple(tensor.shape)}"
+            f" {tuple(tensor.shape)}; use normal_ or zeros_ for a vector"
         )
         raise ValueError(message)
     if tensor.numel() == 0:
@@ -260,8 +281,8 @@ def sparse_(
 ) -> Tensor:
     """Normal, but a share ``sparsity`` of every column, rounded up, is 0; Martens 2010."""
     _require_dims(tensor, "sparse_", 2)
-    if not 0.0 <= sparsity <= 1.0:
-        message = f"sparse_: expected sparsity between 0 and 1, got {sparsity}"
+    if not 0.0 <= number("sparse_", "sparsity", sparsity) <= 1.0:
+        message = f"sparse_: expected sparsity between 0 and 1, got {sparsity}; it is a share"
         raise ValueError(message)
     rows, columns = tensor.shape
     zeros = math.ceil(sparsity * rows)

@@ -58,7 +58,8 @@ class Linear(Module):
         if in_features < 0 or out_features < 0:
             message = (
                 "Linear: expected in_features >= 0 and out_features >= 0,"
-                f" got {in_features} and {out_features}"
+                f" got {in_features} and {out_features}; give the sizes of the last axis of"
+                " input and output"
             )
             raise ValueError(message)
         self.in_features = in_features

@@ -42,7 +42,10 @@ class _Loss(Module):
             raise ValueError(message)
         if reduction not in known:
             choices = ", ".join(map(repr, known))
-            message = f"{name}: expected reduction one of {choices}, got {reduction!r}"
+            message = (
+                f"{name}: expected reduction one of {choices}, got {reduction!r}; 'none' keeps the"
+                " single losses"
+            )
             raise ValueError(message)
         self.reduction = reduction
 
@@ -226,7 +229,8 @@ class CrossEntropyLoss(_WeightedLoss):
         super().__init__(weight, size_average, reduce, reduction)
         if not 0.0 <= label_smoothing <= 1.0:
             message = (
-                f"CrossEntropyLoss: expected label_smoothing between 0 and 1, got {label_smoothing}"
+                f"CrossEntropyLoss: expected label_smoothing between 0 and 1, got"
+                f" {label_smoothing}; 0 leaves the classes as they are"
             )
             raise ValueError(message)
         self.ignore_index = ignore_index

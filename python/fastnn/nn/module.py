@@ -45,7 +45,10 @@ class Module(State, Traversal):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; every subclass defines it."""
-        message = f'Module [{type(self).__name__}] is missing the required "forward" function'
+        message = (
+            f'Module [{type(self).__name__}] is missing the required "forward" function; define'
+            " forward(self, ...) in the class"
+        )
         raise NotImplementedError(message)
 
     # ---- modes ----
@@ -54,7 +57,10 @@ class Module(State, Traversal):
         """Set training mode (or evaluation mode) for this module and all below it."""
         given: object = mode
         if not isinstance(given, bool):
-            message = f"training mode is expected to be boolean, got {type_name(given)}"
+            message = (
+                f"{type(self).__name__}.train: training mode is expected to be boolean, got"
+                f" {type_name(given)}; True trains, False evaluates"
+            )
             raise ValueError(message)
         self.training = mode
         for child in self.children():

@@ -36,7 +36,7 @@ class _Pad(Module):
         if len(given) != 2 * self.dims:
             message = (
                 f"{type(self).__name__}: expected padding as an int or {2 * self.dims} ints, got "
-                f"{padding!r}"
+                f"{padding!r}; give two for every axis, the last axis first"
             )
             raise ValueError(message)
         self.padding = given

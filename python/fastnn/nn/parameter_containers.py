@@ -50,7 +50,10 @@ class ParameterList(Module):
     def _name(self, index: int) -> str:
         position = operator.index(index)
         if not -len(self) <= position < len(self):
-            message = f"index {position} is out of range: ParameterList has {len(self)} entries"
+            message = (
+                f"ParameterList: index {position} is out of range of its {len(self)} entries;"
+                " append() adds one"
+            )
             raise IndexError(message)
         return str(position % len(self))
 
@@ -84,7 +87,7 @@ class ParameterList(Module):
         if not isinstance(given, Iterable) or isinstance(given, Tensor):
             message = (
                 "ParameterList.extend: expected an iterable such as a list of parameters, got"
-                f" {type_name(given)}"
+                f" {type_name(given)}; append() adds a single one"
             )
             raise TypeError(message)
         for value in list(values):
@@ -101,7 +104,7 @@ class ParameterList(Module):
         return "\n".join(_described(str(i), value) for i, value in enumerate(self))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
-        message = "ParameterList should not be called: index it"
+        message = "ParameterList should not be called; index it, or iterate over it"
         raise RuntimeError(message)
 
 
@@ -124,7 +127,8 @@ class ParameterDict(Module):
     def __setitem__(self, key: str, value: Any) -> None:
         if not isinstance(key, str):
             message = (
-                f"ParameterDict: expected a string as key (its entries are attributes), got {key!r}"
+                "ParameterDict: expected a string as key (its entries are attributes), got"
+                f" {key!r}; use str(key)"
             )
             raise TypeError(message)
         if key not in self._names and hasattr(self, key):
@@ -199,7 +203,7 @@ class ParameterDict(Module):
         if not isinstance(given, Iterable):
             message = (
                 "ParameterDict.update: expected a mapping or pairs (name, value), got"
-                f" {type_name(given)}"
+                f" {type_name(given)}; pass {{name: value}}"
             )
             raise TypeError(message)
         named = isinstance(parameters, Mapping | ParameterDict)
@@ -208,7 +212,7 @@ class ParameterDict(Module):
             if not (isinstance(pair, tuple | list) and len(pair) == 2):
                 message = (
                     f"ParameterDict.update: expected a pair (name, value) as element {position},"
-                    f" got {pair!r}"
+                    f" got {pair!r}; ParameterDict.fromkeys is not needed"
                 )
                 raise TypeError(message)
             self[pair[0]] = pair[1]
@@ -226,5 +230,5 @@ class ParameterDict(Module):
         return "\n".join(_described(key, value) for key, value in self.items())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
-        message = "ParameterDict should not be called: look up its entries"
+        message = "ParameterDict should not be called; look up its entries by their names"
         raise RuntimeError(message)

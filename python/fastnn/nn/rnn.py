@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import ops
-from fastnn.nn import init
+from fastnn.nn._lstm_options import LSTMOptions
 from fastnn.nn._rnn_base import RNNBase
 from fastnn.tensor import Tensor
 
@@ -122,7 +122,7 @@ class GRU(RNNBase):
         return y, states[0]
 
 
-class LSTM(RNNBase):
+class LSTM(LSTMOptions, RNNBase):
     """Long short-term memory (Hochreiter and Schmidhuber 1997), as torch.nn.LSTM.
 
         i, f, o = sigmoid(.), g = tanh(.) of W_ih x_t + b_ih + W_hh h_{t-1} + b_hh
@@ -162,50 +162,26 @@ class LSTM(RNNBase):
         coupled: bool = False,
         zoneout: float = 0.0,
     ) -> None:
-        if not 0.0 <= zoneout < 1.0:
-            message = f"LSTM: expected 0 <= zoneout < 1, got {zoneout}"
-            raise ValueError(message)
-        self.__dict__.update(
-            peephole=peephole, layer_norm=layer_norm, coupled=coupled, zoneout=float(zoneout),
-            gates=3 if coupled else 4,
-        )  # fmt: skip
+        self.set_options(peephole, layer_norm, coupled, zoneout)
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
             proj_size, device, dtype,
         )  # fmt: skip
 
-    peephole: bool
-    layer_norm: bool
-    coupled: bool
-    zoneout: float
-
     def parameter_shapes(self, width: int) -> dict[str, tuple[int, ...]]:
         shapes = super().parameter_shapes(width)
         if self.proj_size:
             shapes["weight_hr"] = (self.proj_size, self.hidden_size)
-        if self.peephole:
-            shapes["weight_peephole"] = (self.gates - 1, self.hidden_size)
-        if self.layer_norm:
-            shapes["weight_norm"] = (2 * self.gates + 2, self.hidden_size)
-        return shapes
-
-    def reset_parameters(self) -> None:
-        super().reset_parameters()
-        for names in self._all_weights:
-            for name in names:
-                if name.startswith("weight_norm"):
-                    norm = getattr(self, name)
-                    init.ones_(norm)
-                    init.zeros_(norm.data[-1])
+        return {**shapes, **self.option_shapes(self.hidden_size)}
 
     def run_layer(
         self, x: Tensor, weights: dict[str, Tensor], states: Any, lengths: Any, reverse: bool
     ) -> tuple[Tensor, ...]:
         w_ih, w_hh, b_ih, b_hh = _weights(weights)
         h0, c0 = states or (None, None)
-        names = ("weight_hr", "weight_peephole", "weight_norm")
-        if not self.coupled and not self.zoneout and not any(n in weights for n in names):
+        if not self.has_options and not self.proj_size:
             return ops.lstm_layer(x, w_ih, w_hh, b_ih, b_hh, h0, c0, lengths, reverse=reverse)
+        names = ("weight_hr", "weight_peephole", "weight_norm")
         w_hr, peephole, norm = (weights.get(n) for n in names)
         return ops.lstm_variant_layer(
             x,
@@ -231,12 +207,6 @@ class LSTM(RNNBase):
             raise TypeError(message)
         y, states = self.run(input, hx)
         return y, (states[0], states[1])
-
-    def extra_repr(self) -> str:
-        plain = {"peephole": False, "layer_norm": False, "coupled": False, "zoneout": 0.0}
-        values = {k: getattr(self, k) for k in plain}
-        own = [f"{k}={v}" for k, v in values.items() if v != plain[k]]
-        return ", ".join([super().extra_repr(), *own])
 
 
 def _weights(weights: dict[str, Tensor]) -> list[Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastnn import ops
 from fastnn.nn import init
+from fastnn.nn._lstm_options import LSTMOptions
 from fastnn.nn.module import Module
 from fastnn.nn.parameter import Parameter
 from fastnn.ops import empty
@@ -37,22 +38,36 @@ class RNNCellBase(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        for key, value in (("input_size", input_size), ("hidden_size", hidden_size)):
+            if isinstance(value, bool) or not hasattr(value, "__index__"):
+                message = (
+                    f"{type(self).__name__}: expected {key} as an int, got "
+                    f"{type(value).__name__}; convert it with int()"
+                )
+                raise TypeError(message)
         if input_size < 0 or hidden_size < 0:
             message = (
                 f"{type(self).__name__}: expected input_size >= 0 and hidden_size >= 0, got "
-                f"{input_size} and {hidden_size}"
+                f"{input_size} and {hidden_size}; give the widths of the input and of the state"
             )
             raise ValueError(message)
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.bias = bias
-        rows = num_chunks * hidden_size
-        self.weight_ih = Parameter(empty(rows, input_size, dtype=dtype, device=device))
-        self.weight_hh = Parameter(empty(rows, hidden_size, dtype=dtype, device=device))
-        for name in ("bias_ih", "bias_hh"):
-            made = Parameter(empty(rows, dtype=dtype, device=device)) if bias else None
-            self.register_parameter(name, made)
+        for name, shape in self.parameter_shapes(num_chunks * hidden_size).items():
+            made = None if shape is None else empty(shape, dtype=dtype, device=device)
+            self.register_parameter(name, None if made is None else Parameter(made))
         self.reset_parameters()
+
+    def parameter_shapes(self, rows: int) -> dict[str, tuple[int, ...] | None]:
+        """The parameters and their shapes; None for a bias that there is not."""
+        bias = (rows,) if self.bias else None
+        return {
+            "weight_ih": (rows, self.input_size),
+            "weight_hh": (rows, self.hidden_size),
+            "bias_ih": bias,
+            "bias_hh": bias,
+        }
 
     def reset_parameters(self) -> None:
         """Draw new initial values, uniform in (-1/sqrt(hidden_size), 1/sqrt(hidden_size))."""
@@ -64,11 +79,25 @@ class RNNCellBase(Module):
         """Input as a sequence of one step, weights, states as batches."""
         name = type(self).__name__
         for what, value in (("input", input), *(("hidden", s) for s in states)):
-            if value is not None and value.ndim not in (1, 2):
-                message = f"{name}: Expected {what} to be 1D or 2D, got {value.ndim}D instead"
+            if value is None and what == "hidden":
+                continue
+            if not isinstance(value, Tensor):
+                message = (
+                    f"{name}: expected {what} as a Tensor, got {type(value).__name__}; make one "
+                    "with fastnn.tensor(...)"
+                )
+                raise TypeError(message)
+            if value.ndim not in (1, 2):
+                message = (
+                    f"{name}: Expected {what} to be 1D or 2D, got {value.ndim}D instead; give one "
+                    "step of the sequence"
+                )
                 raise ValueError(message)
-            if value is not None and value.ndim != input.ndim:
-                message = f"{name}: expected hidden of {input.ndim} dimensions, got {value.shape}"
+            if value.ndim != input.ndim:
+                message = (
+                    f"{name}: expected hidden of {input.ndim} dimensions, as input, got "
+                    f"{value.shape}; unsqueeze(0) adds a batch"
+                )
                 raise RuntimeError(message)
         x = input.unsqueeze(0) if input.ndim == 2 else input.unsqueeze(0).unsqueeze(0)
         if input.ndim == 1:
@@ -137,10 +166,31 @@ class GRUCell(RNNCellBase):
         return _like(input, ops.gru_layer(*self.arguments(input, (hx,)))[1])
 
 
-class LSTMCell(RNNCellBase):
-    """One step of `LSTM`: (h', c') from the input and (h, c), which are 0 by default.
+class LSTMCell(LSTMOptions, RNNCellBase):
+    """One step of `LSTM`, with its options: (h', c') from the input and (h, c), 0 by default.
+
+        a = N(W_ih x; n_x) + N(W_hh h; n_h) + b_ih + b_hh           N: layer norm, or nothing
+        i = sigmoid(a_i + p_i c),   f = sigmoid(a_f + p_f c), or 1 - i if ``coupled``
+        g = tanh(a_g),   c* = f c + i g,   o = sigmoid(a_o + p_o c*),   h* = o tanh(N(c*; n_c))
+        c' = s_c c* + (1 - s_c) c,   h' = s_h h* + (1 - s_h) h
+
+    s is 1 without ``zoneout``; with it, for each element, 0 with that probability in training, else
+    1, and 1 - zoneout in evaluation.
+
+    Arguments as torch: input_size, hidden_size, bias. By keyword, and of our own:
+
+    peephole:   the gates see the cell; weight_peephole holds p_i, p_f (unless coupled) and p_o.
+    layer_norm: weight_norm (2 k + 2, h) holds the gains of n_x and n_h, k = 3 or 4 rows each, the
+                gain and the bias of n_c; epsilon 1e-5.
+    coupled:    three gates' weights, in the order i, g, o, instead of the four i, f, g, o.
+    zoneout:    see above. Every step draws from the default generator.
 
     Shapes: input (b, input_size) or (input_size), states (b, hidden_size) or (hidden_size).
+    Initial values: uniform in (-1/sqrt(hidden_size), 1/sqrt(hidden_size)); weight_norm: gains 1,
+    bias 0.
+    Errors: TypeError and ValueError for bad options; ``forward`` names what does not fit.
+    Sources: Hochreiter and Schmidhuber 1997; Gers and Schmidhuber 2000 (peepholes); Ba, Kiros and
+    Hinton 2016 (layer norm); Greff et al. 2017 (coupled gates); Krueger et al. 2017 (zoneout).
     """
 
     def __init__(
@@ -150,10 +200,45 @@ class LSTMCell(RNNCellBase):
         bias: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        peephole: bool = False,
+        layer_norm: bool = False,
+        coupled: bool = False,
+        zoneout: float = 0.0,
     ) -> None:
-        super().__init__(input_size, hidden_size, bias, 4, device, dtype)
+        self.set_options(peephole, layer_norm, coupled, zoneout)
+        if self.has_options and hidden_size == 0:
+            message = (
+                "LSTMCell: expected hidden_size > 0 with peephole, layer_norm, coupled or zoneout, "
+                "got 0; leave them out"
+            )
+            raise ValueError(message)
+        super().__init__(input_size, hidden_size, bias, self.gates, device, dtype)
+
+    def parameter_shapes(self, rows: int) -> dict[str, tuple[int, ...] | None]:
+        return {**super().parameter_shapes(rows), **self.option_shapes(self.hidden_size)}
 
     def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, Tensor]:
+        if hx is not None and (not isinstance(hx, tuple | list) or len(hx) != 2):
+            got = f"{len(hx)} of them" if isinstance(hx, tuple | list) else type(hx).__name__
+            message = f"LSTMCell: expected hx as a pair (h, c), got {got}; pass None for zeros"
+            raise TypeError(message)
         states = (None, None) if hx is None else tuple(hx)
-        _, h, c = ops.lstm_layer(*self.arguments(input, states))
+        x, w_ih, w_hh, b_ih, b_hh, h0, c0 = self.arguments(input, states)
+        if self.has_options:
+            _, h, c = ops.lstm_variant_layer(
+                x,
+                w_ih,
+                w_hh,
+                b_ih,
+                b_hh,
+                h0,
+                c0,
+                peephole=self.weight_peephole if self.peephole else None,
+                norm=self.weight_norm if self.layer_norm else None,
+                zoneout=self.zoneout,
+                training=self.training,
+            )
+        else:
+            _, h, c = ops.lstm_layer(x, w_ih, w_hh, b_ih, b_hh, h0, c0)
         return _like(input, h), _like(input, c)

@@ -77,14 +77,16 @@ from fastnn.ops.gather import gather_elements as gather
 from fastnn.ops.gather import take_along_dim
 from fastnn.ops.group_norm import group_norm, instance_norm
 from fastnn.ops.gru import gru_layer
-from fastnn.ops.index import getitem, masked_select, split
+from fastnn.ops.index import getitem, split
 from fastnn.ops.index_put import setitem
 from fastnn.ops.join import cat, hstack, stack, vstack
+from fastnn.ops.kl_div import kl_div
 from fastnn.ops.layer_norm import layer_norm, rms_norm
 from fastnn.ops.linear import linear
-from fastnn.ops.losses import huber_loss, kl_div, l1_loss, mse_loss, smooth_l1_loss
+from fastnn.ops.losses import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 from fastnn.ops.lstm import lstm_layer
 from fastnn.ops.lstm_variant import lstm_variant_layer
+from fastnn.ops.masked import masked_select
 from fastnn.ops.matmul import matmul, mm
 from fastnn.ops.max_pool import max_pool1d, max_pool2d
 from fastnn.ops.nll import nll_loss
@@ -142,6 +144,7 @@ from fastnn.ops.finite import (
     heaviside, isfinite, isinf, isnan, logical_not, logical_not_, nan_to_num, nan_to_num_,
 )  # fmt: skip
 from fastnn.ops.gated import glu, maxout, prelu, softmin
+from fastnn.ops.local_response_norm import local_response_norm
 from fastnn.ops.logsumexp import logsumexp_tensor as logsumexp
 from fastnn.ops.minmax import (
     clamp, clamp_, clamp_max, clamp_max_, clamp_min, clamp_min_, clip, clip_,
@@ -151,6 +154,7 @@ from fastnn.ops.modulo import (
     FloorDivide, Remainder, floor_divide_, floor_divide_tensors as floor_divide, fmod_,
     fmod_tensors as fmod, remainder_, remainder_tensors as remainder,
 )  # fmt: skip
+from fastnn.ops.normalize import normalize
 from fastnn.ops.power import (
     atan2_, atan2_tensors as atan2, float_power, pow_, pow_tensors as pow, power_operators,
 )  # fmt: skip
@@ -192,25 +196,25 @@ __all__ = [
     "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "hardtanh_", "heaviside", "hstack",
     "huber_loss", "index_add", "index_add_", "index_select", "instance_norm", "is_operand",
     "isfinite", "isinf", "isnan", "kl_div", "l1_loss", "layer_norm", "le", "leaky_relu",
-    "leaky_relu_", "linear", "log", "log1p", "log1p_", "log2", "log2_", "log10", "log10_", "log_",
-    "log_softmax", "logical_and", "logical_and_", "logical_not", "logical_not_", "logical_or",
-    "logical_or_", "logical_xor", "logical_xor_", "logsigmoid", "logsumexp", "lstm_layer",
-    "lstm_variant_layer", "lt", "masked_fill", "masked_fill_", "masked_select", "matmul", "max",
-    "max_pool1d", "max_pool2d", "maximum", "maxout", "mean", "min", "minimum", "mish", "mm",
-    "movedim", "mse_loss", "mul", "mul_", "mv", "nan_to_num", "nan_to_num_", "narrow", "ne", "neg",
-    "neg_", "nll_loss", "norm", "normal_", "one_dim", "one_hot", "ones", "ones_like", "operators",
-    "outer", "pad", "permute", "pow", "pow_", "power_operators", "prelu", "prod", "reciprocal",
-    "reciprocal_", "relu", "relu6", "relu_", "remainder", "remainder_", "repeat", "reshape",
-    "result_type", "rms_norm", "rnn_layer", "roll", "round", "round_", "rsqrt", "rsqrt_", "scatter",
-    "scatter_", "scatter_add", "scatter_add_", "select", "selu", "selu_", "setitem", "sgd",
-    "sigmoid", "sigmoid_", "sign", "sign_", "silu", "sin", "sin_", "sinh", "sinh_",
-    "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "split",
-    "split_with_sizes", "sqrt", "sqrt_", "square", "square_", "squeeze", "stack", "std", "std_mean",
-    "step", "sub", "sub_", "sum", "t", "take_along_dim", "tan", "tan_", "tanh", "tanh_",
-    "tanhshrink", "tensor", "threshold", "threshold_", "tile", "to", "transpose", "tril", "tril_",
-    "triu", "triu_", "trunc", "trunc_", "type_as", "unbind", "unflatten", "unfold", "uniform_",
-    "unsqueeze", "var", "var_mean", "vector_norm", "view", "view_as", "vstack", "where", "zero_",
-    "zeros", "zeros_like",
+    "leaky_relu_", "linear", "local_response_norm", "log", "log1p", "log1p_", "log2", "log2_",
+    "log10", "log10_", "log_", "log_softmax", "logical_and", "logical_and_", "logical_not",
+    "logical_not_", "logical_or", "logical_or_", "logical_xor", "logical_xor_", "logsigmoid",
+    "logsumexp", "lstm_layer", "lstm_variant_layer", "lt", "masked_fill", "masked_fill_",
+    "masked_select", "matmul", "max", "max_pool1d", "max_pool2d", "maximum", "maxout", "mean",
+    "min", "minimum", "mish", "mm", "movedim", "mse_loss", "mul", "mul_", "mv", "nan_to_num",
+    "nan_to_num_", "narrow", "ne", "neg", "neg_", "nll_loss", "norm", "normal_", "normalize",
+    "one_dim", "one_hot", "ones", "ones_like", "operators", "outer", "pad", "permute", "pow",
+    "pow_", "power_operators", "prelu", "prod", "reciprocal", "reciprocal_", "relu", "relu6",
+    "relu_", "remainder", "remainder_", "repeat", "reshape", "result_type", "rms_norm", "rnn_layer",
+    "roll", "round", "round_", "rsqrt", "rsqrt_", "scatter", "scatter_", "scatter_add",
+    "scatter_add_", "select", "selu", "selu_", "setitem", "sgd", "sigmoid", "sigmoid_", "sign",
+    "sign_", "silu", "sin", "sin_", "sinh", "sinh_", "smooth_l1_loss", "softmax", "softmin",
+    "softplus", "softshrink", "softsign", "split", "split_with_sizes", "sqrt", "sqrt_", "square",
+    "square_", "squeeze", "stack", "std", "std_mean", "step", "sub", "sub_", "sum", "t",
+    "take_along_dim", "tan", "tan_", "tanh", "tanh_", "tanhshrink", "tensor", "threshold",
+    "threshold_", "tile", "to", "transpose", "tril", "tril_", "triu", "triu_", "trunc", "trunc_",
+    "type_as", "unbind", "unflatten", "unfold", "uniform_", "unsqueeze", "var", "var_mean",
+    "vector_norm", "view", "view_as", "vstack", "where", "zero_", "zeros", "zeros_like",
 ]  # fmt: skip
 
 from fastnn.ops import (  # noqa: F401  (the kernels of nn.utils and nn.init)

@@ -33,7 +33,8 @@ class Binary(Op):
 
     kernel: ClassVar[str]
     floating: ClassVar[bool] = False  # whether integers are computed in the default type
-    takes_bool: ClassVar[bool] = True
+    takes_bool: ClassVar[bool] = True  # as an operand
+    gives_bool: ClassVar[bool] = True
     takes_float: ClassVar[bool] = True
 
     def forward(self, x: Any, y: Any) -> Any:
@@ -124,7 +125,10 @@ def binary(op: type[Binary], a: Any, b: Any) -> Tensor:
 def common_type(op: type[Binary], a: Any, b: Any) -> DType:
     """The type in which an operation computes on two operands."""
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):
-        message = f"{op.name}: expected at least one tensor, got two numbers"
+        message = (
+            f"{op.name}: expected at least one tensor, got two numbers; make one with "
+            "fastnn.tensor(...)"
+        )
         raise TypeError(message)
     if not op.takes_bool and any(_common.result_type(v).category == 0 for v in (a, b)):
         message = (
@@ -133,6 +137,12 @@ def common_type(op: type[Binary], a: Any, b: Any) -> DType:
         )
         raise RuntimeError(message)
     dtype = _common.result_type(a, b)
+    if not op.gives_bool and dtype.category == 0:
+        message = (
+            f"{op.name}: expected a number beside a bool, got two bools; convert one with "
+            ".to(dtype)"
+        )
+        raise RuntimeError(message)
     if not op.takes_float and dtype.category == 2:
         message = f"{op.name}: expected integers or bools, got floating-point numbers"
         raise RuntimeError(message)

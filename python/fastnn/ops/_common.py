@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,6 +63,19 @@ def shape_argument(op: str, sizes: tuple[Any, ...]) -> Shape:
     except AttributeError:
         message = f"{op}: expected sizes as ints, got {sizes!r}; convert them with int()"
         raise TypeError(message) from None
+
+
+_MOST_ELEMENTS = 1 << 60  # 8 bytes each are all that can have an address
+
+
+def check_extent(op: str, shape: Shape) -> None:
+    """RuntimeError for a shape whose elements (were no size 0) no address space could hold."""
+    if math.prod([n or 1 for n in shape]) >= _MOST_ELEMENTS:
+        message = (
+            f"{op}: expected a result of fewer than 2^60 elements, got the shape {tuple(shape)}; "
+            "use smaller sizes"
+        )
+        raise RuntimeError(message)
 
 
 def broadcast_shape(op: str, a: Shape, b: Shape) -> Shape:
@@ -185,6 +199,24 @@ def require_float(op: str, name: str, value: Tensor) -> None:
             "convert with .float()"
         )
         raise RuntimeError(message)
+
+
+def require_dims(op: str, value: Tensor, error: type[Exception] = RuntimeError) -> None:
+    """Raises for a 0-d tensor."""
+    if value.ndim == 0:
+        message = (
+            f"{op}: expected a tensor of at least one dimension, got a 0-d tensor; unsqueeze(0) "
+            "gives it one"
+        )
+        raise error(message)
+
+
+def index_error(op: str, bad: int, n: int, negative: bool) -> IndexError:
+    """Names a number that a kernel refused; ``negative``: whether -1 stands for the last entry."""
+    least = -n if negative else 0
+    cure = f"add {n} to count from the end" if -n <= bad < least else "entries are counted from 0"
+    message = f"{op}: expected indices in [{least}, {n - 1}], got {bad}; {cure}"
+    return IndexError(message)
 
 
 def result_type(*operands: Any) -> DType:

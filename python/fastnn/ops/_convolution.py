@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fastnn.tensor import Tensor
 
 Three = tuple[int, int, int]
+_MOST_STEP = 1 << 27  # csrc/ops/conv_shape.h
 
 
 class Geometry(NamedTuple):
@@ -46,6 +47,21 @@ class Geometry(NamedTuple):
 def three(values: tuple[int, ...], fill: int) -> Three:
     """One, two or three values as three, the last for the innermost direction."""
     return (*(fill,) * (3 - len(values)), *values)  # type: ignore[return-value]
+
+
+def geometry(
+    op: str, stride: Any, padding: Any, dilation: Any, groups: int, places: Any, kernel: Any
+) -> Geometry:
+    """The kernels' arguments. The stride of one place and the dilation of one tap do not matter."""
+    steps = tuple([s if m > 1 else 1 for s, m in zip(stride, places, strict=True)])
+    spread = tuple([d if m > 1 else 1 for d, m in zip(dilation, kernel, strict=True)])
+    if max(*steps, *padding, *spread) > _MOST_STEP:
+        message = (
+            f"{op}: expected stride, padding and dilation of up to 2^27 each, got {steps}, "
+            f"{padding} and {spread}; pad() or slice the input"
+        )
+        raise RuntimeError(message)
+    return Geometry(three(steps, 1), three(padding, 0), three(spread, 1), groups)
 
 
 class _Bilinear(Op):

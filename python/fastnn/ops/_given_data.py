@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,14 @@ def array_from(data: Any, dtype: Any) -> np.ndarray[Any, Any]:
         kind = dtype or _dtypes.of_scalar(data)
         _dtypes.of_scalar(data)  # refuses what is no number
         return _dtypes.converted("tensor", np.asarray(data), kind)
+    held: list[_dtypes.dtype] = []
+    numbers_only = _plain(data, held)
     try:
-        array = np.asarray(_plain(data))
+        array = np.asarray(numbers_only)
     except ValueError as error:
-        message = f"tensor: expected nested sequences of equal lengths: {error}"
+        message = (
+            f"tensor: expected nested sequences of equal lengths: {error}; fill the shorter ones up"
+        )
         raise ValueError(message) from None
     if array.dtype == object and not all(isinstance(x, numbers.Integral) for x in array.flat):
         message = "tensor: expected numbers, got other objects in the data"
@@ -39,6 +44,9 @@ def array_from(data: Any, dtype: Any) -> np.ndarray[Any, Any]:
     if array.dtype.kind not in "biufO":
         message = f"tensor: expected numbers, got NumPy dtype {array.dtype}; convert them first"
         raise TypeError(message)
+    if dtype is None and held:
+        # As of tensors with dimensions, Python's numbers being of the types that they stand for.
+        dtype = _dtypes.result_type((kind, 1) for kind in (*held, *_kinds(data)))
     if dtype is None:
         if array.size == 0 or array.dtype == np.float64:
             dtype = _dtypes.get_default_dtype()
@@ -49,13 +57,36 @@ def array_from(data: Any, dtype: Any) -> np.ndarray[Any, Any]:
     return _dtypes.converted("tensor", array, dtype)
 
 
-def _plain(data: Any) -> Any:
-    """Tensors inside of lists as arrays."""
-    if isinstance(data, Tensor):
-        return data.detach().cpu().numpy().astype(np.float64 if data.is_floating_point() else None)
+def _is_tensor(data: Any) -> bool:
+    """Whether data is a tensor, ours or another library's."""
+    return isinstance(data, Tensor) or (hasattr(data, "__array__") and hasattr(data, "detach"))
+
+
+def _plain(data: Any, held: list[_dtypes.dtype]) -> Any:
+    """Nested data with the numbers of tensors of one element; their types are added to ``held``."""
     if isinstance(data, tuple | list):
-        return [_plain(d) for d in data]
-    return data
+        return [_plain(d, held) for d in data]
+    if not _is_tensor(data):
+        return data
+    array = data.detach().cpu().numpy()
+    if array.size != 1:
+        message = (
+            "tensor: expected tensors of one element inside of a sequence, got one of shape "
+            f"{tuple(array.shape)}; use fastnn.stack() or fastnn.cat()"
+        )
+        raise ValueError(message)
+    held.append(_dtypes.from_numpy(array.dtype))
+    return array.item()
+
+
+def _kinds(data: Any) -> Iterator[_dtypes.dtype]:
+    """The types of what are no tensors in nested data."""
+    if isinstance(data, tuple | list):
+        for d in data:
+            yield from _kinds(d)
+    elif not _is_tensor(data):
+        by_numpy = isinstance(data, np.ndarray | np.generic) and not isinstance(data, float)
+        yield _dtypes.from_numpy(data.dtype) if by_numpy else _dtypes.of_scalar(data)
 
 
 def foreign_array(data: Any) -> np.ndarray[Any, Any] | None:

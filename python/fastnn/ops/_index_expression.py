@@ -15,6 +15,7 @@ from fastnn import _dtypes
 from fastnn.ops import _common
 from fastnn.ops.copy import to
 from fastnn.ops.creation import as_tensor
+from fastnn.ops.masked import Kept, counted
 from fastnn.tensor import Tensor
 
 Shape = tuple[int, ...]
@@ -98,7 +99,8 @@ class Picks:
     basic:   what makes the view;     order: its dimensions as `lead` outer ones, those that are
              indexed, the others, or None if they stand so.
     merged:  the sizes of the dimensions that are indexed, as one: the rows.
-    numbers: which rows, (m), from -merged to merged - 1.
+    numbers: which rows, a tensor (m) of -merged to merged - 1; None where a mask stands
+             alone: `kept`.
     shape:   of the result;           rows: (outer, m, inner) of it, likewise of the view.
     """
 
@@ -107,8 +109,9 @@ class Picks:
     lead: Shape
     merged: int
     rest: Shape
-    numbers: Tensor
+    numbers: Any
     shape: Shape
+    kept: Kept | None
 
     def three(self, middle: int) -> Shape:
         """(outer, middle, inner)."""
@@ -129,10 +132,11 @@ def picks(index: Any, t: Tensor, name: str = "indexing") -> Picks:
     """Reads an index that is not basic."""
     basic, found = _walked(index, t, name)
     view = t.array[basic].shape
-    numbers = [(d, _places(p) if p.array.dtype.kind == "b" else p) for d, p in found]
+    table = _common.table_of(t, *(p for _, p in found))
+    kept, numbers = _numbers(table, found, view)
     widths = [p.ndim if p.array.dtype.kind == "b" else 1 for _, p in found]
-    shape: Shape = ()
-    for _, p in numbers:
+    shape: Shape = () if kept is None else (kept.count,)
+    for p in numbers:
         try:
             shape = _common.broadcast_shape(name, shape, p.shape)
         except RuntimeError as error:
@@ -159,8 +163,9 @@ def picks(index: Any, t: Tensor, name: str = "indexing") -> Picks:
         lead,
         merged,
         rest,
-        _combined(name, [p for _, p in numbers], sizes, shape),
+        None if kept is not None else _combined(name, numbers, sizes, shape),
         (*lead, *shape, *rest),
+        kept,
     )
 
 
@@ -235,13 +240,19 @@ def _tensor(p: Any, name: str) -> Tensor:
     return made.detach()
 
 
-def _places(mask: Tensor) -> Tensor:
-    """The places of a mask's true elements. Their number is read on the host."""
-    table = _common.table_of(mask)
-    flat = _common.reshaped(table, mask.array, (mask.array.size,))
-    out, count = (table.empty((n,), _dtypes.int64.numpy) for n in (flat.size, 1))
-    table.true_places(flat, out, count)
-    return Tensor._wrap(out[: int(count[0])])
+def _numbers(table: Any, found: Any, view: Shape) -> tuple[Kept | None, list[Tensor]]:
+    """A mask that stands alone; else the numbers of all parts, of masks their true elements'."""
+    masks = [p.array.dtype.kind == "b" for _, p in found]
+    if masks == [True]:
+        ((d, mask),) = found
+        inner = 1
+        for n in view[d + mask.ndim :]:
+            inner *= n
+        return counted(table, mask.array, inner), []
+    return None, [
+        Tensor._wrap(counted(table, p.array).places(table)) if mask else p
+        for (_, p), mask in zip(found, masks, strict=True)
+    ]
 
 
 def _combined(name: str, numbers: list[Tensor], sizes: list[int], shape: Shape) -> Tensor:
@@ -269,5 +280,12 @@ def _combined(name: str, numbers: list[Tensor], sizes: list[int], shape: Shape) 
 
 def out_of_range(i: int, n: int, name: str) -> IndexError:
     """Names the number that a kernel refused."""
-    message = f"{name}: expected indices in [{-n}, {n - 1}], got {i}"
+    return _common.index_error(name, i, n, True)
+
+
+def outside(shape: tuple[int, ...], index: Any, name: str = "indexing") -> IndexError:
+    """The error for an index of views that leaves the tensor."""
+    message = (
+        f"{name}: expected indices within shape {shape}, got {index!r}; entries are counted from 0"
+    )
     return IndexError(message)

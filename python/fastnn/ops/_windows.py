@@ -8,15 +8,42 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 from fastnn.ops import _common
 from fastnn.ops._common import Shape
 from fastnn.tensor import Tensor
 
 # kernel, stride, padding, dilation of three dimensions each; empty for adaptive windows.
+E = TypeVar("E", bound=Exception)
 Windows = tuple[Shape, Shape, Shape, Shape]
 ADAPTIVE: Windows = ((), (), (), ())
+_MOST_STEP = 1 << 20  # csrc/ops/pooling.h
+
+
+_LEAST_CURES = {
+    "padding": "slice the input to make it smaller",
+    "output_padding": "more padding makes the output smaller",
+    "stride": "1 moves on by one element",
+    "dilation": "1 leaves no gaps",
+    "groups": "1 lets every output see every channel",
+}
+
+
+def wrong_count(name: str, what: str, n: int, value: Any, error: type[E]) -> E:
+    """The error for an argument that is neither an int nor n of them."""
+    form, cure = ("an int", "give one number") if n == 1 else (
+        f"an int or {n} ints", "one int stands for all directions"
+    )
+    message = f"{name}: expected {what} as {form}, got {value!r}; {cure}"
+    return error(message)
+
+
+def too_small(name: str, what: str, least: int, value: Any) -> RuntimeError:
+    """The error for an argument below its least value."""
+    cure = _LEAST_CURES.get(what, f"raise it to {least} or more")
+    message = f"{name}: expected {what} >= {least}, got {value!r}; {cure}"
+    return RuntimeError(message)
 
 
 def sizes(name: str, what: str, value: Any, n: int, least: int) -> Shape:
@@ -25,12 +52,10 @@ def sizes(name: str, what: str, value: Any, n: int, least: int) -> Shape:
     if len(given) == 1:
         given *= n
     if len(given) != n or any(isinstance(v, bool) or not hasattr(v, "__index__") for v in given):
-        message = f"{name}: expected {what} as an int or {n} ints, got {value!r}"
-        raise TypeError(message)
+        raise wrong_count(name, what, n, value, TypeError)
     numbers = tuple([int(v.__index__()) for v in given])
     if any(v < least for v in numbers):
-        message = f"{name}: expected {what} >= {least}, got {value!r}"
-        raise RuntimeError(message)
+        raise too_small(name, what, least, value)
     return numbers
 
 
@@ -76,14 +101,24 @@ def _fitted(
         # No window starts in the padding behind.
         if ceil_mode and (count - 1) * stride >= size + pad:
             count -= 1
-        starts = [o * stride - pad for o in range(count)] if step > 1 and pad else []
-        if count < 1 or any(a < 0 and a % step >= size for a in starts):
+        if count < 1:
             message = (
-                f"{name}: expected an input in which every window sees an element, got spatial "
-                f"sizes {spatial} for kernel_size {k}, stride {s}, padding {p} and dilation {d}"
+                f"{name}: expected an input of at least one window, got spatial sizes {spatial} "
+                f"for kernel_size {k}, stride {s}, padding {p} and dilation {d}; use a smaller "
+                "kernel_size"
             )
             raise RuntimeError(message)
         out.append(count)
+    _common.check_extent(name, tuple(out))
+    # The stride of one window and the dilation of one tap have no meaning, however large.
+    s = tuple([b if m > 1 else 1 for b, m in zip(s, out, strict=True)])
+    d = tuple([b if m > 1 else 1 for b, m in zip(d, k, strict=True)])
+    if max(*k, *s, *p, *d) > _MOST_STEP:
+        message = (
+            f"{name}: expected kernel_size, stride, padding and dilation of up to 2^20 each, got "
+            f"{k}, {s}, {p} and {d}; reshape() and pool twice"
+        )
+        raise RuntimeError(message)
     front = 3 - len(k)
     one, zero = (1,) * front, (0,) * front
     return tuple(out), (one + k, one + s, zero + p, one + d)
@@ -95,11 +130,11 @@ def adaptive(name: str, input: Tensor, n: int, output_size: Any) -> tuple[Shape,
     given = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * n
     spatial = tuple(input.shape[-n:])
     if len(given) != n:
-        message = f"{name}: expected output_size as an int or {n} ints, got {output_size!r}"
-        raise TypeError(message)
+        raise wrong_count(name, "output_size", n, output_size, TypeError)
     wanted = [m if v is None else v for v, m in zip(given, spatial, strict=True)]
     out = sizes(name, "output_size", wanted, n, 0)
     shape = (*input.shape[:-n], *out)
+    _common.check_extent(name, shape)
     if 0 in out or any(a % b for a, b in zip(spatial, out, strict=True)):
         return shape, ADAPTIVE
     front = (1,) * (3 - n)

@@ -34,7 +34,8 @@ class Flip(Op):
         table = self.kernels
         out = table.empty(x.shape, x.dtype)
         back = slice(None, None, -1)
-        table.copy(x[tuple([back if d in self.dims else slice(None) for d in range(x.ndim)])], out)
+        turns = [back if d in self.dims else slice(None) for d in range(x.ndim)]
+        table.copy(x[(*turns, Ellipsis)], out)  # with ... a 0-d array stays an array
         return out
 
     def backward(self, g: Any) -> tuple[Any, ...]:
@@ -83,10 +84,13 @@ def repeat(input: Tensor, *repeats: Any) -> Tensor:
 def _repeated(name: str, input: Tensor, times: tuple[int, ...]) -> Tensor:
     if len(times) < input.ndim or any(n < 0 for n in times):
         message = (
-            f"{name}: expected at least {input.ndim} numbers >= 0 for {input.shape}, got {times}"
+            f"{name}: expected at least {input.ndim} numbers >= 0 for {input.shape}, got {times}; "
+            "1 leaves a dimension as it is"
         )
         raise RuntimeError(message)
     sizes = (1,) * (len(times) - input.ndim) + tuple(input.shape)
+    shape = tuple([n * size for n, size in zip(times, sizes, strict=True)])
+    _common.check_extent(name, (*shape, *times) if 0 in shape else shape)
     if all(n == 1 for n in times):
         return clone(reshape(input, sizes))
     # A dimension of its own for every number but 1, and those of size 1 repeat themselves.
@@ -98,7 +102,6 @@ def _repeated(name: str, input: Tensor, times: tuple[int, ...]) -> Tensor:
             wide.append(n)
         apart.append(size)
         wide.append(n if size == 1 else size)
-    shape = tuple([n * size for n, size in zip(times, sizes, strict=True)])
     return reshape(clone(expand(reshape(input, apart), wide)), shape)
 
 
@@ -115,7 +118,7 @@ def flip(input: Tensor, *dims: Any) -> Tensor:
     given = _common.shape_argument("flip", dims)
     turned = tuple([_common.one_dim("flip", d, input.ndim) for d in given])
     if len(set(turned)) != len(turned):
-        message = f"flip: expected distinct dims, got {given}"
+        message = f"flip: expected distinct dims, got {given}; name each once"
         raise RuntimeError(message)
     return Flip.apply((input,), turned)  # type: ignore[no-any-return]
 
@@ -182,6 +185,7 @@ def _triangle(name: str, input: Tensor, diagonal: Any, keep: Any) -> Tensor:
         message = f"{name}: expected a tensor of at least 2 dimensions, got {input.shape}"
         raise RuntimeError(message)
     rows, columns = input.shape[-2:]
+    k = max(-rows, min(k, columns))  # beyond these nothing changes
     j = arange(columns, device=input.device)
     i = unsqueeze(arange(k, k + rows, device=input.device), 1)
     zero = _common.scalar_array(_common.table_of(input), 0, _dtypes.from_numpy(input.array.dtype))
@@ -226,6 +230,8 @@ CASES = [
     OpCase(flip, "flip", [(2, 3, 4), [0, -1]], ref=_np("flip")),
     OpCase(flip, "flip", [(70,), [0]], ref=_np("flip")),
     OpCase(flip, "flip", [(2, 3), []], ref=lambda x, _: x),
+    OpCase(flip, "flip", [(), []], ref=lambda x, _: x),
+    OpCase(flip, "flip", [(), [-1]], ref=lambda x, _: x),
     OpCase(roll, "roll", [(5, 3), 2, 0], ref=_np("roll")),
     OpCase(roll, "roll", [(5, 3), [-1, 4], [0, 1]], ref=_np("roll")),
     OpCase(roll, "roll", [(2, 3), 1], ref=_np("roll")),
@@ -242,15 +248,25 @@ CASES = [
     *(
         OpCase(f, name, [shape, k], ref=_np(name))
         for f, name in ((tril, "tril"), (triu, "triu"))
-        for shape, k in (((4, 4), 0), ((2, 3, 5), 1), ((5, 3), -2), ((0, 3), 0))
+        for shape, k in (
+            ((4, 4), 0),
+            ((2, 3, 5), 1),
+            ((5, 3), -2),
+            ((0, 3), 0),
+            ((3, 4), 2**62),
+            ((3, 4), -(2**62)),
+        )
     ),
 ]
 _BAD: list[tuple[Any, str, list[Any], type[Exception], str]] = [
     (repeat, "repeat", [(2, 3), [2]], RuntimeError, "at least 2 numbers"),
     (repeat, "repeat", [(2,), [-1]], RuntimeError, "numbers >= 0"),
     (repeat, "repeat", [[1.0], [1]], TypeError, "expected input as a Tensor"),
+    (repeat, "repeat", [(2,), [2**62]], RuntimeError, "fewer than 2^60 elements"),
+    (repeat, "repeat", [(1,), [2**40, 2**40, 0]], RuntimeError, "fewer than 2^60 elements"),
     (tile, "tile", [(2,), [-1]], RuntimeError, "numbers >= 0"),
     (tile, "tile", [(2,), [1.5]], TypeError, "sizes as ints"),
+    (tile, "tile", [(2, 3), [2**62]], RuntimeError, "fewer than 2^60 elements"),
     (tile, "tile", [None, [1]], TypeError, "expected input as a Tensor"),
     (flip, "flip", [(2, 3), [0, 0]], RuntimeError, "distinct dims"),
     (flip, "flip", [(2, 3), [2]], IndexError, "expected dim in"),

@@ -80,6 +80,16 @@ def checked_pair(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
     return a, b
 
 
+def require_batches(name: str, x: tuple[int, ...], y: tuple[int, ...]) -> None:
+    """RuntimeError unless two shapes are those of batches of matrices that can be multiplied."""
+    if len(x) != 3 or len(y) != 3 or x[0] != y[0] or x[2] != y[1]:
+        message = (
+            f"{name}: expected batches (b, m, k) and (b, k, n), got {x} and {y}; transpose(1, 2) "
+            "turns the matrices of a batch"
+        )
+        raise RuntimeError(message)
+
+
 def batched_product(name: str, a: Tensor, b: Tensor) -> Tensor:
     """a (..., m, k) times b (..., k, n), what stands before broadcast."""
     batch = _common.broadcast_shape(name, a.shape[:-2], b.shape[:-2])
@@ -100,10 +110,7 @@ def bmm_tensors(input: Tensor, mat2: Tensor) -> Tensor:
     Raises RuntimeError for other shapes and for operands of two types, TypeError for no tensors.
     """
     a, b = checked_pair("bmm", input, mat2)
-    x, y = a.shape, b.shape
-    if len(x) != 3 or len(y) != 3 or x[0] != y[0] or x[2] != y[1]:
-        message = f"bmm: expected batches (b, m, k) and (b, k, n), got {x} and {y}"
-        raise RuntimeError(message)
+    require_batches("bmm", a.shape, b.shape)
     return BatchMatMul.apply((a, b))  # type: ignore[no-any-return]
 
 

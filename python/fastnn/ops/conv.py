@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn._backend import array_module
 from fastnn.ops import _common
-from fastnn.ops._convolution import Convolution, Geometry, three
+from fastnn.ops._convolution import Convolution, Geometry, geometry
+from fastnn.ops._windows import too_small, wrong_count
 from fastnn.testing import ErrorCase, OpCase
 
 if TYPE_CHECKING:
@@ -40,14 +41,11 @@ def per_direction(op: str, name: str, value: Any, n: int, least: int) -> tuple[i
     try:
         numbers = tuple([int(v.__index__()) for v in values])
     except AttributeError:
-        message = f"{op}: expected {name} as an int or {n} of them, got {value!r}"
-        raise TypeError(message) from None
+        raise wrong_count(op, name, n, value, TypeError) from None
     if len(numbers) != n:
-        message = f"{op}: expected {name} as an int or {n} of them, got {value!r}"
-        raise RuntimeError(message)
+        raise wrong_count(op, name, n, value, RuntimeError)
     if min(numbers) < least:
-        message = f"{op}: expected {name} of at least {least}, got {value!r}"
-        raise RuntimeError(message)
+        raise too_small(op, name, least, value)
     return numbers
 
 
@@ -138,7 +136,8 @@ def _plan(
         )
         raise RuntimeError(message)
     out = tuple([(p - r) // s + 1 for p, r, s in zip(padded, reach, steps, strict=True)])
-    return Geometry(three(steps, 1), three(front, 0), three(spread, 1), one), out
+    _common.check_extent(op, (shape[0] if len(shape) == n + 2 else 1, weight[0], *out))
+    return geometry(op, steps, front, spread, one, out, kernel), out
 
 
 def as_key(value: Any) -> Any:
@@ -277,6 +276,10 @@ ERRORS = [
         conv2d, "conv2d", _OK, RuntimeError, "a stride of 1", {"padding": "same", "stride": 2}
     ),
     ErrorCase(conv2d, "conv2d", _OK, RuntimeError, "as large as the kernel", {"dilation": 5}),
+    ErrorCase(conv2d, "conv2d", _OK, RuntimeError, "fewer than 2^60", {"padding": 2**62}),
+    ErrorCase(
+        conv2d, "conv2d", _OK, RuntimeError, "up to 2^27", {"padding": 2**62, "stride": 2**62}
+    ),
     ErrorCase(conv2d, "conv2d", [("int", (2, 4, 8, 8), 0, 9), _OK[1]], RuntimeError, "floating"),
     ErrorCase(conv1d, "conv1d", [(2, 4, 8), (6, 4, 9)], RuntimeError, "as large as the kernel"),
     ErrorCase(conv1d, "conv1d", [(2, 4, 8), _OK[1]], RuntimeError, "weight of 3"),

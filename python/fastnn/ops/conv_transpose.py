@@ -18,7 +18,8 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from fastnn._backend import array_module
-from fastnn.ops._convolution import ConvolutionInput, Geometry, three
+from fastnn.ops._common import check_extent
+from fastnn.ops._convolution import ConvolutionInput, Geometry, geometry
 from fastnn.ops.conv import (
     Sizes,
     as_key,
@@ -54,13 +55,15 @@ def _plan(
         raise RuntimeError(message)
     of = zip(shape[-n:], weight[2:], steps, front, extra, spread, strict=True)
     out = tuple([(i - 1) * s - 2 * p + d * (k - 1) + e + 1 for i, k, s, p, e, d in of])
-    if min(*out, *shape[-n:], *weight[2:]) < 1:
+    if min(*shape[-n:], *weight[2:]) < 1 or min(out) < 0:
         message = (
-            f"{op}: expected sizes of at least 1, got input {shape}, weight {weight} and an output "
-            f"of {out}; use less padding"
+            f"{op}: expected sizes of at least 1 and an output of at least 0, got input {shape}, "
+            f"weight {weight} and an output of {out}; use less padding"
         )
         raise RuntimeError(message)
-    return Geometry(three(steps, 1), three(front, 0), three(spread, 1), one), out
+    batch = shape[0] if len(shape) == n + 2 else 1
+    check_extent(op, (batch, weight[1] * one, *out))
+    return geometry(op, steps, front, spread, one, shape[-n:], weight[2:]), out
 
 
 def _transposed(
@@ -89,6 +92,7 @@ def conv_transpose1d(
     padding: what is left out on both sides of the output. output_padding: how many elements more
     at the end, to choose among the sizes that a convolution maps to the same one.
 
+    An output of size 0 is empty (torch: so or an error, by the batch and the type).
     Raises RuntimeError where sizes or types do not go together.
     """
     return _transposed(  # type: ignore[no-any-return]
@@ -179,6 +183,17 @@ ERRORS = [
     ),
     ErrorCase(
         conv_transpose2d, "conv_transpose2d", _OK, RuntimeError, "use less padding", {"padding": 9}
+    ),
+    ErrorCase(
+        conv_transpose2d, "conv_transpose2d", _OK, RuntimeError, "fewer than 2^60",
+        {"stride": 2**62},
+    ),
+    ErrorCase(
+        conv_transpose2d, "conv_transpose2d", _OK, RuntimeError, "up to 2^27",
+        {"stride": 2**40, "padding": 7 * 2**39},
+    ),
+    ErrorCase(
+        conv_transpose2d, "conv_transpose2d", [(2, 4, 0, 8), _OK[1]], RuntimeError, "at least 1"
     ),
     ErrorCase(
         conv_transpose2d, "conv_transpose2d", _OK, RuntimeError, "multiple of", {"groups": 3}

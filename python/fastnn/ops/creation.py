@@ -90,14 +90,20 @@ def size_argument(op: str, sizes: tuple[Any, ...], size: Any) -> tuple[int, ...]
         if not sizes:
             message = f"{op}: expected a size, got none; for a 0-d tensor pass ()"
             raise TypeError(message)
-        return _common.shape_argument(op, sizes)
+        return _fitting(op, sizes)
     if sizes:
         message = f"{op}: expected the size once, got {sizes} and size={size!r}"
         raise TypeError(message)
     if not isinstance(size, tuple | list):
         message = f"{op}: expected size as a tuple of ints, got {type(size).__name__}"
         raise TypeError(message)
-    return _common.shape_argument(op, (size,))
+    return _fitting(op, (size,))
+
+
+def _fitting(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    shape = _common.shape_argument(op, sizes)
+    _common.check_extent(op, shape)
+    return shape
 
 
 def legacy(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
@@ -160,7 +166,7 @@ def full(
     requires_grad: bool = False,
 ) -> Tensor:
     """A tensor with one number everywhere."""
-    shape = _common.shape_argument("full", (size,))
+    shape = _fitting("full", (size,))
     _common.as_operand("full", fill_value)
     kind = _dtypes.argument("full", dtype) or _common.result_type(fill_value)
     made = empty(shape, dtype=kind, device=device)
@@ -254,5 +260,6 @@ def arange(
         whole = all(isinstance(v, numbers.Integral) for v in (start, end, step))
         dtype = _dtypes.int64 if whole else _dtypes.get_default_dtype()
     count = max(0, int(np.ceil((end - start) / step)))
+    _common.check_extent("arange", (count,))
     values = (start + np.arange(count) * step).astype(dtype.numpy)
     return _finish(Tensor._wrap(values), dtype, device, requires_grad)

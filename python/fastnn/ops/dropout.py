@@ -96,6 +96,19 @@ class Mask(Op):
         return Mask.apply((g, mask), self.p), None
 
 
+def check_probability(op: str, p: object) -> None:
+    """Raises unless p is a number from 0 to 1."""
+    if not isinstance(p, numbers.Real):
+        message = f"{op}: expected p as a number from 0 to 1, got {p!r}; pass a float such as 0.5"
+        raise TypeError(message)
+    if not 0.0 <= float(p) <= 1.0:
+        message = (
+            f"{op}: expected a probability 0 <= p <= 1, got {p}; p is the part that is dropped, "
+            "0.1 for 10 per cent"
+        )
+        raise ValueError(message)
+
+
 def dropout(
     input: Tensor,
     p: float = 0.5,
@@ -112,13 +125,7 @@ def dropout(
     from fastnn.random import cell_of  # noqa: PLC0415
 
     _common.require_tensor("dropout", "input", input)
-    given: object = p
-    if not isinstance(given, numbers.Real):
-        message = f"dropout: expected p as a number from 0 to 1, got {p!r}"
-        raise TypeError(message)
-    if not 0.0 <= p <= 1.0:
-        message = f"dropout: expected a probability 0 <= p <= 1, got {p}"
-        raise ValueError(message)
+    check_probability("dropout", p)
     if not training or p == 0.0:
         return input
     _common.require_float("dropout", "input", input)

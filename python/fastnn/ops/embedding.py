@@ -5,7 +5,8 @@
 
 Shapes:   index (...), weight (v, d) -> y (..., d);  one_hot (..., classes).
 Backward: dweight[index[k], :] += dy[k, :] in the order of k, but for the row ``padding_idx``: the
-          same bits on any number of threads.
+          same bits on any number of threads. With ``scale_grad_by_freq`` dy[k, :] is divided by how
+          often index[k] is in index; second derivatives leave that out, as torch's do.
 Saved:    index.
 Source:   Bengio, Ducharme, Vincent and Jauvin 2003, "A neural probabilistic language model".
 """
@@ -18,6 +19,7 @@ from fastnn import _dtypes
 from fastnn._backend import reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
+from fastnn.ops._embedding_options import by_frequency, check_options, renormalise
 from fastnn.ops.compare import eq_tensors
 from fastnn.ops.copy import to
 from fastnn.ops.creation import arange
@@ -49,12 +51,12 @@ def embedding_backward(
 class Embedding(Op):
     """Rows of the first input, by the numbers in the second."""
 
-    def forward(self, weight: Any, index: Any, padding: int) -> Any:
+    def forward(self, weight: Any, index: Any, padding: int, scaled: bool = False) -> Any:
         table = self.kernels
         flat = _common.reshaped(table, index, (index.size,))
         y = table.empty((1, index.size, weight.shape[1]), weight.dtype)
         table.take_rows(_common.contiguous_array(table, weight)[None], flat, y, False)
-        self.shape, self.padding = weight.shape, padding
+        self.shape, self.padding, self.scaled = weight.shape, padding, scaled
         if self.needs[0]:
             self.save(index)
         return y.reshape(*index.shape, weight.shape[1])
@@ -62,11 +64,13 @@ class Embedding(Op):
     def backward(self, g: Any) -> tuple[Any, ...]:
         (index,) = self.saved  # type: ignore[misc]
         out, accumulate = self.grad_buffer(0, self.shape, g.dtype)
-        return added(self.kernels, g, index, out, self.padding, accumulate), None
+        options = (self.padding, self.scaled)
+        return added(self.kernels, g, index, out, *options, accumulate), None
 
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
         (index,) = self.saved_tensors()
-        return EmbeddingTranspose.apply((g, index), self.shape, self.padding), None
+        options = (self.padding, self.scaled)
+        return EmbeddingTranspose.apply((g, index), self.shape, *options), None
 
 
 class EmbeddingTranspose(Op):
@@ -74,11 +78,11 @@ class EmbeddingTranspose(Op):
 
     name = "embedding_backward"
 
-    def forward(self, g: Any, index: Any, shape: Any, padding: int) -> Any:
+    def forward(self, g: Any, index: Any, shape: Any, padding: int, scaled: bool) -> Any:
         self.padding = padding
         self.save(index)
         out = self.kernels.empty(shape, g.dtype)
-        return added(self.kernels, g, index, out, padding, False)
+        return added(self.kernels, g, index, out, padding, scaled, False)
 
     def backward(self, g: Any) -> tuple[Any, ...]:
         (index,) = self.saved  # type: ignore[misc]
@@ -89,10 +93,14 @@ class EmbeddingTranspose(Op):
         return rows_but(g, index, self.padding), None
 
 
-def added(table: Any, g: Any, index: Any, out: Any, padding: int, accumulate: bool) -> Any:
+def added(
+    table: Any, g: Any, index: Any, out: Any, padding: int, scaled: bool, accumulate: bool
+) -> Any:
     """The backward kernel."""
     rows = _common.reshaped(table, g, (index.size, out.shape[1]))
     flat = _common.reshaped(table, index, (index.size,))
+    if scaled:
+        rows = by_frequency(table, rows, flat, out.shape[0])
     table.embedding_backward(rows, flat, out, padding, accumulate)
     return out
 
@@ -118,41 +126,46 @@ def embedding(
 
     input (...) of integers in [0, v), weight (v, d) -> (..., d). The row ``padding_idx`` (negative
     numbers count from the end) gets no gradient. Gradients are dense and added up in order.
+    max_norm: rows that input names and whose norm of order ``norm_type`` is larger are first scaled
+    to it, in ``weight`` itself and unseen by autograd.
+    scale_grad_by_freq: the gradient of a row is divided by how often input names it.
+
     Raises IndexError for a number out of range, RuntimeError for types and shapes that do not fit,
-    NotImplementedError for max_norm, scale_grad_by_freq and sparse.
+    TypeError and ValueError for options that are none, NotImplementedError for sparse.
     """
-    del norm_type  # of max_norm
     _common.require_tensor("embedding", "input", input)
     _common.require_tensor("embedding", "weight", weight)
     _common.require_float("embedding", "weight", weight)
-    for name, value in (
-        ("max_norm", max_norm is not None),
-        ("scale_grad_by_freq", scale_grad_by_freq),
-        ("sparse", sparse),
-    ):
-        if value:
-            message = f"embedding: expected no {name}, which is not there yet"
-            raise NotImplementedError(message)
+    check_options("embedding", max_norm, norm_type, scale_grad_by_freq, sparse)
     if input.array.dtype.kind not in "iu" or weight.ndim != 2:
         message = (
             f"embedding: expected input of integers and weight (v, d), got {input.dtype} and "
-            f"{weight.shape}"
+            f"{weight.shape}; convert input with .long()"
         )
         raise RuntimeError(message)
     n = weight.shape[0]
     padding = -1
     if padding_idx is not None:
         if not -n <= padding_idx < n:
-            message = f"embedding: expected padding_idx in [{-n}, {n - 1}], got {padding_idx}"
+            message = (
+                f"embedding: expected padding_idx in [{-n}, {n - 1}], got {padding_idx}; None is "
+                "for no padding"
+            )
             raise RuntimeError(message)
         padding = padding_idx % n
     _common.table_of(input, weight)
     numbers = to(input, _dtypes.int64)
     try:
-        return Embedding.apply((weight, numbers), padding)  # type: ignore[no-any-return]
+        if max_norm is not None:
+            Embedding.apply((weight.detach(), numbers), -1)  # looks at the numbers
+            renormalise(weight, numbers, float(max_norm), float(norm_type))
+        return Embedding.apply((weight, numbers), padding, scale_grad_by_freq)  # type: ignore[no-any-return]
     except IndexError:
         bad = next(i for i in numbers.reshape(-1).tolist() if not 0 <= i < n)
-        message = f"embedding: expected numbers in [0, {n - 1}], got {bad}"
+        message = (
+            f"embedding: expected numbers in [0, {n - 1}], got {bad}; a table of more rows has "
+            "larger numbers"
+        )
         raise IndexError(message) from None
 
 
@@ -194,6 +207,21 @@ CASES = [
     OpCase(embedding, "embedding", [("cells", 1), (4, 3)], ref=_plain),
     OpCase(embedding, "embedding", [("int", (0, 2), 0, 4), (4, 3)], ref=_plain),
     OpCase(embedding, "embedding", [("int", (40, 50), 0, 300), (300, 40)], ref=_plain, grad=False),
+    OpCase(
+        embedding,
+        "embedding",
+        [("cells", [2, 0, 3]), (4, 3)],
+        {"scale_grad_by_freq": True},
+        ref=_plain,
+    ),
+    OpCase(
+        embedding,
+        "embedding",
+        [("cells", [2, 0, 2, 3]), (4, 3)],
+        {"scale_grad_by_freq": True},
+        ref=_plain,
+        grad=False,  # what is scaled is not the derivative
+    ),
     OpCase(embedding, "embedding", [("int", (64, 100), 0, 10000), (10000, 256)], bench=True),
     OpCase(
         one_hot,
@@ -223,7 +251,14 @@ _BAD: list[tuple[Any, str, list[Any], type[Exception], str]] = [
     (embedding, "embedding", [("cells", [-1]), (4, 3)], IndexError, "got -1"),
     (embedding, "embedding", [("cells", [0]), (4,)], RuntimeError, "weight (v, d)"),
     (embedding, "embedding", [("cells", [0]), (4, 3), 4], RuntimeError, "expected padding_idx"),
-    (embedding, "embedding", [("cells", [0]), (4, 3), None, 1.0], NotImplementedError, "max_norm"),
+    (embedding, "embedding", [("cells", [0]), (4, 3), None, -1.0], ValueError, "max_norm >= 0"),
+    (
+        embedding,
+        "embedding",
+        [("cells", [0]), (4, 3), None, "a"],
+        TypeError,
+        "max_norm as a number",
+    ),
     (embedding, "embedding", [[0], (4, 3)], TypeError, "expected input as a Tensor"),
     (one_hot, "one_hot", [(4,)], RuntimeError, "a tensor of integers"),
     (one_hot, "one_hot", [("cells", [3, 0]), 3], RuntimeError, "numbers in [0, 2], got 3"),

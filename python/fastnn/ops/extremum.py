@@ -3,7 +3,9 @@
 
 Shapes:   x (...) -> the kept dimensions (all reduced: 0-d).
 Backward: with ``dim``, of max and min: the gradient goes to the element whose index is returned;
-          else: shared equally among all that are equal to the result.
+          else: shared equally among all that are equal to the result. If that is NaN, max and min
+          share it among the NaN; amax and amin, which find no equals, divide by their number 0: NaN
+          for all elements.
 NaN is larger than every number and smaller than every number: one makes the result NaN.
 """
 
@@ -11,12 +13,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastnn import _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops._fold import Fold
-from fastnn.ops.compare import eq_tensors
+from fastnn.ops.compare import eq_tensors, ne_tensors
 from fastnn.ops.copy import to
 from fastnn.ops.reduce import argmax, argmin
 from fastnn.ops.where import where
@@ -72,37 +73,39 @@ class Extremum(Op):
 
     name = "extremum"
 
-    def forward(self, x: Any, dims: tuple[int, ...], keepdim: bool, kernel: str) -> Any:
+    def forward(
+        self, x: Any, dims: tuple[int, ...], keepdim: bool, kernel: str, nan_shares: bool
+    ) -> Any:
         table = self.kernels
         fold = self.fold = Fold(x.shape, dims)
         out = table.empty(fold.pair, x.dtype)
         getattr(table, kernel)(fold.fold(table, x), out)
         y = out.reshape(fold.result_shape(keepdim))
+        self.nan_shares = nan_shares
         if self.needs[0]:
             self.save(x, y)
         return y
 
     def backward(self, g: Any) -> tuple[Any, ...]:
-        x, y = self.saved  # type: ignore[misc]
-        table, kept = self.kernels, self.fold.kept_shape
-        same = table.empty(x.shape, _dtypes.bool_.numpy)
-        table.eq(x, _common.broadcast_array(table, y.reshape(kept), x.shape), same)
-        ones = table.empty(x.shape, g.dtype)
-        table.cast(same, ones)
-        count = _common.contiguous_array(table, _common.sum_to(table, ones, kept))
-        share = table.empty(kept, g.dtype)
-        table.div(_common.reshaped(table, g, kept), count, share)
-        zero = _common.scalar_array(table, 0, _dtypes.from_numpy(g.dtype))
-        wide = [_common.broadcast_array(table, a, x.shape) for a in (share, zero)]
-        table.where_forward(same, *wide, ones)
-        return (ones,)
+        x, y = (Tensor._wrap(a) for a in self.saved or ())
+        return (self.part(x, y, Tensor._wrap(g)).array,)
 
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
-        x, y = self.saved_tensors()
+        x, y = (t.detach() for t in self.saved_tensors())
+        return (self.part(x, y, g),)
+
+    def part(self, x: Tensor, y: Tensor, g: Tensor) -> Tensor:
+        """The gradient: g over the number of elements that are the result, at these."""
         kept = self.fold.kept_shape
-        same = eq_tensors(x, y.detach().reshape(kept))
-        count = to(same, g.dtype).sum(self.fold.dims, keepdim=True) if self.fold.dims else 1.0
-        return (where(same, g.reshape(kept) / count, 0.0),)
+        y = y.reshape(kept)
+        same = eq_tensors(x, y)
+        if self.nan_shares:
+            same = same | ne_tensors(x, x)  # NaN, which makes the result NaN too
+        taken = to(same, g.dtype)
+        count = taken.sum(self.fold.dims, keepdim=True) if self.fold.dims else taken
+        if self.nan_shares:
+            return where(same, g.reshape(kept) / count, 0.0)
+        return g.reshape(kept) * taken / count
 
 
 class Pick(Op):
@@ -156,15 +159,19 @@ def _over(name: str, kernel: str, input: Tensor, dim: Any, keepdim: bool) -> Ten
     _common.require_tensor(name, "input", input)
     dims = _common.many_dims(name, dim, input.ndim)
     if any(input.shape[d] == 0 for d in dims):
-        message = f"{name}: expected at least one element to reduce, got shape {input.shape}"
+        message = (
+            f"{name}: expected at least one element to reduce, got shape {input.shape}; name dims "
+            "that are not empty"
+        )
         raise (IndexError if name[0] == "a" else RuntimeError)(message)
-    return Extremum.apply((input,), dims, keepdim, kernel)  # type: ignore[no-any-return]
+    return Extremum.apply((input,), dims, keepdim, kernel, name[0] == "m")  # type: ignore[no-any-return]
 
 
 def amax_tensor(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """The largest over ``dim`` (an int, a tuple, or () for all), as torch.amax.
 
-    Elements equal to it share its gradient.   Raises IndexError for a bad dim or no elements.
+    Elements equal to it share its gradient, none are if it is NaN: then all get NaN.   Raises
+    IndexError for a bad dim or no elements.
     """
     return _over("amax", "amax", input, dim, keepdim)
 
@@ -172,7 +179,8 @@ def amax_tensor(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
 def amin_tensor(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """The smallest over ``dim`` (an int, a tuple, or () for all), as torch.amin.
 
-    Elements equal to it share its gradient.   Raises IndexError for a bad dim or no elements.
+    Elements equal to it share its gradient, none are if it is NaN: then all get NaN.   Raises
+    IndexError for a bad dim or no elements.
     """
     return _over("amin", "amin", input, dim, keepdim)
 
@@ -181,8 +189,8 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
     """The largest element; with ``dim`` a pair (values, indices), with a tensor `maximum`.
 
     As torch.max. Indices are those of the first of equals; there the gradient goes. Without dim all
-    equals share it. NaN counts as largest.   Raises RuntimeError of no elements, IndexError for a
-    bad dim, TypeError for no tensor.
+    equals share it. NaN counts as largest and equals NaN.   Raises RuntimeError of no elements,
+    IndexError for a bad dim, TypeError for no tensor.
     """
     return _max_or_min("max", input, dim, keepdim, other)
 
@@ -191,8 +199,8 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
     """The smallest element; with ``dim`` a pair (values, indices), with a tensor `minimum`.
 
     As torch.min. Indices are those of the first of equals; there the gradient goes. Without dim all
-    equals share it. NaN counts as smallest.   Raises RuntimeError of no elements, IndexError for a
-    bad dim, TypeError for no tensor.
+    equals share it. NaN counts as smallest and equals NaN.   Raises RuntimeError of no elements,
+    IndexError for a bad dim, TypeError for no tensor.
     """
     return _max_or_min("min", input, dim, keepdim, other)
 

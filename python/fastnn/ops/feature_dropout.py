@@ -15,7 +15,6 @@ Source:   Tompson et al., "Efficient Object Localization", CVPR 2015; Klambauer 
 from __future__ import annotations
 
 import functools
-import numbers
 import warnings
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +24,7 @@ from fastnn.ops._in_place import in_place
 from fastnn.ops.compare import gt_tensors
 from fastnn.ops.copy import to
 from fastnn.ops.creation import ones
-from fastnn.ops.dropout import dropout
+from fastnn.ops.dropout import check_probability, dropout
 from fastnn.ops.random_fill import words
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
@@ -39,13 +38,7 @@ _LIMIT: Final = 1.7580993408473766  # SELU's scale 1.0507... times its alpha 1.6
 def _check(op: str, input: Any, p: float) -> None:
     _common.require_tensor(op, "input", input)
     _common.require_float(op, "input", input)
-    given: object = p
-    if not isinstance(given, numbers.Real):
-        message = f"{op}: expected p as a number from 0 to 1, got {p!r}"
-        raise TypeError(message)
-    if not 0.0 <= p <= 1.0:
-        message = f"{op}: expected a probability 0 <= p <= 1, got {p}"
-        raise ValueError(message)
+    check_probability(op, p)
 
 
 def _mask(input: Tensor, p: float, channels: bool, generator: Generator | None) -> Tensor:

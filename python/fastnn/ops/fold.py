@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fastnn._backend import array_module
 from fastnn.autograd import Op
 from fastnn.ops import _common
-from fastnn.ops._convolution import Three, three
+from fastnn.ops._convolution import Three, geometry, three
 from fastnn.ops.conv import Sizes, as_key, per_direction
 from fastnn.testing import ErrorCase, OpCase
 
@@ -101,7 +101,9 @@ def _plan(op: str, size: Any, kernel: Any, dilation: Any, padding: Any, stride: 
             f"kernel_size {k} and dilation {d}; pad more or use a smaller kernel_size"
         )
         raise RuntimeError(message)
-    return _Blocks(tuple(size), k, out, (three(s, 1), three(p, 0), three(d, 1)))
+    _common.check_extent(op, (*k, *out))
+    steps = geometry(op, s, p, d, 1, out, k)
+    return _Blocks(tuple(size), k, out, (steps.stride, steps.padding, steps.dilation))
 
 
 def _check(op: str, input: Any, low: int, shape: str) -> None:
@@ -240,6 +242,10 @@ ERRORS = [
     ErrorCase(unfold, "unfold", [(2, 3, 4, 4)], RuntimeError, "hold a block", {"kernel_size": 5}),
     ErrorCase(
         unfold, "unfold", [(2, 3, 4, 4)], RuntimeError, "stride of", {"kernel_size": 2, "stride": 0}
+    ),
+    ErrorCase(
+        unfold, "unfold", [(2, 3, 4, 4)], RuntimeError, "fewer than 2^60",
+        {"kernel_size": 2, "padding": 2**62},
     ),
     ErrorCase(
         unfold, "unfold", [("int", (2, 3, 4, 4), 0, 9)], RuntimeError, "floating",

@@ -100,7 +100,7 @@ class PRelu(Op):
         table = self.kernels
         c = weight.size
         self.triple = (1, 1, x.size)
-        if c > 1:
+        if c != 1:
             self.triple = (x.shape[0], c, math.prod(x.shape[2:]))
         out = table.empty(self.triple, x.dtype)
         table.prelu_forward(*self.operands(x, weight), out)
@@ -129,7 +129,7 @@ class PRelu(Op):
 
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
         x, weight = self.saved_tensors()
-        shape = (weight.numel(), *[1] * (x.ndim - 2)) if weight.numel() > 1 else ()
+        shape = (weight.numel(), *[1] * (x.ndim - 2)) if weight.numel() != 1 else ()
         w = reshape(weight, *shape)
         positive = x.detach() > 0
         gx = where(positive, g, g * w) if self.needs[0] else None
@@ -149,11 +149,17 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     x = floats_only("prelu", input)
     _common.require_tensor("prelu", "weight", weight)
     if weight.array.dtype != x.array.dtype:
-        message = f"prelu: expected weight of type {x.dtype}, got {weight.dtype}"
+        message = (
+            f"prelu: expected weight of type {x.dtype}, got {weight.dtype}; convert it with "
+            f".to({x.dtype})"
+        )
         raise RuntimeError(message)
     channels = x.shape[1] if x.ndim > 1 else 1
-    if weight.ndim > 1 or weight.numel() not in (1, channels) or not weight.numel():
-        message = f"prelu: expected weight of 1 or {channels} elements, got shape {weight.shape}"
+    if weight.ndim > 1 or weight.numel() not in (1, channels):
+        message = (
+            f"prelu: expected weight of 1 or {channels} elements, got shape {weight.shape}; one is "
+            "for all channels"
+        )
         raise RuntimeError(message)
     return PRelu.apply((x, weight))  # type: ignore[no-any-return]
 
@@ -208,7 +214,7 @@ def _plain_glu(x: Any, dim: int = -1) -> Any:
 
 
 def _plain_prelu(x: Any, w: Any) -> Any:
-    w = w.reshape(-1, *[1] * (x.ndim - 2)) if w.size > 1 else w.reshape(())
+    w = w.reshape(w.size, *[1] * (x.ndim - 2)) if w.size != 1 else w.reshape(())
     return array_module(x).maximum(x, 0) + w * array_module(x).minimum(x, 0)
 
 
@@ -231,6 +237,9 @@ CASES = [
             ((), (1,)),
             ((6,), (1,)),
             ((0, 4), (4,)),
+            ((6, 0), (0,)),
+            ((6, 0, 3), (1,)),
+            ((2, 3, 0), (3,)),
             ((2, 3, 133), (3,)),
         )
     ),
@@ -256,6 +265,8 @@ ERRORS = [
     ErrorCase(glu, "glu", [(3, 4), 2], IndexError, "expected dim in [-2, 1]"),
     ErrorCase(glu, "glu", [[1.0, 2.0]], TypeError, "expected input as a Tensor"),
     ErrorCase(prelu, "prelu", [(3, 5), (4,)], RuntimeError, "1 or 5 elements"),
+    ErrorCase(prelu, "prelu", [(6, 0), (3,)], RuntimeError, "1 or 0 elements"),
+    ErrorCase(prelu, "prelu", [(6,), (0,)], RuntimeError, "1 or 1 elements"),
     ErrorCase(prelu, "prelu", [(3, 5), 0.25], TypeError, "expected weight as a Tensor"),
     ErrorCase(prelu, "prelu", [("int", (3,), 0, 9), (1,)], RuntimeError, "floating-point"),
     ErrorCase(softmin, "softmin", [(3, 5)], TypeError, "expected dim"),

@@ -148,8 +148,7 @@ def run(name: str, op: type[Op], tensors: tuple[Any, ...], d: int) -> Tensor:
     except IndexError:
         n = tensors[0].shape[d]
         bad = next(i for i in tensors[1].reshape(-1).tolist() if not 0 <= i < n)
-        message = f"{name}: expected indices in [0, {n - 1}], got {bad}"
-        raise IndexError(message) from None
+        raise _common.index_error(name, bad, n, False) from None
     return out.reshape(()) if scalar and out.shape == (1,) else out  # type: ignore[no-any-return]
 
 

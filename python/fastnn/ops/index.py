@@ -10,9 +10,17 @@ from typing import Any
 
 from fastnn.autograd import Op
 from fastnn.ops import _common
-from fastnn.ops._index_expression import Picks, basic_index, out_of_range, picks, row_numbers
+from fastnn.ops._index_expression import (
+    Picks,
+    basic_index,
+    out_of_range,
+    outside,
+    picks,
+    row_numbers,
+)
+from fastnn.ops.masked import TakeTrue
 from fastnn.ops.rows import IndexSelect, select_rows
-from fastnn.ops.view import Permute, View, expand, reshape
+from fastnn.ops.view import Permute, View, reshape
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
 
@@ -58,7 +66,7 @@ def getitem(t: Tensor, index: Any) -> Tensor:
 
     As in torch: index tensors broadcast together, negative numbers count from the end, and what
     they pick stands in their place if they are neighbours, else in front. A mask stands for the
-    numbers of its true elements, which are counted on the host.
+    numbers of its true elements, how many being read on the host.
     Raises IndexError for numbers out of range and masks of another shape, TypeError for others.
     """
     basic = basic_index(index, t.ndim, t.shape)
@@ -66,8 +74,7 @@ def getitem(t: Tensor, index: Any) -> Tensor:
         try:
             return BasicIndex.apply((t,), basic)  # type: ignore[no-any-return]
         except IndexError:
-            message = f"indexing: expected indices within shape {t.shape}, got {index!r}"
-            raise IndexError(message) from None
+            raise outside(t.shape, index) from None
     rows = row_numbers(index) if t.ndim else None
     if rows is None:
         return picked(t, picks(index, t))
@@ -80,39 +87,23 @@ def picked(t: Tensor, p: Picks) -> Tensor:
     view = BasicIndex.apply((t,), p.basic)
     if p.order is not None:
         view = Permute.apply((view,), p.order)
+    if p.kept is not None:
+        rows = reshape(view, p.three(p.merged))
+        return reshape(TakeTrue.apply((rows,), p.kept), p.shape)
     rows = reshape(view, *p.lead, p.merged, *p.rest)
-    _common.table_of(t, p.numbers)
     try:
         taken = IndexSelect.apply((rows, p.numbers), len(p.lead), True)
     except IndexError:
-        n = p.merged
-        bad = next(i for i in p.numbers.tolist() if not -n <= i < n)
+        n, numbers = p.merged, [] if p.numbers is None else p.numbers.tolist()
+        bad = next(i for i in numbers if not -n <= i < n)
         raise out_of_range(bad, n, "indexing") from None
     return reshape(taken, p.shape)
-
-
-def masked_select(input: Tensor, mask: Tensor) -> Tensor:
-    """The elements where the mask holds, in order, as torch.masked_select.
-
-    Shapes: input (...) and mask (...) of bool broadcast together -> (m). Their number is read on
-    the host. Raises RuntimeError for a mask of another type or shapes that do not broadcast.
-    """
-    _common.require_tensor("masked_select", "input", input)
-    _common.require_tensor("masked_select", "mask", mask)
-    if mask.array.dtype.kind != "b":
-        message = f"masked_select: expected a mask of type bool, got {mask.dtype}; use .bool()"
-        raise RuntimeError(message)
-    shape = _common.broadcast_shape("masked_select", input.shape, mask.shape)
-    wide = reshape(expand(input, shape), -1)
-    return picked(wide, picks(reshape(expand(mask, shape), -1), wide))
 
 
 def split(input: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of pieces along a dimension: of one size, or of the sizes in a list (torch.split)."""
     _common.require_tensor("split", "input", input)
-    if input.ndim == 0:
-        message = "split: expected a tensor of at least one dimension, got a 0-d tensor"
-        raise RuntimeError(message)
+    _common.require_dims("split", input)
     d = _common.one_dim("split", dim, input.ndim)
     n = input.shape[d]
     if isinstance(split_size, tuple | list):
@@ -184,13 +175,6 @@ CASES = [
         [(2, 3, 5), at(0, slice(None), [4, 1])],
         ref=lambda x, _: x[0][:, [4, 1]],
     ),
-    OpCase(masked_select, "masked_select", [(3, 4), ("bool", (3, 4))], ref=lambda x, m: x[m]),
-    OpCase(
-        masked_select,
-        "masked_select",
-        [(3, 1), ("bool", (4,))],
-        ref=lambda x, m: x.repeat(4, 1)[m[None].repeat(3, 0)],
-    ),
     OpCase(split, "split", [(5, 3), 2], ref=lambda x, _: (x[:2], x[2:4], x[4:])),
     OpCase(split, "split", [(2, 5), [1, 4], 1], ref=lambda x, *_: (x[:, :1], x[:, 1:])),
 ]
@@ -213,9 +197,6 @@ _BAD: list[tuple[Any, str, list[Any], type[Exception], str]] = [
     (getitem, "__getitem__", [(4, 3), at([0], [0], [0])], IndexError, "at most 2 indices"),
     (getitem, "__getitem__", [(4, 3), ("bool", (3,))], IndexError, "a mask of shape (4,)"),
     (getitem, "__getitem__", [(4, 3), at([0], Ellipsis, Ellipsis)], IndexError, "at most one ..."),
-    (masked_select, "masked_select", [(3,), (3,)], RuntimeError, "a mask of type bool"),
-    (masked_select, "masked_select", [(3,), ("bool", (4,))], RuntimeError, "that broadcast"),
-    (masked_select, "masked_select", [[1.0], ("bool", (4,))], TypeError, "input as a Tensor"),
     (split, "split", [(5, 3), 0], RuntimeError, "expected a size > 0"),
     (split, "split", [(5, 3), [1, 2]], RuntimeError, "add up to 5"),
     (split, "split", [(5, 3), 1, 2], IndexError, "expected dim in"),

@@ -17,7 +17,7 @@ from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops._binary_op import sum_to_graph
 from fastnn.ops._in_place import check_in_place, store_result
-from fastnn.ops._index_expression import Picks, basic_index, out_of_range, picks
+from fastnn.ops._index_expression import Picks, basic_index, out_of_range, outside, picks
 from fastnn.ops.copy import clone, copy_, fill_, to
 from fastnn.ops.index import picked
 from fastnn.ops.rows import taken
@@ -45,15 +45,6 @@ def linear_index(index: Any, out: Any, sizes: Any) -> None:
             message = "linear_index: an index is out of range"
             raise IndexError(message)
         out[...] = out * n + array_module(index).where(i < 0, i + n, i)
-
-
-@reference
-def true_places(mask: Any, out: Any, count: Any) -> None:
-    """The places of the true elements of mask (n), in order, then zeros; count: how many places."""
-    (found,) = array_module(mask).nonzero(mask)
-    out[: found.size] = found
-    out[found.size :] = 0
-    count[0] = found.size
 
 
 class IndexPut(Op):
@@ -84,6 +75,8 @@ class IndexPut(Op):
         if not isinstance(index, Picks):
             return _common.contiguous_array(table, g[index])
         rows = _common.reshaped(table, index.place(g), index.three(index.merged))
+        if index.kept is not None:
+            return index.kept.take(table, rows).reshape(index.shape)
         return taken(table, rows, index.numbers.array, 1, True).reshape(index.shape)
 
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
@@ -104,14 +97,22 @@ def put(table: Any, x: Any, index: Any, value: Any) -> None:
         table.copy(_common.broadcast_array(table, value, place.shape), place)
         return
     place = index.place(x)
+    kept = index.kept
+    if kept is not None and value.size == 1:
+        mask = kept.mask.reshape(*kept.shape, *(1,) * len(index.rest))
+        mask = _common.broadcast_array(table, mask, place.shape)
+        one = _common.broadcast_array(table, value.reshape(()), place.shape)
+        table.where_forward(mask, one, place, place)
+        return
     rows = _common.contiguous_array(table, place)
     wide = _common.broadcast_array(table, value, index.shape)
-    numbers = _common.contiguous_array(table, index.numbers.array)
-    table.put_rows(
-        _common.reshaped(table, wide, index.three(numbers.size)),
-        numbers,
-        rows.reshape(index.three(index.merged)),
-    )
+    if kept is not None:
+        y = _common.reshaped(table, wide, index.three(kept.count))
+        kept.put(table, y, rows.reshape(index.three(index.merged)))
+    else:
+        numbers = _common.contiguous_array(table, index.numbers.array)
+        y = _common.reshaped(table, wide, index.three(numbers.size))
+        table.put_rows(y, numbers, rows.reshape(index.three(index.merged)))
     if rows is not place:
         table.copy(rows, place)
 
@@ -139,8 +140,7 @@ def setitem(t: Tensor, index: Any, value: Any) -> None:
     try:
         place = Tensor._view_of(t, t.array[basic])
     except IndexError:
-        message = f"{name}: expected indices within shape {t.shape}, got {index!r}"
-        raise IndexError(message) from None
+        raise outside(t.shape, index, name) from None
     if not recording:
         if isinstance(value, Tensor):
             copy_(place, _without_leading_ones(value, place.ndim))
@@ -170,11 +170,14 @@ def _record(t: Tensor, index: Any, value: Tensor) -> None:
 def _put_picks(t: Tensor, p: Picks, value: Any, recording: bool) -> None:
     name = "index assignment"
     value = _fitted(t, value, p.shape)
-    table = _common.table_of(t, value, p.numbers)
+    table = _common.table_of(t, value)
     try:
+        where = p.numbers.array if p.kept is None else p.kept.mask
+        if recording or table.xp.may_share_memory(where, t.array):
+            # Looked at while t changes, or again by backward: the user's own may have changed then.
+            p.numbers = None if p.numbers is None else clone(p.numbers)
+            p.kept = None if p.kept is None else p.kept.own(table)
         if recording:
-            # The numbers are looked at again by backward: the user's own may have changed by then.
-            p.numbers = clone(p.numbers)
             _record(t, p, value)
             return
         array = value.array
@@ -182,8 +185,8 @@ def _put_picks(t: Tensor, p: Picks, value: Any, recording: bool) -> None:
             array = clone(value.detach()).array
         put(table, t.array, p, array)
     except IndexError:
-        n = p.merged
-        bad = next(i for i in p.numbers.tolist() if not -n <= i < n)
+        n, numbers = p.merged, [] if p.numbers is None else p.numbers.tolist()
+        bad = next(i for i in numbers if not -n <= i < n)
         raise out_of_range(bad, n, name) from None
     t._bump_version()
 

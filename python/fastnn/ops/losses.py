@@ -5,20 +5,18 @@
     l1_loss         |d|
     smooth_l1_loss  d^2 / (2 beta) where |d| < beta, else |d| - beta / 2
     huber_loss      d^2 / 2 where |d| < delta, else delta (|d| - delta / 2)
-    kl_div          t (log t - x);  with log_target  exp(t) (t - x)
 
 Shapes:   input (...), target (...) of the same shape -> () or (...) for reduction 'none'.
-Backward: one kernel for both gradients; those of the first four differ in sign alone.
-Sources:  Huber 1964; Girshick, "Fast R-CNN", 2015 (smooth_l1_loss); Kullback and Leibler 1951.
+Backward: one kernel for both gradients, which differ in sign alone.
+Sources:  Huber 1964; Girshick, "Fast R-CNN", 2015 (smooth_l1_loss).
 """
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from fastnn._backend import array_module
-from fastnn.ops import _losses
+from fastnn.ops import _common, _losses
 from fastnn.ops._losses import PointwiseLoss
 from fastnn.ops.rounding import abs, sign
 from fastnn.ops.where import where
@@ -74,27 +72,34 @@ class HuberLoss(PointwiseLoss):
         return s, -s
 
 
-class KLDiv(PointwiseLoss):
-    """t (log t - x)."""
-
-    name = kernel = "kl_div"
-
-    @staticmethod
-    def slopes(*args: Any) -> tuple[Tensor, Tensor]:
-        x, t, log_target = args
-        if log_target:
-            p = t.exp()
-            return -p, p * (t - x) + p
-        return -t, t.log() + 1.0 - x
-
-
-def _loss(
+def pointwise_loss(
     kind: type[PointwiseLoss], input: Tensor, target: Tensor, reduction: str, *options: Any
 ) -> Tensor:
+    """A loss of two tensors of one shape, in their common type."""
     _losses.check_pair(kind.name, input, target)
     x, t = _losses.promoted(kind.name, input, target)
     divisor = _losses.divisor_of(reduction, input)
     return kind.apply((x, t), reduction != "none", divisor, options)  # type: ignore[no-any-return]
+
+
+def _weighted(
+    kind: type[PointwiseLoss], input: Tensor, target: Tensor, weight: Any, reduction: str,
+    *options: Any, by_weight: bool = False,
+) -> Tensor:  # fmt: skip
+    """Losses times weights; ``by_weight``: the mean is divided by the sum of the weights."""
+    losses = pointwise_loss(kind, input, target, "none", *options)
+    _common.require_tensor(kind.name, "weight", weight)
+    if weight.shape != input.shape:
+        message = (
+            f"{kind.name}: expected weight of input's shape {input.shape}, got {weight.shape}; use "
+            "expand()"
+        )
+        raise ValueError(message)
+    result: Tensor = losses * weight
+    if reduction == "mean":
+        # In one order whatever the layout, as the losses are.
+        result = result.sum() / weight.contiguous().sum() if by_weight else result.mean()
+    return result.sum() if reduction == "sum" else result
 
 
 def mse_loss(
@@ -103,14 +108,19 @@ def mse_loss(
     size_average: None = None,
     reduce: None = None,
     reduction: str = "mean",
+    weight: Tensor | None = None,
 ) -> Tensor:
     """(input - target)^2, averaged, summed or as it is, as torch.nn.functional.mse_loss.
 
-    input, target: (...), of one shape. Unlike torch, nothing is broadcast. Both have gradients.
+    input, target: (...), of one shape. Unlike torch, nothing is broadcast.
+    weight: a factor for every element, of the same shape; the average is divided by its sum.
+    All have gradients.
     Raises ValueError for other shapes or reductions, RuntimeError for integers.
     """
     _losses.check_reduction("mse_loss", reduction, size_average, reduce)
-    return _loss(MSELoss, input, target, reduction)
+    if weight is not None:
+        return _weighted(MSELoss, input, target, weight, reduction, by_weight=True)
+    return pointwise_loss(MSELoss, input, target, reduction)
 
 
 def l1_loss(
@@ -119,14 +129,19 @@ def l1_loss(
     size_average: None = None,
     reduce: None = None,
     reduction: str = "mean",
+    weight: Tensor | None = None,
 ) -> Tensor:
     """|input - target|, averaged, summed or as it is, as torch.nn.functional.l1_loss.
 
     input, target: (...), of one shape. Unlike torch, nothing is broadcast. The slope at 0 is 0.
+    weight: a factor for every element, of the same shape; the average is divided by its sum.
+    All have gradients.
     Raises ValueError for other shapes or reductions, RuntimeError for integers.
     """
     _losses.check_reduction("l1_loss", reduction, size_average, reduce)
-    return _loss(L1Loss, input, target, reduction)
+    if weight is not None:
+        return _weighted(L1Loss, input, target, weight, reduction, by_weight=True)
+    return pointwise_loss(L1Loss, input, target, reduction)
 
 
 def smooth_l1_loss(
@@ -147,65 +162,61 @@ def smooth_l1_loss(
     if not beta >= 0:
         message = f"smooth_l1_loss: expected beta >= 0, got {beta}"
         raise RuntimeError(message)
-    return _loss(SmoothL1Loss, input, target, reduction, float(beta))
+    return pointwise_loss(SmoothL1Loss, input, target, reduction, float(beta))
 
 
 def huber_loss(
-    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """d^2 / 2 where |d| < delta, else delta (|d| - delta / 2), as torch.nn.functional.huber_loss.
 
     input, target: (...), of one shape; d is their difference. Unlike torch, nothing is broadcast.
+    weight: a factor for every element, of the same shape; the average is one over all elements.
     Raises ValueError for other shapes or reductions, RuntimeError for integers or delta not
     above 0. Source: Huber 1964.
     """
     _losses.check_reduction("huber_loss", reduction, None, None)
     if not delta > 0:
-        message = f"huber_loss: expected delta > 0, got {delta}"
+        message = f"huber_loss: expected delta > 0, got {delta}; its default is 1.0"
         raise RuntimeError(message)
-    return _loss(HuberLoss, input, target, reduction, float(delta))
+    if weight is not None:
+        return _weighted(HuberLoss, input, target, weight, reduction, float(delta))
+    return pointwise_loss(HuberLoss, input, target, reduction, float(delta))
 
 
-def kl_div(
-    input: Tensor,
-    target: Tensor,
-    size_average: None = None,
-    reduce: None = None,
-    reduction: str = "mean",
-    log_target: bool = False,
-) -> Tensor:
-    """target (log target - input), 0 where target is 0, as torch.nn.functional.kl_div.
-
-    input:  (...) logarithms of probabilities.
-    target: (...) probabilities, or with ``log_target`` their logarithms; of the input's shape.
-    reduction: 'batchmean' (the sum over the first size: the divergence itself), 'mean' (over all
-        elements, with torch's warning), 'sum' or 'none'.
-
-    Raises ValueError for other shapes or reductions, RuntimeError for integers.
-    Source: Kullback and Leibler 1951.
-    """
-    _losses.check_reduction("kl_div", reduction, size_average, reduce, ("batchmean",))
-    _losses.check_pair("kl_div", input, target)
-    if reduction == "mean":
-        warnings.warn(
-            "kl_div: reduction='mean' divides by the number of elements, not of samples; the "
-            "divergence is reduction='batchmean'",
-            stacklevel=2,
-        )
-    return _loss(KLDiv, input, target, reduction, bool(log_target))
-
-
-def _plain(of: Any) -> Any:
-    def loss(x: Any, t: Any, reduction: str = "mean", **options: float) -> Any:
+def _plain(of: Any, by_weight: bool = True) -> Any:
+    def loss(x: Any, t: Any, reduction: str = "mean", weight: Any = None, **options: float) -> Any:
         losses = of(array_module(x), x, t, **options)
+        if weight is not None:
+            losses = losses * weight
         if reduction == "none":
             return losses
-        n = {"mean": x.size, "batchmean": len(x) if x.ndim else 1}.get(reduction, 1)
+        if weight is not None and reduction == "mean" and by_weight:
+            return losses.sum() / weight.sum()
+        n = x.size if reduction == "mean" else 1
         return losses.sum() / n if n else losses.sum() * float("nan")
 
     return loss
 
 
+def _weights(ref: Any) -> Any:
+    def loss(x: Any, t: Any, *given: Any) -> Any:
+        options = {"delta": given[1]} if len(given) == 3 else {}
+        return ref(x, t, given[-2 - len(options)], weight=given[-1], **options)
+
+    return loss
+
+
+_HUBER = _plain(
+    lambda xp, x, t, delta=1.0: (
+        xp.minimum(xp.abs(x - t), delta) ** 2 / 2 + delta * xp.maximum(xp.abs(x - t) - delta, 0)
+    ),
+    by_weight=False,
+)
 _FAMILY: tuple[tuple[Any, str, Any, tuple[dict[str, Any], ...]], ...] = (
     (mse_loss, "mse_loss", _plain(lambda _, x, t: (x - t) ** 2), ({},)),
     (l1_loss, "l1_loss", _plain(lambda xp, x, t: xp.abs(x - t)), ({},)),
@@ -220,20 +231,7 @@ _FAMILY: tuple[tuple[Any, str, Any, tuple[dict[str, Any], ...]], ...] = (
         ),
         ({}, {"beta": 0.5}, {"beta": 0.0}),
     ),
-    (
-        huber_loss,
-        "huber_loss",
-        _plain(
-            lambda xp, x, t, delta=1.0: (
-                xp.minimum(xp.abs(x - t), delta) ** 2 / 2
-                + delta * xp.maximum(xp.abs(x - t) - delta, 0)
-            )
-        ),
-        ({}, {"delta": 1.5}),
-    ),
-)
-_KL = _plain(
-    lambda xp, x, t, log_target=False: xp.exp(t) * (t - x) if log_target else t * xp.log(t) - t * x
+    (huber_loss, "huber_loss", _HUBER, ({}, {"delta": 1.5})),
 )
 CASES = [
     *(
@@ -252,42 +250,39 @@ CASES = [
         )
     ),
     *(
-        OpCase(kl_div, "kl_div", [shape, shape], kwargs={"reduction": r, **k}, ref=_KL, low=0.1)
-        for k in ({}, {"log_target": True})
-        for shape, r in (((3, 5), "batchmean"), ((4, 6), "none"), ((2, 3, 5), "sum"), ((), "sum"))
+        OpCase(f, name, [shape, shape, *between, r, *behind, shape], ref=_weights(ref), low=0.2)
+        for f, name, ref, between, behind in (
+            (mse_loss, "mse_loss", _FAMILY[0][2], [None, None], []),
+            (l1_loss, "l1_loss", _FAMILY[1][2], [None, None], []),
+            (huber_loss, "huber_loss", _HUBER, [], [1.5]),
+        )
+        for shape, r in (((3, 5), "mean"), ((7, 33), "sum"), ((4, 6), "none"), ((), "mean"))
     ),
     *(
         OpCase(f, name, [(1024, 4096), (1024, 4096)], ref=ref, bench=True)
         for f, name, ref, _ in _FAMILY
     ),
 ]
+_Bad = tuple[list[Any], type[Exception], str, dict[str, Any]]
+_COMMON: tuple[_Bad, ...] = (
+    ([(3, 5), (5,)], ValueError, "losses broadcast nothing", {}),
+    ([(3, 1), (3,)], ValueError, "expected target of input's shape", {}),
+    ([(3,), [1.0]], TypeError, "expected target as a Tensor, got list", {}),
+    ([(3,), (3,)], ValueError, "reduction", {"reduction": "avg"}),
+    ([("int", (3,), 0, 5)] * 2, RuntimeError, "a floating-point type", {}),
+)
+_BAD: list[tuple[Any, Any, type[Exception], str, dict[str, Any]]] = [
+    *((f, *bad) for f, _, _, _ in _FAMILY for bad in _COMMON),
+    *(
+        (f, [(3, 5), (3, 5)], TypeError, "weight as a Tensor", {"weight": [1.0]})
+        for f in (mse_loss, l1_loss, huber_loss)
+    ),
+    (l1_loss, [(3, 5), (3, 5), None, None, "sum", (5,)], ValueError, "weight of input's", {}),
+    (huber_loss, [(3, 5), (3, 5), "none", 1.0, (5,)], ValueError, "(3, 5), got (5,)", {}),
+    (mse_loss, [(3,), (3,), True], ValueError, "size_average", {}),
+    (smooth_l1_loss, [(3,), (3,)], RuntimeError, "beta >= 0", {"beta": -1.0}),
+    (huber_loss, [(3,), (3,)], RuntimeError, "delta > 0", {"delta": 0.0}),
+]
 ERRORS = [
-    *(
-        case
-        for f, name in (*((f, name) for f, name, _, _ in _FAMILY), (kl_div, "kl_div"))
-        for case in (
-            ErrorCase(f, name, [(3, 5), (5,)], ValueError, "losses broadcast nothing"),
-            ErrorCase(
-                f,
-                name,
-                [
-                    (3, 1),
-                    (3,),
-                ],
-                ValueError,
-                "expected target of input's shape",
-            ),
-            ErrorCase(f, name, [(3,), [1.0]], TypeError, "expected target as a Tensor, got list"),
-            ErrorCase(f, name, [(3,), (3,)], ValueError, "reduction", {"reduction": "avg"}),
-        )
-    ),
-    *(
-        ErrorCase(f, name, [("int", (3,), 0, 5)] * 2, RuntimeError, "a floating-point type")
-        for f, name, _, _ in _FAMILY
-    ),
-    ErrorCase(mse_loss, "mse_loss", [(3,), (3,), True], ValueError, "size_average"),
-    ErrorCase(
-        smooth_l1_loss, "smooth_l1_loss", [(3,), (3,)], RuntimeError, "beta >= 0", {"beta": -1.0}
-    ),
-    ErrorCase(huber_loss, "huber_loss", [(3,), (3,)], RuntimeError, "delta > 0", {"delta": 0.0}),
+    ErrorCase(f, f.__name__, given, error, text, options) for f, given, error, text, options in _BAD
 ]

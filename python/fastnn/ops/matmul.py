@@ -109,13 +109,20 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
     return Tensor._wrap(c)
 
 
+def require_matrices(name: str, x: tuple[int, ...], y: tuple[int, ...]) -> None:
+    """RuntimeError unless two shapes are those of matrices that can be multiplied."""
+    if len(x) != 2 or len(y) != 2 or x[1] != y[0]:
+        message = (
+            f"{name}: expected matrices (m, k) and (k, n), got {x} and {y}; t() turns a matrix, "
+            "matmul() takes batches and vectors too"
+        )
+        raise RuntimeError(message)
+
+
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """The product of two matrices (m, k) and (k, n), as torch.mm."""
     a, b = checked_pair("mm", input, mat2)
-    x, y = a.array.shape, b.array.shape
-    if len(x) != 2 or len(y) != 2 or x[1] != y[0]:
-        message = f"mm: expected matrices (m, k) and (k, n), got {a.shape} and {b.shape}"
-        raise RuntimeError(message)
+    require_matrices("mm", a.array.shape, b.array.shape)
     return _product(a, b)
 
 

@@ -134,19 +134,26 @@ class Spread(Op):
         numbers = table.empty(places.shape, _dtypes.int64.numpy)
         table.cast(places, numbers)
         values = planes(_common.contiguous_array(table, g), self.n)
-        out = table.empty(indices.shape, g.dtype)
-        table.gather(
-            values.reshape(values.shape[0], values[:1].size, 1), numbers, out.reshape(places.shape)
-        )
-        return out, None
+        values = values.reshape(values.shape[0], values[:1].size, 1)
+        # At the place -1 there is no element: zero.
+        none = table.empty(places.shape, _dtypes.bool_.numpy)
+        zeros = _common.broadcast_array(table, table.xp.zeros((), numbers.dtype), places.shape)
+        table.lt(numbers, zeros, none)
+        table.where_forward(none, zeros, numbers, numbers)
+        out = table.empty(places.shape, g.dtype)
+        table.gather(values, numbers, out)
+        zeros = _common.broadcast_array(table, table.xp.zeros((), g.dtype), places.shape)
+        table.where_forward(none, zeros, out, out)
+        return out.reshape(indices.shape), None
 
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
         from fastnn.ops.gather import gather_elements  # noqa: PLC0415
 
         (indices,) = self.saved_tensors()
         lead = indices.ndim - self.n
-        flat = gather_elements(g.flatten(lead), lead, indices.long().flatten(lead))
-        return flat.reshape(indices.shape), None
+        numbers = indices.long().flatten(lead)
+        found = gather_elements(g.flatten(lead), lead, numbers.clamp(min=0))
+        return found.masked_fill(numbers < 0, 0.0).reshape(indices.shape), None
 
 
 def spread(table: Any, g: Any, indices: Any, n: int, shape: Any) -> Any:
@@ -170,7 +177,8 @@ def max_pool1d(
 
     input (n, c, l) or (c, l) -> (n, c, ol), ol = floor((l + 2 padding - dilation (kernel_size - 1)
     - 1) / stride) + 1, rounded up with ``ceil_mode``; ``stride`` is kernel_size unless given.
-    With ``return_indices`` a pair, the second being the places of the maxima (int64).
+    With ``return_indices`` a pair, the second being the places of the maxima (int64). A window in
+    the padding alone gives -inf, the place -1 (torch: one beyond the input) and no gradient.
     Raises RuntimeError where sizes do not fit, TypeError for what is no tensor or no int.
     """
     check_input("max_pool1d", input, 1)
@@ -251,6 +259,16 @@ CASES = [
         OpCase(f, name, [shape, size], kwargs=options, ref=_plain(int(name[-2])))
         for f, name, size, shape, options in _WINDOWS
     ),
+    # Some windows, or all, lie in the padding alone: -inf, and nothing to differentiate.
+    *(
+        OpCase(f, name, [shape, 2, s, 1, d], ref=_plain(int(name[-2])), grad=False)
+        for f, name, shape, s, d in (
+            (max_pool1d, "max_pool1d", (1, 2, 1), 1, 2),
+            (max_pool1d, "max_pool1d", (2, 2, 2), 1, 3),
+            (max_pool2d, "max_pool2d", (2, 1, 1), 1, 2),
+            (max_pool2d, "max_pool2d", (1, 2, 2, 5), [2, 1], [3, 2]),
+        )
+    ),
     OpCase(max_pool2d, "max_pool2d", [(0, 3, 4, 4), 2], ref=lambda x, _: x[:, :, ::2, ::2]),
     OpCase(max_pool2d, "max_pool2d", [(64, 64, 56, 56), 2], bench=True),
     OpCase(
@@ -267,11 +285,12 @@ _BAD: list[tuple[list[Any], type[Exception], str]] = [
     ([(2, 3, 0), 2], RuntimeError, "expected input (n, c,"),
     ([("int", (2, 4, 4), 0, 9), 2], RuntimeError, "floating-point type"),
     ([(2, 5, 5), 2, 2, 2], RuntimeError, "at most half of kernel_size"),
-    ([(2, 5, 5), 6], RuntimeError, "every window sees"),
+    ([(2, 5, 5), 6], RuntimeError, "at least one window"),
     ([(2, 5, 5), 0], RuntimeError, "kernel_size >= 1"),
     ([(2, 5, 5), [2, 2, 2]], TypeError, "expected kernel_size as an int or"),
     ([(2, 5, 5), 2.0], TypeError, "expected kernel_size as an int or"),
-    ([(2, 1, 1), 2, 1, 1, 2], RuntimeError, "every window sees"),
+    ([(2, 5, 5), 2**62, 1, 2**61], RuntimeError, "up to 2^20"),
+    ([(2, 5, 5), 2**40, 2**39, 2**39], RuntimeError, "up to 2^20"),
 ]
 ERRORS = [
     ErrorCase(f, name, arguments, error, text)

@@ -4,8 +4,9 @@
     maximum, minimum      clamp: min(max(x, low), high)
 
 Shapes:   x (...), y (...) -> their common broadcast shape.
-Backward: maximum, minimum: to the one that was taken, half to each of equals;  clamp: to x where
-          low <= x <= high, else to the bound that was taken, if it is a tensor.
+Backward: maximum, minimum: to the one that was taken, half to each of equals, all to both if either
+          is NaN;  clamp: to x where low <= x <= high, else to the bound that was taken, if it is a
+          tensor.
 NaN in either operand makes the result NaN.
 """
 
@@ -71,19 +72,19 @@ class Larger(Binary):
         halves = table.empty(g.shape, g.dtype)
         table.mul(g, _common.broadcast_array(table, half, g.shape), halves)
         share = self.choose(self.test("eq", x, y, g.shape), halves, g)
-        # NaN is larger and smaller than nothing: it gets no gradient from its comparisons.
-        taken = {"gt": ("ge", "le"), "lt": ("le", "ge")}[self.wins]
+        # NaN is larger and smaller than nothing, so it never loses.
+        lost = {"gt": ("lt", "gt"), "lt": ("gt", "lt")}[self.wins]
         pair = (
-            self.choose(self.test(test, x, y, g.shape), share, zero) if need else None
-            for test, need in zip(taken, self.needs, strict=True)
+            self.choose(self.test(test, x, y, g.shape), zero, share) if need else None
+            for test, need in zip(lost, self.needs, strict=True)
         )
         return self.shrink(*pair)
 
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
         x, y = (t.detach() for t in self.saved_tensors())
         share = where(x == y, g * 0.5, g)
-        first, second = (x >= y, x <= y) if self.wins == "gt" else (x <= y, x >= y)
-        return self.shrink_graph(where(first, share, 0.0), where(second, share, 0.0))
+        first, second = (x < y, x > y) if self.wins == "gt" else (x > y, x < y)
+        return self.shrink_graph(where(first, 0.0, share), where(second, 0.0, share))
 
 
 class Smaller(Larger):
@@ -145,7 +146,8 @@ class Clamp(Op):
 def maximum_tensors(input: Tensor, other: Tensor) -> Tensor:
     """The larger of both, elementwise, as torch.maximum; NaN if either is.
 
-    Shapes: their broadcast shape, in their promoted type. Of equals each gets half the gradient.
+    Shapes: their broadcast shape, in their promoted type. Of equals each gets half the gradient,
+    where one is NaN both get all of it.
     Raises TypeError for no tensors, RuntimeError for shapes that do not broadcast.
     """
     return _pair(Larger, input, other)
@@ -154,7 +156,8 @@ def maximum_tensors(input: Tensor, other: Tensor) -> Tensor:
 def minimum_tensors(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of both, elementwise, as torch.minimum; NaN if either is.
 
-    Shapes: their broadcast shape, in their promoted type. Of equals each gets half the gradient.
+    Shapes: their broadcast shape, in their promoted type. Of equals each gets half the gradient,
+    where one is NaN both get all of it.
     Raises TypeError for no tensors, RuntimeError for shapes that do not broadcast.
     """
     return _pair(Smaller, input, other)

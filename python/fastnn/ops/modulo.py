@@ -63,7 +63,7 @@ def trunc_divide(x: Any, y: Any, out: Any) -> None:
 class Quotient(Binary):
     """A rounded quotient."""
 
-    takes_bool = False
+    gives_bool = False
 
     def forward(self, x: Any, y: Any) -> Any:
         try:
@@ -143,7 +143,7 @@ def fmod_tensors(input: Tensor, other: Any) -> Tensor:
     """What input leaves, divided by other and the quotient cut towards 0, as torch.fmod.
 
     Shapes: their broadcast shape, in their promoted type.   Raises TypeError for other operands,
-    RuntimeError for shapes that do not broadcast, for bools and for integers divided by 0.
+    RuntimeError for shapes that do not broadcast, two bools and integers divided by 0.
     """
     _common.require_tensor("fmod", "input", input)
     return binary(Fmod, input, other)
@@ -153,8 +153,8 @@ def remainder_tensors(input: Any, other: Any) -> Tensor:
     """What input leaves, divided by other and the quotient rounded down, as torch.remainder.
 
     As Python's %, of the sign of other. Shapes: their broadcast shape, in their promoted type.
-    Raises TypeError for other operands, RuntimeError for shapes that do not broadcast, for bools
-    and for integers divided by 0.
+    Raises TypeError for other operands, RuntimeError for shapes that do not broadcast, two bools
+    and integers divided by 0.
     """
     return binary(Remainder, input, other)
 
@@ -163,7 +163,7 @@ def floor_divide_tensors(input: Any, other: Any) -> Tensor:
     """input / other rounded down, as torch.floor_divide and Python's //; the gradient is 0.
 
     Shapes: their broadcast shape, in their promoted type.   Raises TypeError for other operands,
-    RuntimeError for shapes that do not broadcast, for bools and for integers divided by 0.
+    RuntimeError for shapes that do not broadcast, two bools and integers divided by 0.
     """
     return binary(FloorDivide, input, other)
 
@@ -242,7 +242,7 @@ ERRORS = [
         for case in (
             ErrorCase(f, f.__name__, [(3,), (4,)], RuntimeError, "shapes that broadcast", k),
             ErrorCase(f, f.__name__, [(3,), "a"], TypeError, "a tensor or a number", k),
-            ErrorCase(f, f.__name__, [("bool", (3,)), 2], RuntimeError, "bool operand", k),
+            ErrorCase(f, f.__name__, [("bool", (3,)), True], RuntimeError, "got two bools", k),
             ErrorCase(
                 f, f.__name__, [("int", (3,), 1, 9), 0], RuntimeError, "divisors other than 0", k
             ),

@@ -81,6 +81,8 @@ class Pad(Op):
         """The forward kernel."""
         table = self.kernels
         y = table.empty(shape, x.dtype)
+        if 0 in shape:
+            return y
         table.pad_forward(_common.contiguous_array(table, x), value, y, low, self.mode)
         return y
 
@@ -125,9 +127,9 @@ def pad_tensor(
     """``input`` with elements around it, as torch.nn.functional.pad.
 
     pad: (front, behind) of the last dimension, then of the one before it, and so on: an even number
-    of ints. mode: 'constant' (``value``, else 0; negative numbers cut), 'reflect' (mirrored, the
-    edge not repeated: less than a dimension's size), 'replicate' (the edge), 'circular' (repeated:
-    at most a dimension's size).
+    of ints, of which negative ones cut. mode: 'constant' (``value``, else 0), 'reflect' (mirrored,
+    the edge not repeated: less than a dimension's size), 'replicate' (the edge), 'circular' (what
+    is left repeated: at most its size).
     Raises RuntimeError where sizes do not fit, TypeError for what is no tensor or no int,
     NotImplementedError for an unknown mode.
     """
@@ -145,39 +147,61 @@ def pad_tensor(
     skipped = input.ndim - len(given) // 2
     low = (0,) * skipped + given[::2][::-1]
     high = (0,) * skipped + given[1::2][::-1]
-    if mode == "constant":
-        shape = tuple([a + n + b for a, n, b in zip(low, input.shape, high, strict=True)])
-        if any(n < 0 for n in shape):
-            message = f"pad: expected to cut no more than there is of {input.shape}, got {given}"
-            raise RuntimeError(message)
-    else:
-        if value not in (None, 0):
-            message = f"pad: expected no value in mode {mode!r}, got {value!r}"
-            raise ValueError(message)
-        shape = _shape_around(mode, tuple(input.shape), low, high)
-    table = _common.table_of(input)
+    if mode != "constant" and value not in (None, 0):
+        message = f"pad: expected no value in mode {mode!r}, got {value!r}; leave it out"
+        raise ValueError(message)
+    _check_widths(mode, tuple(input.shape), low, high, skipped)
     dtype = _dtypes.from_numpy(input.array.dtype)
+    table = _common.table_of(input)
     cell = _common.scalar_array(table, 0 if value is None else value, dtype).reshape(1)
+    if mode == "constant":
+        return _padded(input, cell, low, high, mode)
+    cut = tuple([min(a, 0) for a in low]), tuple([min(b, 0) for b in high])
+    add = tuple([max(a, 0) for a in low]), tuple([max(b, 0) for b in high])
+    if not any(cut[0] + cut[1]):
+        return _padded(input, cell, low, high, mode)
+    if mode == "circular":  # repeats what cutting leaves; the others see what is cut
+        return _padded(_padded(input, cell, *cut, "constant"), cell, *add, mode)
+    return _padded(_padded(input, cell, *add, mode), cell, *cut, "constant")
+
+
+def _padded(input: Tensor, cell: Any, low: Any, high: Any, mode: str) -> Tensor:
+    shape = tuple([a + n + b for a, n, b in zip(low, input.shape, high, strict=True)])
+    _common.check_extent("pad", shape)
     return Pad.apply((input,), cell, low, shape, MODES[mode])  # type: ignore[no-any-return]
 
 
 named(pad=pad_tensor)
 
 
-def _shape_around(
-    mode: str, shape: tuple[int, ...], low: tuple[int, ...], high: tuple[int, ...]
-) -> tuple[int, ...]:
-    """The padded shape of the modes that repeat elements of the input."""
+def _check_widths(
+    mode: str, shape: tuple[int, ...], low: tuple[int, ...], high: tuple[int, ...], skipped: int
+) -> None:
+    """RuntimeError for numbers that cut or repeat more than there is."""
     for d, (a, n, b) in enumerate(zip(low, shape, high, strict=True)):
-        most = {"reflect": n - 1, "circular": n}.get(mode, max(a, b) if n else 0)
-        if min(a, b) < 0 or (max(a, b) > most and max(a, b) > 0):
-            limit = {"reflect": "below its size", "circular": "up to its size"}.get(mode, ">= 0")
+        left = n + min(a, 0) + min(b, 0)
+        # Reflection and replication may cut into what they add.
+        if (left if mode in ("constant", "circular") else n + a + b) < 0:
             message = (
-                f"pad: expected numbers {limit} for dimension {d} of {shape} in mode {mode!r}, got "
-                f"{a} and {b}"
+                f"pad: expected to cut no more than there is of {shape}, got {a} and {b} for "
+                f"dimension {d}; use larger numbers"
             )
             raise RuntimeError(message)
-    return tuple([a + n + b for a, n, b in zip(low, shape, high, strict=True)])
+        most = {"reflect": n - 1, "circular": left}.get(mode, max(a, b) if n else 0)
+        if mode != "constant" and max(a, b) > max(most, 0):
+            limit = {"reflect": "below its size", "circular": "up to its size"}.get(mode, "of 0")
+            message = (
+                f"pad: expected numbers {limit} for dimension {d} of {shape} in mode {mode!r}, got "
+                f"{a} and {b}; pad less, or in steps"
+            )
+            raise RuntimeError(message)
+    sizes = [a + n + b for a, n, b in zip(low, shape, high, strict=True)][skipped:]
+    if mode in ("reflect", "replicate") and sizes and max(sizes) == 0:
+        message = (
+            f"pad: expected numbers that leave an element of {shape} in mode {mode!r}, got {low} "
+            f"in front and {high} behind; cut less"
+        )
+        raise RuntimeError(message)
 
 
 def _plain(x: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Any:
@@ -185,7 +209,10 @@ def _plain(x: Any, pad: Any, mode: str = "constant", value: float | None = None)
     cut = tuple(slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(pairs, x.shape, strict=True))
     widths = [(max(a, 0), max(b, 0)) for a, b in pairs]
     options = {} if MODES[mode] else {"constant_values": value or 0}
-    return array_module(x).pad(x[cut], widths, mode=_NUMPYS[MODES[mode]], **options)
+    if mode in ("constant", "circular"):
+        return array_module(x).pad(x[cut], widths, mode=_NUMPYS[MODES[mode]], **options)
+    wide = array_module(x).pad(x, widths, mode=_NUMPYS[MODES[mode]])
+    return wide[tuple(slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(pairs, wide.shape))]  # noqa: B905
 
 
 _PADS: tuple[tuple[tuple[int, ...], list[int], dict[str, Any]], ...] = (
@@ -209,6 +236,21 @@ _PADS: tuple[tuple[tuple[int, ...], list[int], dict[str, Any]], ...] = (
         )
     ),
     ((2, 3), [5, 7], {"mode": "replicate"}),
+    *(
+        (shape, pad, {"mode": mode})
+        for mode in ("reflect", "replicate", "circular")
+        for shape, pad in (
+            ((2, 4), [-1, 0]),
+            ((2, 4), [-1, 2]),
+            ((2, 3, 4), [2, -1]),
+            ((2, 4), [-1, -1]),
+            ((1, 1, 3, 4), [-1, 1, 1, -2]),
+        )
+    ),
+    ((2, 4), [-3, 3], {"mode": "reflect"}),
+    ((2, 4), [2, -3], {"mode": "reflect"}),
+    ((2, 4), [-5, 5], {"mode": "replicate"}),
+    ((2, 4), [-4, 0], {"mode": "circular"}),
 )
 CASES = [
     *(OpCase(pad_tensor, "pad", [s, p], kwargs=options, ref=_plain) for s, p, options in _PADS),
@@ -226,7 +268,17 @@ _BAD: list[tuple[list[Any], type[Exception], str]] = [
     ([(3,), [1.5, 1]], TypeError, "sizes as ints"),
     ([(1, 3), [3, 0], "reflect"], RuntimeError, "below its size"),
     ([(1, 3), [4, 0], "circular"], RuntimeError, "up to its size"),
-    ([(1, 3), [-1, 0], "replicate"], RuntimeError, ">= 0"),
+    ([(1, 4), [-5, 5]], RuntimeError, "expected to cut no more"),
+    ([(1, 4), [1, -5]], RuntimeError, "expected to cut no more"),
+    ([(1, 4), [2**62, 0]], RuntimeError, "fewer than 2^60 elements"),
+    ([(1, 4), [-(2**62), 2**62]], RuntimeError, "expected to cut no more"),
+    ([(1, 4), [2**62, 0], "replicate"], RuntimeError, "fewer than 2^60 elements"),
+    ([(1, 4), [-4, 0], "replicate"], RuntimeError, "leave an element"),
+    ([(1, 4), [-3, -1], "reflect"], RuntimeError, "leave an element"),
+    ([(1, 4), [-4, 4], "reflect"], RuntimeError, "below its size"),
+    ([(1, 4), [-4, 1], "circular"], RuntimeError, "up to its size"),
+    ([(1, 4), [-3, 2], "circular"], RuntimeError, "up to its size"),
+    ([(1, 4), [-5, 0], "circular"], RuntimeError, "expected to cut no more"),
     ([(1, 3), [1, 0], "replicate", 1.0], ValueError, "expected no value"),
     ([(1, 3), [1, 0], "mirror"], NotImplementedError, "expected mode as one of"),
 ]

@@ -18,10 +18,11 @@ from fastnn.testing import ErrorCase, OpCase
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of at most ``chunks`` pieces of equal size, the last one maybe shorter; torch.chunk."""
     _common.require_tensor("chunk", "input", input)
-    if not hasattr(chunks, "__index__") or chunks < 1 or input.ndim == 0:
+    _common.require_dims("chunk", input)
+    if not hasattr(chunks, "__index__") or chunks < 1:
         message = (
-            f"chunk: expected a number of pieces > 0 and a tensor with dimensions, got {chunks!r} "
-            f"and {input.shape}"
+            f"chunk: expected a number of pieces > 0, got {chunks!r}; split() takes the size of "
+            "the pieces instead"
         )
         raise RuntimeError(message)
     d = _common.one_dim("chunk", dim, input.ndim)
@@ -36,7 +37,8 @@ def split_with_sizes(input: Tensor, split_sizes: Any, dim: int = 0) -> tuple[Ten
     _common.require_tensor("split_with_sizes", "input", input)
     d = _common.one_dim("split_with_sizes", dim, input.ndim)
     sizes = list(_common.shape_argument("split_with_sizes", (split_sizes,)))
-    if input.ndim == 0 or any(s < 0 for s in sizes) or sum(sizes) != input.shape[d]:
+    _common.require_dims("split_with_sizes", input)
+    if any(s < 0 for s in sizes) or sum(sizes) != input.shape[d]:
         message = (
             f"split_with_sizes: expected sizes >= 0 that add up to dimension {d} of {input.shape}, "
             f"got {sizes}"
@@ -48,9 +50,7 @@ def split_with_sizes(input: Tensor, split_sizes: Any, dim: int = 0) -> tuple[Ten
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of the entries along a dimension, which goes, as torch.unbind."""
     _common.require_tensor("unbind", "input", input)
-    if input.ndim == 0:
-        message = "unbind: expected a tensor with dimensions, got a 0-d tensor"
-        raise RuntimeError(message)
+    _common.require_dims("unbind", input)
     d = _common.one_dim("unbind", dim, input.ndim)
     lead = (slice(None),) * d
     return tuple(BasicIndex.apply((input,), (*lead, i, Ellipsis)) for i in range(input.shape[d]))
@@ -59,9 +59,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     """A view of ``length`` entries of a dimension from ``start`` on, as torch.narrow."""
     _common.require_tensor("narrow", "input", input)
-    if input.ndim == 0:
-        message = "narrow: expected a tensor with dimensions, got a 0-d tensor"
-        raise RuntimeError(message)
+    _common.require_dims("narrow", input)
     d = _common.one_dim("narrow", dim, input.ndim)
     n = input.shape[d]
     first, count = _common.shape_argument("narrow", (start, length))
@@ -79,9 +77,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
 def select(input: Tensor, dim: int, index: Any) -> Tensor:
     """A view of one entry of a dimension, which goes, as torch.select."""
     _common.require_tensor("select", "input", input)
-    if input.ndim == 0:
-        message = "select: expected a tensor with dimensions, got a 0-d tensor"
-        raise IndexError(message)
+    _common.require_dims("select", input, IndexError)
     d = _common.one_dim("select", dim, input.ndim)
     (i,) = _common.shape_argument("select", (index,))
     n = input.shape[d]
@@ -145,11 +141,12 @@ def broadcast_to(input: Tensor, size: Any) -> Tensor:
 
 
 def _expanded(name: str, input: Tensor, shape: tuple[int, ...]) -> Tensor:
-    if any(n < 0 for n in shape) or len(shape) < input.ndim:
-        message = f"{name}: expected a shape to which {input.shape} broadcasts, got {shape}"
-        raise RuntimeError(message)
-    if _common.broadcast_shape(name, input.shape, shape) != shape:
-        message = f"{name}: expected a shape to which {input.shape} broadcasts, got {shape}"
+    unfit = any(n < 0 for n in shape) or len(shape) < input.ndim
+    if unfit or _common.broadcast_shape(name, input.shape, shape) != shape:
+        message = (
+            f"{name}: expected a shape to which {input.shape} broadcasts, got {shape}; only sizes "
+            "of 1 can grow, and new ones come first"
+        )
         raise RuntimeError(message)
     return expand(input, *shape)
 

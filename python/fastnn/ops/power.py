@@ -19,6 +19,7 @@ from fastnn.ops._binary_op import Binary, binary, binary_, common_type
 from fastnn.ops._formulas import tensor_math
 from fastnn.ops._in_place import InPlace, in_place
 from fastnn.ops.copy import clone, to
+from fastnn.ops.creation import ones_like
 from fastnn.ops.elementwise_math import reciprocal, rsqrt, sqrt
 from fastnn.ops.rounding import square
 from fastnn.tensor import Tensor
@@ -49,7 +50,7 @@ class Pow(Binary):
     """x^y."""
 
     name = kernel = "pow"
-    takes_bool = False
+    gives_bool = False
 
     def keep(self, x: Any, y: Any) -> None:
         self.shapes = (x.shape, y.shape)
@@ -123,10 +124,12 @@ def pow_tensors(input: Any, exponent: Any) -> Tensor:
 
     Shapes: input (...), exponent (...) -> their common broadcast shape, in their promoted type. NaN
     for a negative number to a power that is not whole; x^0 is 1 for every x. Integers wrap around.
-    Raises TypeError for other operands, RuntimeError for bools, for shapes that do not broadcast,
-    and for integers to a negative number.
+    Raises TypeError for other operands, RuntimeError for shapes that do not broadcast, a bool to
+    a tensor of bools, and integers to a negative number.
     """
     input, exponent = _common.as_operand("pow", input), _common.as_operand("pow", exponent)
+    if isinstance(input, Tensor) and isinstance(exponent, bool) and input.array.dtype.kind == "b":
+        return clone(input) if exponent else ones_like(input)
     dtype = common_type(Pow, input, exponent)
     if isinstance(input, Tensor) and not isinstance(exponent, Tensor):
         if dtype.category < 2 and exponent < 0:
@@ -232,7 +235,7 @@ ERRORS = [
     ErrorCase(pow_tensors, "pow", [(3,), (4,)], RuntimeError, "shapes that broadcast"),
     ErrorCase(pow_tensors, "pow", [(3,), "a"], TypeError, "a tensor or a number"),
     ErrorCase(pow_tensors, "pow", [2.0, 3.0], TypeError, "got two numbers"),
-    ErrorCase(pow_tensors, "pow", [("bool", (3,)), 2], RuntimeError, "bool operand"),
+    ErrorCase(pow_tensors, "pow", [True, ("bool", (3,))], RuntimeError, "got two bools"),
     ErrorCase(pow_tensors, "pow", [("int", (3,), 1, 9), -1], RuntimeError, "power >= 0"),
     ErrorCase(float_power, "float_power", [(3,), "a"], TypeError, "a tensor or a number"),
     ErrorCase(float_power, "float_power", [(3,), None], TypeError, "a tensor or a number"),

@@ -13,8 +13,8 @@ from typing import Any
 from fastnn.ops import _common
 from fastnn.ops._elementwise import number
 from fastnn.ops.binary import add_tensors, mul_tensors
-from fastnn.ops.bmm import bmm_tensors, checked_pair
-from fastnn.ops.matmul import matmul, mm
+from fastnn.ops.bmm import bmm_tensors, checked_pair, require_batches
+from fastnn.ops.matmul import matmul, mm, require_matrices
 from fastnn.ops.view import expand, unsqueeze
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
@@ -83,9 +83,7 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
     or types that do not fit, TypeError for no tensors.
     """
     a, b = checked_pair("addmm", mat1, mat2)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
-        message = f"addmm: expected matrices (m, k) and (k, n), got {a.shape} and {b.shape}"
-        raise RuntimeError(message)
+    require_matrices("addmm", a.shape, b.shape)
     return _add_product("addmm", input, mm(a, b), beta, alpha)
 
 
@@ -98,10 +96,7 @@ def baddbmm(
     for shapes or types that do not fit, TypeError for no tensors.
     """
     a, b = checked_pair("baddbmm", batch1, batch2)
-    x, y = a.shape, b.shape
-    if len(x) != 3 or len(y) != 3 or x[0] != y[0] or x[2] != y[1]:
-        message = f"baddbmm: expected batches (b, m, k) and (b, k, n), got {x} and {y}"
-        raise RuntimeError(message)
+    require_batches("baddbmm", a.shape, b.shape)
     return _add_product("baddbmm", input, bmm_tensors(a, b), beta, alpha)
 
 

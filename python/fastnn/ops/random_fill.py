@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _M0, _M1 = 0xD2511F53, 0xCD9E8D57
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 _LOW = 0xFFFFFFFF
+_LARGEST = {2: 65504.0, 4: 3.4028234663852886e38, 8: 1.7976931348623157e308}
 
 
 def words(xp: Any, n: int, state: Any) -> Any:
@@ -99,6 +100,16 @@ def _target(name: str, t: Tensor, generator: Generator | None) -> tuple[Any, Any
     return _backend.kernels(t.array), cell_of(name, generator)
 
 
+def _number(op: str, argument: str, value: Any) -> float:
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        message = (
+            f"{op}: expected {argument} as a number, got {type(value).__name__}; convert it with "
+            "float()"
+        )
+        raise TypeError(message)
+    return float(value)
+
+
 def _run(t: Tensor, kernel: str, *args: Any) -> Tensor:
     table = _backend.kernels(t.array)
     if t.array.flags.c_contiguous:
@@ -116,10 +127,17 @@ def uniform_(
 ) -> Tensor:
     """Fills a tensor with uniform numbers from [low, high)."""
     _, cell = _target("uniform_", t, generator)
-    if not low <= high:
-        message = f"uniform_: expected low <= high, got {low} and {high}"
+    a, b = _number("uniform_", "low", low), _number("uniform_", "high", high)
+    if not a <= b:
+        message = f"uniform_: expected low <= high, got {low} and {high}; exchange them"
         raise ValueError(message)
-    return _run(t, "uniform", cell, float(low), float(high))
+    if not b - a <= _LARGEST[t.array.dtype.itemsize]:
+        message = (
+            f"uniform_: expected bounds whose distance fits {t.dtype}, got {low} and {high}; "
+            "choose nearer ones"
+        )
+        raise ValueError(message)
+    return _run(t, "uniform", cell, a, b)
 
 
 def normal_(
@@ -127,7 +145,8 @@ def normal_(
 ) -> Tensor:
     """Fills a tensor with normally distributed numbers."""
     _, cell = _target("normal_", t, generator)
-    if not std >= 0:
-        message = f"normal_: expected std >= 0, got {std}"
+    centre, width = _number("normal_", "mean", mean), _number("normal_", "std", std)
+    if not width >= 0:
+        message = f"normal_: expected std >= 0, got {std}; it is the root of the variance"
         raise ValueError(message)
-    return _run(t, "normal", cell, float(mean), float(std))
+    return _run(t, "normal", cell, centre, width)

@@ -49,7 +49,7 @@ def rnn_forward(
     _recurrent.input_products(xp, x, w_ih, b_ih, b_hh, kept)
     for t in times(x.shape[0], reverse):
         a = kept[t] + xp.matmul(h, w_hh.T)
-        new = xp.where(a <= zero, zero, a) if relu else xp.tanh(a)
+        new = xp.where(a < zero, zero, a) if relu else xp.tanh(a)
         kept[t] = keep(xp, lengths, t, new, h)
         h = kept[t]
     hn[...] = h

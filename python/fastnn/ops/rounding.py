@@ -32,8 +32,8 @@ def abs_forward(x: Any, y: Any) -> None:
 
 @reference
 def sign_forward(x: Any, y: Any) -> None:
-    """y = -1, 0 or 1; NaN where x is NaN."""
-    array_module(y).sign(x, out=y)
+    """y = -1, 0 or 1; 0 where x is NaN."""
+    array_module(y).subtract((x > 0).astype(y.dtype), (x < 0).astype(y.dtype), out=y)
 
 
 @reference
@@ -196,7 +196,7 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
 
 
 def abs(input: Tensor) -> Tensor:
-    """|input|, elementwise, as torch.abs; at 0 the gradient is 0.
+    """|input|, elementwise, as torch.abs; at 0 and NaN the gradient is 0.
 
     Shapes: input (...) -> (...); the least signed integer stays as it is.   Raises TypeError for no
     tensor, RuntimeError for bool.
@@ -205,7 +205,7 @@ def abs(input: Tensor) -> Tensor:
 
 
 def sign(input: Tensor) -> Tensor:
-    """-1, 0 or 1 by the sign of input, as torch.sign; NaN for NaN. The gradient is 0.
+    """-1, 0 or 1 by the sign of input, as torch.sign; 0 for NaN. The gradient is 0.
 
     Shapes: input (...) -> (...); bools are their own result.   Raises TypeError for no tensor.
     """

@@ -130,12 +130,7 @@ def index_add(
     _common.require_tensor("index_add", "index", index)
     _common.require_tensor("index_add", "source", source)
     d = _common.one_dim("index_add", dim, input.ndim)
-    if index.array.dtype.kind not in "iu" or index.ndim != 1:
-        message = (
-            f"index_add: expected index as a 1-D tensor of integers, got {index.dtype} "
-            f"{index.shape}"
-        )
-        raise RuntimeError(message)
+    _require_row("index_add", index, 1)
     wanted = (*input.shape[:d], index.shape[0], *input.shape[d + 1 :])
     same_type = source.array.dtype == input.array.dtype
     if input.ndim == 0 or source.shape != wanted or not same_type:
@@ -161,15 +156,9 @@ def select_rows(name: str, input: Tensor, dim: int, index: Tensor, *, negative: 
     """Entries along a dimension; ``negative``: whether negative numbers count from the end."""
     _common.require_tensor(name, "input", input)
     _common.require_tensor(name, "index", index)
-    if index.array.dtype.kind not in "iu" or index.ndim > 1:
-        message = (
-            f"{name}: expected index as a 1-D tensor of integers, got {index.dtype} {index.shape}"
-        )
-        raise RuntimeError(message)
+    _require_row(name, index, 0)
     d = _common.one_dim(name, dim, input.ndim)
-    if input.ndim == 0:
-        message = f"{name}: expected a tensor with dimensions, got a 0-d tensor"
-        raise RuntimeError(message)
+    _common.require_dims(name, input)
     _common.table_of(input, index)
     numbers = to(index, _dtypes.int64).reshape(-1)
     try:
@@ -182,8 +171,17 @@ def _out_of_range(numbers: Tensor, n: int, negative: bool, name: str) -> IndexEr
     """Names the number that the kernel refused."""
     least = -n if negative else 0
     bad = next(i for i in numbers.tolist() if not least <= i < n)
-    message = f"{name}: expected indices in [{least}, {n - 1}], got {bad}"
-    return IndexError(message)
+    return _common.index_error(name, bad, n, negative)
+
+
+def _require_row(name: str, index: Tensor, least: int) -> None:
+    """RuntimeError unless ``index`` holds integers in one dimension, or in ``least`` of them."""
+    if index.array.dtype.kind not in "iu" or not least <= index.ndim <= 1:
+        message = (
+            f"{name}: expected index as a 1-D tensor of integers, got {index.dtype} {index.shape}; "
+            "flatten() it, and convert it with .long()"
+        )
+        raise RuntimeError(message)
 
 
 def _plain_add(x: Any, d: int, index: Any, source: Any, alpha: float = 1) -> Any:

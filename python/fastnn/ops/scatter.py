@@ -112,14 +112,26 @@ class ScatterAdd(Scatter):
         return g if self.needs[0] else None, None, self.source_graph(g, index)
 
 
-def scatter_elements(input: Tensor, dim: int, index: Tensor, src: Any) -> Tensor:
+_REDUCTIONS = {
+    "add": "use scatter_add()",
+    "multiply": "gather() the elements, multiply them and scatter() the products",
+}
+
+
+def scatter_elements(
+    input: Tensor, dim: int, index: Tensor, src: Any, *, reduce: str | None = None
+) -> Tensor:
     """A copy of ``input`` with ``src`` (a tensor or a number) at places along ``dim``.
 
     As torch.scatter. index (...) of integers in [0, n), n the size of dim; its sizes are at most
     those of src and, in the other dimensions, of input. Where a place is named more than once the
-    last element in order stays.
+    last element in order stays. ``reduce``, which torch gives up, must be None: see `scatter_add`.
     Raises IndexError for a number out of range, RuntimeError where shapes do not go together.
     """
+    if reduce is not None:
+        cure = _REDUCTIONS.get(reduce, "leave it out")
+        message = f"scatter: expected reduce=None, got {reduce!r}; {cure}"
+        raise (NotImplementedError if reduce in _REDUCTIONS else RuntimeError)(message)
     return _scattered("scatter", Scatter, input, dim, index, src)
 
 
@@ -200,8 +212,26 @@ _BAD: list[tuple[list[Any], type[Exception], str]] = [
     ([(4,), 1, ("cells", [0]), (1,)], IndexError, "expected dim in"),
     ([(4,), 0, [0], (1,)], TypeError, "expected index as a Tensor"),
 ]
+_REDUCED: tuple[tuple[str, type[Exception], str], ...] = (
+    ("add", NotImplementedError, "got 'add'; use scatter_add"),
+    ("multiply", NotImplementedError, "got 'multiply'; gather"),
+    ("mean", RuntimeError, "got 'mean'; leave it out"),
+)
 ERRORS = [
-    ErrorCase(f, name, arguments, error, text)
-    for f, name in ((scatter_elements, "scatter"), (scatter_add_elements, "scatter_add"))
-    for arguments, error, text in _BAD
+    *(
+        ErrorCase(f, name, arguments, error, text)
+        for f, name in ((scatter_elements, "scatter"), (scatter_add_elements, "scatter_add"))
+        for arguments, error, text in _BAD
+    ),
+    *(
+        ErrorCase(
+            scatter_elements,
+            "scatter",
+            [(4,), 0, ("cells", [0, 0]), (2,)],
+            error,
+            text,
+            {"reduce": reduce},
+        )
+        for reduce, error, text in _REDUCED
+    ),
 ]

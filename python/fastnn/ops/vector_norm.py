@@ -20,7 +20,7 @@ from fastnn.ops._elementwise import number
 from fastnn.ops._fold import Fold
 from fastnn.ops.compare import ne_tensors
 from fastnn.ops.copy import to
-from fastnn.ops.extremum import amax_tensor, amin_tensor
+from fastnn.ops.extremum import Extremum
 from fastnn.ops.power import pow_tensors
 from fastnn.ops.reduce import sum
 from fastnn.ops.rounding import abs
@@ -70,11 +70,18 @@ def _norm(name: str, x: Tensor, p: float, dims: tuple[int, ...], keepdim: bool) 
         if any(x.shape[d] == 0 for d in dims):
             message = f"{name}: expected at least one element for p {p}, got shape {x.shape}"
             raise RuntimeError(message)
-        return (amax_tensor if p > 0 else amin_tensor)(abs(x), dims, keepdim)
+        kernel = "amax" if p > 0 else "amin"
+        return Extremum.apply((abs(x),), dims, keepdim, kernel, True)  # type: ignore[no-any-return]
     if p == 1.0:
         return sum(abs(x), dims, keepdim)
-    total = sum(pow_tensors(abs(x), p), dims, keepdim)
-    # At 0 the root has no derivative; the norm's is taken as 0.
+    size = abs(x)
+    if p < 1.0:  # at 0 the power has no derivative either
+        none = size.detach() == 0
+        powers = pow_tensors(where(none, 1.0, size), p)
+        total = sum(where(none, 0.0 if p > 0.0 else math.inf, powers), dims, keepdim)
+    else:
+        total = sum(pow_tensors(size, p), dims, keepdim)
+    # The root has none; the norm's is taken as 0.
     zero = total.detach() == 0
     return where(zero, total, pow_tensors(where(zero, 1.0, total), 1.0 / p))
 
@@ -141,6 +148,7 @@ CASES = [
             ((4, 5), [3, 0], {}),
             ((4, 5), [math.inf, 0], {}),
             ((4, 5), [0.5, 1], {}),
+            ((4, 5), [-1.0, 1], {}),
             ((0, 4), [2, 1], {}),
             ((), [], {}),
             ((3, 2500), [2, 1], {}),

@@ -189,6 +189,7 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
             f"grow, new ones come first), got {given}"
         )
         raise RuntimeError(message)
+    _common.check_extent("expand", shape)
     return Expand.apply((input,), shape)  # type: ignore[no-any-return]
 
 
@@ -258,6 +259,8 @@ _VIEW_ERRORS: list[tuple[Any, str, list[Any], type[Exception], str]] = [
     (t, "t", [2.0], TypeError, "fastnn.tensor"),
     (expand, "expand", [(3, 2), [3, 4]], RuntimeError, "dimensions of size 1 grow"),
     (expand, "expand", [(3, 2), [2]], RuntimeError, "new ones come first"),
+    (expand, "expand", [(1,), [2**62]], RuntimeError, "fewer than 2^60 elements"),
+    (expand, "expand", [(1,), [2**40, 2**40]], RuntimeError, "fewer than 2^60 elements"),
     (expand, "expand", [None, [2]], TypeError, "expected input as a Tensor"),
     (squeeze, "squeeze", [(1, 3), 2], IndexError, "expected dim in"),
     (squeeze, "squeeze", [(1, 3), "a"], TypeError, "expected dim as an int"),

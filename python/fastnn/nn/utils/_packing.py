@@ -17,10 +17,81 @@ if TYPE_CHECKING:
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def host(t: Any) -> IntArray:
-    """Integers of a tensor or list as an array."""
-    made = np.asarray(t.cpu().numpy() if isinstance(t, Tensor) else t)
-    return made.astype(np.int64)
+def host(name: str, argument: str, value: Any) -> IntArray:
+    """Whole numbers of a tensor or list as an array; TypeError for anything else."""
+    try:
+        made = np.asarray(value.detach().cpu().numpy() if isinstance(value, Tensor) else value)
+        if made.size == 0 or made.dtype.kind in "iub":
+            return made.astype(np.int64)
+        if made.dtype.kind == "f" and (np.abs(made) < 2.0**53).all():
+            whole = made.astype(np.int64)
+            if (whole == made).all():
+                return whole
+    except (TypeError, ValueError, OverflowError):
+        pass
+    shown = repr(value.tolist() if isinstance(value, Tensor) else value)
+    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
+    message = f"{name}: expected {argument} as integers, got {shown}; give a list of ints"
+    raise TypeError(message)
+
+
+def checked_sizes(name: str, data: Tensor, batch_sizes: Tensor) -> IntArray:
+    """The batch sizes of a packed sequence; RuntimeError unless they are those of its data."""
+    sizes = host(name, "batch_sizes", batch_sizes)
+    fits = sizes.ndim == 1 and sizes.size > 0 and int(sizes.sum()) == data.shape[0]
+    if not fits or sizes[-1] < 1 or (sizes[:-1] < sizes[1:]).any():
+        message = (
+            f"{name}: expected batch_sizes that do not grow, are at least 1 and add up to "
+            f"{data.shape[0]} rows of data, got {sizes.tolist()}; make packed sequences with "
+            "pack_sequence or pack_padded_sequence"
+        )
+        raise RuntimeError(message)
+    return sizes
+
+
+def require_tensor(name: str, argument: str, value: Any, least: int = 0) -> None:
+    """TypeError unless it is a tensor, RuntimeError unless of that many dimensions."""
+    if not isinstance(value, Tensor):
+        message = (
+            f"{name}: expected {argument} as a Tensor, got {type(value).__name__}; make one with "
+            "fastnn.tensor(...)"
+        )
+        raise TypeError(message)
+    if value.ndim < least:
+        message = (
+            f"{name}: expected {argument} of {least} or more dimensions, got {value.shape}; "
+            "unsqueeze adds a dimension"
+        )
+        raise RuntimeError(message)
+
+
+def require_number(name: str, argument: str, value: Any) -> None:
+    if not isinstance(value, int | float | np.number | np.bool_ | Tensor):
+        message = (
+            f"{name}: expected {argument} as a number, got {type(value).__name__}; convert it "
+            "with float()"
+        )
+        raise TypeError(message)
+
+
+def listed(name: str, sequences: Any) -> list[Tensor]:
+    """Sequences as a list of tensors of one or more dimensions."""
+    parts = list(sequences) if hasattr(sequences, "__iter__") else [sequences]
+    wrong = next((p for p in parts if not isinstance(p, Tensor) or p.ndim == 0), None)
+    if wrong is not None or not hasattr(sequences, "__iter__"):
+        got = f"a tensor {wrong.shape}" if isinstance(wrong, Tensor) else type(wrong).__name__
+        message = (
+            f"{name}: expected sequences as a list of Tensors (t, ...) of one or more dimensions, "
+            f"got {got}; put them into a list"
+        )
+        raise TypeError(message)
+    if not parts:
+        message = (
+            f"{name}: expected one sequence or more, received an empty list of sequences; leave "
+            "empty batches out"
+        )
+        raise RuntimeError(message)
+    return parts
 
 
 def numbers(values: IntArray, like: Tensor) -> Tensor:

@@ -26,7 +26,10 @@ def _listed(name: str, tensors: Tensors) -> list[Tensor]:
     listed = list(tensors)
     for t in listed:
         if not isinstance(t, Tensor):
-            message = f"{name}: expected Tensors, got {type(t).__name__}"
+            message = (
+                f"{name}: expected Tensors, got {type(t).__name__}; pass model.parameters() or a"
+                " list of tensors"
+            )
             raise TypeError(message)
     if not listed and isinstance(tensors, types.GeneratorType):
         warnings.warn(
@@ -85,7 +88,10 @@ def get_total_norm(
         return ops.zeros(())
     dtype = ops.result_type(*listed)
     if not dtype.is_floating_point:
-        message = f"get_total_norm: expected floating-point tensors, got {dtype}"
+        message = (
+            f"get_total_norm: expected floating-point tensors, got {dtype}; convert them with"
+            " .float()"
+        )
         raise RuntimeError(message)
     with no_grad():
         norms = [Tensor._wrap(_norm_of([t.array for t in b], p)) for b in _buckets(listed)]
@@ -96,9 +102,9 @@ def get_total_norm(
         total = total.reshape(())
     if error_if_nonfinite and not math.isfinite(float(total.item())):
         message = (
-            f"The total norm of order {p} for gradients from `parameters` is non-finite, so it"
-            " cannot be clipped. To disable this error and scale the gradients by the non-finite"
-            " norm anyway, set `error_if_nonfinite=False`"
+            f"get_total_norm: The total norm of order {p} for gradients from `parameters` is"
+            " non-finite, so it cannot be clipped; skip this step, or, to scale the gradients by"
+            " the non-finite norm anyway, set `error_if_nonfinite=False`"
         )
         raise RuntimeError(message)
     return total
@@ -152,7 +158,10 @@ def clip_grad_value_(
     """
     limit = float(clip_value)
     if not limit >= 0.0:
-        message = f"clip_grad_value_: expected clip_value >= 0, got {clip_value}"
+        message = (
+            f"clip_grad_value_: expected clip_value >= 0, got {clip_value}; give the largest"
+            " magnitude that may stay"
+        )
         raise ValueError(message)
     for bucket in _buckets(_gradients("clip_grad_value_", parameters)):
         _change(bucket, "clip_by_value", limit)

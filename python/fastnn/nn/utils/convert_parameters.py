@@ -16,7 +16,10 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     """The elements of all parameters in order, as one vector; differentiable."""
     parts = [p.reshape(-1) for p in parameters]
     if not parts:
-        message = "parameters_to_vector: expected at least one parameter, got none"
+        message = (
+            "parameters_to_vector: expected at least one parameter, got none; a generator such as"
+            " model.parameters() can be used once only"
+        )
         raise ValueError(message)
     return ops.cat(parts)
 
@@ -28,14 +31,17 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     Errors: TypeError for what is no Tensor, ValueError for a vector of another length.
     """
     if not isinstance(vec, Tensor):
-        message = f"vector_to_parameters: expected vec as a Tensor, got {type(vec).__name__}"
+        message = (
+            f"vector_to_parameters: expected vec as a Tensor, got {type(vec).__name__}; make one"
+            " with fastnn.tensor(...)"
+        )
         raise TypeError(message)
     listed = list(parameters)
     total = sum(p.numel() for p in listed)
     if vec.shape != (total,):
         message = (
             f"vector_to_parameters: expected a vector of {total} elements, as the parameters have,"
-            f" got shape {tuple(vec.shape)}"
+            f" got shape {tuple(vec.shape)}; parameters_to_vector makes one"
         )
         raise ValueError(message)
     start = 0

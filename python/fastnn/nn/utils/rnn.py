@@ -8,13 +8,25 @@ gradients pass through both.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn import ops
 from fastnn._dtypes import int64
-from fastnn.nn.utils._packing import filled, host, lengths_of, numbers, pack_rows, places
+from fastnn.nn.utils._packed_sequence import PackedSequence, invert_permutation
+from fastnn.nn.utils._packing import (
+    checked_sizes,
+    filled,
+    host,
+    lengths_of,
+    listed,
+    numbers,
+    pack_rows,
+    places,
+    require_number,
+    require_tensor,
+)
 from fastnn.ops.join import cat
 from fastnn.tensor import Tensor
 
@@ -33,87 +45,6 @@ __all__ = [
 ]
 
 
-class _Fields(NamedTuple):
-    data: Tensor
-    batch_sizes: Tensor
-    sorted_indices: Tensor | None
-    unsorted_indices: Tensor | None
-
-
-class PackedSequence(_Fields):
-    """What `pack_padded_sequence` and `pack_sequence` give and the recurrent modules take.
-
-    data:             (n, ...), all elements, time step by time step.
-    batch_sizes:      int64, on the CPU: how many rows each time step has.
-    sorted_indices:   the order of the rows by length; None if they came sorted.
-    unsorted_indices: the way back.
-    """
-
-    __slots__ = ()
-
-    def __new__(
-        cls,
-        data: Any,
-        batch_sizes: Tensor | None = None,
-        sorted_indices: Tensor | None = None,
-        unsorted_indices: Tensor | None = None,
-    ) -> PackedSequence:
-        if unsorted_indices is None:
-            unsorted_indices = invert_permutation(sorted_indices)
-        if batch_sizes is None:
-            if not (isinstance(data, tuple | list) and len(data) == 2):
-                message = "PackedSequence: expected data and batch_sizes, or a pair of them"
-                raise TypeError(message)
-            data, batch_sizes = data
-        if batch_sizes.device.type != "cpu":
-            message = (
-                f"PackedSequence: expected batch_sizes on the CPU, got {batch_sizes.device}; make "
-                "packed sequences with pack_sequence or pack_padded_sequence"
-            )
-            raise ValueError(message)
-        return super().__new__(cls, data, batch_sizes, sorted_indices, unsorted_indices)
-
-    def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
-        """The data in another type or on another device, as Tensor.to; itself if it is already."""
-        data = self.data.to(*args, **kwargs)
-        if data is self.data:
-            return self
-        order = [None if t is None else t.to(data.device) for t in self[2:]]
-        return PackedSequence(data, self.batch_sizes, *order)
-
-    def cpu(self) -> PackedSequence:
-        """`to` the CPU."""
-        return self.to("cpu")
-
-    def cuda(self) -> PackedSequence:
-        """`to` the GPU."""
-        return self.to("cuda")
-
-    def double(self) -> PackedSequence:
-        """`to` float64."""
-        return self._replace(data=self.data.double())
-
-    def float(self) -> PackedSequence:
-        """`to` float32."""
-        return self._replace(data=self.data.float())
-
-    def long(self) -> PackedSequence:
-        """`to` int64."""
-        return self._replace(data=self.data.long())
-
-    @property
-    def is_cuda(self) -> bool:
-        """Whether the data are on a GPU."""
-        return bool(self.data.device.type == "cuda")
-
-
-def invert_permutation(permutation: Tensor | None) -> Tensor | None:
-    """The permutation that undoes one; None for None."""
-    if permutation is None:
-        return None
-    return numbers(np.argsort(host(permutation), kind="stable"), permutation)
-
-
 def pack_padded_sequence(
     input: Tensor, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
 ) -> PackedSequence:
@@ -125,16 +56,13 @@ def pack_padded_sequence(
     Raises RuntimeError for lengths that do not fit, or are not in order.
     """
     name = "pack_padded_sequence"
-    if not isinstance(input, Tensor) or input.ndim < 2:
-        what = input.shape if isinstance(input, Tensor) else type(input).__name__
-        message = f"{name}: expected input (t, b, ...) as a Tensor, got {what}"
-        raise RuntimeError(message)
+    require_tensor(name, "input (t, b, ...)", input, 2)
     steps, batch = input.shape[:2][:: -1 if batch_first else 1]
-    sizes = host(lengths)
+    sizes = host(name, "lengths", lengths)
     if sizes.shape != (batch,) or batch == 0:
         message = (
             f"{name}: expected lengths as {batch} integers, one for each row of a batch that is "
-            f"not empty, got {sizes.shape}"
+            f"not empty, got {sizes.shape}; empty batches cannot be packed"
         )
         raise RuntimeError(message)
     order = None
@@ -149,10 +77,15 @@ def pack_padded_sequence(
         )
         raise RuntimeError(message)
     if sizes[-1] <= 0:
-        message = f"{name}: expected lengths greater than 0, got {sizes.tolist()}"
+        message = (
+            f"{name}: expected lengths greater than 0, got {sizes.tolist()}; leave empty rows out"
+        )
         raise RuntimeError(message)
     if sizes[0] > steps:
-        message = f"{name}: expected lengths of at most {steps}, got {sizes.tolist()}"
+        message = (
+            f"{name}: expected lengths of at most {steps}, got {sizes.tolist()}; the steps are "
+            f"dimension {1 if batch_first else 0} of the input"
+        )
         raise RuntimeError(message)
     batch_sizes = (sizes > np.arange(sizes[0])[:, None]).sum(1)
     padded = input.transpose(0, 1) if batch_first else input
@@ -171,9 +104,25 @@ def pad_packed_sequence(
     Rows are in the order in which they were packed. ``total_length`` pads to more steps than the
     longest sequence has; ValueError if it has more.
     """
+    name = "pad_packed_sequence"
+    if not isinstance(sequence, PackedSequence):
+        if not (isinstance(sequence, tuple) and len(sequence) == 4):
+            message = (
+                f"{name}: expected sequence as a PackedSequence, got {type(sequence).__name__}; "
+                "make one with pack_sequence or pack_padded_sequence"
+            )
+            raise TypeError(message)
+        sequence = PackedSequence(*sequence)
+    require_number(name, "padding_value", padding_value)
     data, batch_sizes, _, unsorted = sequence
-    sizes = host(batch_sizes)
+    sizes = checked_sizes(name, data, batch_sizes)
     total = sizes.size if total_length is None else total_length
+    if isinstance(total, bool) or not hasattr(total, "__index__"):
+        message = (
+            f"{name}: expected total_length as an int, got {type(total).__name__}; convert with "
+            "int()"
+        )
+        raise TypeError(message)
     if total < sizes.size:
         message = (
             "pad_packed_sequence: Expected total_length to be at least the length of the longest "
@@ -184,7 +133,7 @@ def pad_packed_sequence(
     rows, inside = places(sizes, total)
     lengths = lengths_of(sizes.tolist())
     if unsorted is not None:
-        back = host(unsorted)
+        back = host(name, "unsorted_indices", unsorted)
         rows, inside, lengths = rows[:, back], inside[:, back], lengths[back.tolist()]
     if batch_first:
         rows, inside = rows.T, inside.T
@@ -201,24 +150,21 @@ def pad_sequence(
 
     padding_side: 'right' pads at the end, 'left' at the beginning.
     """
-    if not hasattr(sequences, "__iter__"):
-        message = (
-            f"pad_sequence: Expected iterable for input sequences, got {type(sequences).__name__}"
-        )
-        raise RuntimeError(message)
-    parts = list(sequences)
-    if not parts:
-        message = "pad_sequence: received an empty list of sequences"
-        raise RuntimeError(message)
+    parts = listed("pad_sequence", sequences)
+    require_number("pad_sequence", "padding_value", padding_value)
     if padding_side not in ("left", "right"):
-        message = f"pad_sequence: expected padding_side 'left' or 'right', got {padding_side!r}"
+        message = (
+            f"pad_sequence: expected padding_side 'left' or 'right', got {padding_side!r}; 'right' "
+            "pads at the end"
+        )
         raise RuntimeError(message)
     first = parts[0]
     for p in parts:
-        if p.ndim == 0 or p.shape[1:] != first.shape[1:] or p.dtype != first.dtype:
+        if p.shape[1:] != first.shape[1:] or p.dtype != first.dtype:
             message = (
                 "pad_sequence: expected sequences of one type and equal sizes after the first "
-                f"dimension, got {first.dtype} {first.shape} and {p.dtype} {p.shape}"
+                f"dimension, got {first.dtype} {first.shape} and {p.dtype} {p.shape}; convert or "
+                "reshape them"
             )
             raise RuntimeError(message)
     lengths = np.array([p.shape[0] for p in parts])
@@ -235,18 +181,27 @@ def unpad_sequence(
     padded_sequences: Tensor, lengths: Any, batch_first: bool = False
 ) -> list[Tensor]:
     """The sequences of a padded batch, each of its length (views)."""
+    name = "unpad_sequence"
+    require_tensor(name, "padded_sequences (t, b, ...)", padded_sequences, 2)
     rows = padded_sequences if batch_first else padded_sequences.transpose(0, 1)
-    sizes = host(lengths).tolist()
+    sizes = host(name, "lengths", lengths).reshape(-1).tolist()
     if len(sizes) != rows.shape[0]:
-        message = f"unpad_sequence: expected {rows.shape[0]} lengths, got {len(sizes)}"
+        message = (
+            f"{name}: expected {rows.shape[0]} lengths, got {len(sizes)}; rows are dimension "
+            f"{0 if batch_first else 1} of the input"
+        )
+        raise ValueError(message)
+    if min(sizes, default=0) < 0:
+        message = f"{name}: expected lengths of at least 0, got {sizes}; 0 is for an empty row"
         raise ValueError(message)
     return [rows[k, :n] for k, n in enumerate(sizes)]
 
 
 def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> PackedSequence:
     """`pad_sequence`, then `pack_padded_sequence`."""
-    lengths = [v.shape[0] for v in sequences]
-    return pack_padded_sequence(pad_sequence(sequences), lengths, enforce_sorted=enforce_sorted)
+    parts = listed("pack_sequence", sequences)
+    lengths = [v.shape[0] for v in parts]
+    return pack_padded_sequence(pad_sequence(parts), lengths, enforce_sorted=enforce_sorted)
 
 
 def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
