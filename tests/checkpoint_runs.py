@@ -7,7 +7,9 @@ import numpy as np
 
 import fastnn
 from fastnn import nn, optim
+from fastnn.cli.tasks.text import CharacterModel
 from fastnn.train import Classifier, Position, run_state, save_checkpoint
+from fastnn.train.language import LanguageLearner
 from fastnn.utils.data import DataLoader, TensorDataset
 
 
@@ -31,11 +33,41 @@ def make(seed=0, method=optim.Adam, width=6):
     )
 
 
+def make_convolutions(seed=0):
+    """The same samples for a network with running statistics; batches of 4."""
+    learner = make(seed)
+    model = nn.Sequential(
+        nn.Unflatten(1, (1, 5)),
+        nn.Conv1d(1, 4, 3, padding=1),
+        nn.BatchNorm1d(4),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dropout(0.3),
+        nn.Linear(20, 3),
+    )
+    optimizer = optim.Adam(model.parameters(), lr=0.05)
+    schedule = optim.lr_scheduler.StepLR(optimizer, 3, 0.7)
+    loaders = learner.train_loader, learner.test_loader
+    return Classifier(model, nn.CrossEntropyLoss(), optimizer, *loaders, schedule)
+
+
+def make_text(seed=0, kind="lstm"):
+    """A character model with a state that is carried over five chunks."""
+    fastnn.manual_seed(seed)
+    model = CharacterModel(kind, 4, 3, 5, 2, 0.3)
+    numbers = np.random.default_rng(3).integers(0, 4, 80)
+    optimizer = optim.Adam(model.parameters(), lr=0.05)
+    schedule = optim.lr_scheduler.StepLR(optimizer, 3, 0.7)
+    return LanguageLearner(model, optimizer, numbers, numbers[:40], 2, 8, 1.0, schedule)
+
+
 def steps(learner, count, position):
     """``count`` steps, over the ends of epochs."""
     while count:
         for batch in learner.batches():
-            position.add(learner.train_batch(batch))
+            stats = learner.compute(batch)
+            learner.update()
+            position.add(stats)
             count -= 1
             if count == 0:
                 break

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -46,9 +47,11 @@ def test_a_closed_output_is_no_error(tmp_path: Path, command: str) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_output_is_one_sentence(tmp_path: Path) -> None:
-    status, _, err = shell("info >/dev/full", tmp_path)
-    assert status == 1
-    assert err == "fastnn: error: cannot write the output: No space left on device\n"
+    for command in ("info", f"{TRAIN} --out run"):
+        status, _, err = shell(f"{command} >/dev/full", tmp_path)
+        assert status == 1
+        assert err == "fastnn: error: cannot write the output: No space left on device\n"
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["status"] == "failed"
 
 
 @pytest.mark.parametrize("command", ["info", TRAIN])

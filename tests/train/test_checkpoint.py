@@ -20,6 +20,7 @@ from fastnn.train import (
     Checkpointer,
     CheckpointError,
     Position,
+    SavePoint,
     load_checkpoint,
     restore_run,
     run_state,
@@ -148,7 +149,9 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(small_disk):
 def test_checkpoints_are_written_at_the_start_and_when_it_is_time(tmp_path):
     path, learner, position = tmp_path / "c", make(), Position()
     now = [0.0]
-    writer = Checkpointer(path, learner, position, 10.0, {"flags": 1}, clock=lambda: now[0])
+    writer = Checkpointer(
+        path, SavePoint(learner, position), 10.0, {"flags": 1}, clock=lambda: now[0]
+    )
     writer.on_fit_start(3, 5)
     found = load_checkpoint(path)
     assert found["about"] == {"flags": 1}
@@ -166,7 +169,7 @@ def test_checkpoints_are_written_at_the_start_and_when_it_is_time(tmp_path):
 
 def test_slow_disks_get_fewer_checkpoints(tmp_path):
     times = iter([0.0, 2.0, 39.0, 41.9, 42.1, 43.0, 45.0])
-    writer = Checkpointer(tmp_path / "c", make(), Position(), 10.0, clock=lambda: next(times))
+    writer = Checkpointer(tmp_path / "c", SavePoint(make()), 10.0, clock=lambda: next(times))
     writer.save()  # takes 2 seconds: the next one comes 40 later
     for _ in range(3):
         writer.on_batch_end(1, 1, None)

@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
 import pytest
-from safetensors import safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from checkpoint_runs import bits, make, saved, steps
 from fastnn.train import CheckpointError, Position, load_checkpoint, restore_run
+from safetensors_edit import array, drop, put, rewrite
 
 
 def test_every_truncation_is_refused(tmp_path):
@@ -24,34 +23,8 @@ def test_every_truncation_is_refused(tmp_path):
             load_checkpoint(path)
 
 
-def rewrite(path, change):
-    """The file again, after ``change(tree, arrays)``."""
-    with safe_open(path, "numpy") as file:
-        about = json.loads(file.metadata()["fastnn"])
-    arrays = load_file(path)
-    change(about["about"]["tree"], arrays)
-    save_file(arrays, path, metadata={"fastnn": json.dumps(about)})
-
-
-def at(tree, *keys):
-    for key in keys:
-        tree = tree[key]
-    return tree
-
-
-def drop(*keys):
-    return lambda tree, _: at(tree, *keys[:-1]).pop(keys[-1])
-
-
-def put(value, *keys):
-    return lambda tree, _: at(tree, *keys[:-1]).__setitem__(keys[-1], value)
-
-
-def array(name, value):
-    return lambda _, arrays: arrays.__setitem__(name, value)
-
-
 GROUP = ("learner", "optimizer", "param_groups", 0)
+STEP = "learner/optimizer/state/0/step"
 MOMENT = "learner/optimizer/state/0/exp_avg"
 
 
@@ -72,14 +45,38 @@ MOMENT = "learner/optimizer/state/0/exp_avg"
         (put({"$": "float", "value": "nan"}, *GROUP, "lr"), "lr is saved as nan"),
         (put(10**400, *GROUP, "lr"), "too large"),
         (put([0, 1], *GROUP, "params"), "has the parameters"),
+        (put(-1, *GROUP, "lr"), "Invalid learning rate: -1"),
+        (put({"$": "tuple", "items": [5.0, 0.9]}, *GROUP, "betas"), "Invalid beta parameter"),
+        (put(-1.0, *GROUP, "eps"), "Invalid epsilon value"),
+        (put({}, "learner", "optimizer", "state"), "remembers 0 parameters, expected 4"),
+        (drop("learner", "optimizer", "state"), "'state' is missing"),
+        (put([], "learner", "optimizer", "state"), "remembers 0 parameters, expected 4"),
+        (array(MOMENT, np.zeros((6, 5), "i4")), "exp_avg of parameter 0 has the shape (6, 5) and"),
+        (array(MOMENT, np.zeros((6, 5), "f8")), "float64, expected (6, 5) and"),
+        (array(MOMENT, np.full((6, 5), np.nan, "f4")), "exp_avg of parameter 0 is saved with"),
+        (array(MOMENT + "_sq", np.full((6, 5), -1, "f4")), "_sq of parameter 0 is -1.0, expected"),
+        (array(STEP, np.array(-5, "f4")), "step of parameter 0 is -5.0, expected a number of"),
+        (array(STEP, np.array(0.5, "f4")), "step of parameter 0 is 0.5"),
+        (array(STEP, np.array(8, "f4")), "expected a number of steps from 0 to 7"),
+        (array(STEP, np.array([7], "f4")), "step of parameter 0 has the shape (1,)"),
+        (array("learner/model/3.bias", np.full(3, np.inf, "f4")), "3.bias is saved with numbers"),
+        (put(10**40, "learner", "updates"), "steps were done, expected 7"),
+        (put(None, "learner", "updates"), "None steps were done, expected 7"),
+        (put(6, "learner", "schedule", "last_epoch"), "saved after step 6, the optimiser after"),
+        (put(1, "learner", "loader", "batch"), "after 1 steps of an epoch, but 7"),
+        (put(9, "learner", "loader", "batch"), "expected a batch of at most 5"),
+        (put(5, "position", "step"), "7 steps were done, expected 10 by its epoch and step"),
+        (put(6, "position", "step"), "step is 6"),
+        (put({"foo": 1.0}, "position", "sums"), "sums are ['foo'], expected ['accuracy', 'loss']"),
+        (put({"foo": 1.0}, "position", "epochs", 0, "metrics"), "metrics of epoch 1 are ['foo']"),
         (put([], *GROUP[:-1]), "shorter"),
         (put(1, "learner", "schedule", "step"), "expected the entries"),
         (put("x", "learner", "schedule", "last_epoch"), "schedule's last_epoch is saved as 'x'"),
         (put([], "learner", "schedule", "base_lrs"), "schedule's base_lrs is saved as []"),
         (put(None, "learner", "schedule"), "the schedule is saved as None"),
-        (put(10**30, "random", 0), "too large|too big"),
-        (put([1], "random"), "not enough values"),
-        (put("x", "random"), "not enough values"),
+        (put(10**30, "random", 0), "the random cell is [1000"),
+        (put([1], "random"), "the random cell is [1], expected two"),
+        (put("xy", "random"), "the random cell is 'xy'"),
         (put(10**30, "position", "step"), "step is 1000"),
         (put(-1, "position", "epoch"), "epoch is -1"),
         (drop("position", "sums"), "'sums' is missing"),
@@ -95,10 +92,12 @@ def test_a_state_that_does_not_fit_changes_nothing(tmp_path, change, text):
     steps(learner, 3, Position())
     before = bits(learner), learner.train_loader.state_dict()
     with pytest.raises(CheckpointError, match="does not fit this run") as info:
-        restore_run(load_checkpoint(path), learner)
+        restore_run(load_checkpoint(path), learner, path)
+    assert str(info.value).startswith(str(path))
+    assert "start a new run" in str(info.value)
     assert any(part in str(info.value) for part in text.split("|")), info.value
     assert (bits(learner), learner.train_loader.state_dict()) == before
-    steps(learner, 4, Position())
+    steps(learner, 4, Position())  # what it was given last it still has
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_first_is_remembered_second_raises():
 
 def test_a_loop_that_does_not_ask_is_given_up():
     given_up = threading.Event()
-    with DeferredInterrupt(given_up.set, grace=0.05) as interrupt:
+    with DeferredInterrupt(lambda _: given_up.set(), grace=0.05) as interrupt:
         signal.raise_signal(signal.SIGINT)
         assert given_up.wait(30)
         assert interrupt()
@@ -33,18 +33,51 @@ def test_a_loop_that_does_not_ask_is_given_up():
 
 def test_a_loop_that_asks_is_not_given_up():
     given_up = []
-    with DeferredInterrupt(lambda: given_up.append(1), grace=30) as interrupt:
+    with DeferredInterrupt(given_up.append, grace=30) as interrupt:
         signal.raise_signal(signal.SIGINT)
         assert interrupt()
     assert not given_up
     assert not any("_watch" in thread.name for thread in threading.enumerate())
 
 
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_second_signal_gives_up_at_once(asks):
+    calls, called = [], threading.Event()
+
+    def give_up(at_once):
+        calls.append(at_once)
+        called.set()
+
+    with DeferredInterrupt(give_up, grace=30) as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        if asks:
+            assert interrupt()
+        assert not calls
+        signal.raise_signal(signal.SIGINT)
+        assert called.wait(30)
+    assert calls == [True]
+
+
+def test_the_watch_goes_on_when_there_was_nothing_to_leave():
+    calls, called = [], threading.Semaphore(0)
+
+    def give_up(at_once):
+        calls.append(at_once)
+        called.release()
+
+    with DeferredInterrupt(give_up, grace=0.05):
+        signal.raise_signal(signal.SIGINT)
+        assert called.acquire(timeout=30)
+        signal.raise_signal(signal.SIGINT)
+        assert called.acquire(timeout=30)
+    assert calls == [False, True]
+
+
 def test_nothing_is_given_up_without_a_signal():
     given_up = []
     before = signal.set_wakeup_fd(-1)
     signal.set_wakeup_fd(before)
-    with DeferredInterrupt(lambda: given_up.append(1), grace=0.0):
+    with DeferredInterrupt(given_up.append, grace=0.0):
         pass
     assert not given_up
     after = signal.set_wakeup_fd(-1)

@@ -15,10 +15,12 @@ from fastnn.train import BatchStats, Callback, Position, TrainingDiverged, fit
 class Counting:
     """A learner without a model: the batch is the loss of its (one or more) samples."""
 
+    metrics = ("loss", "accuracy")
+
     def __init__(self, losses, test_loss=0.5):
         self.losses = losses
         self.test_loss = test_loss
-        self.seen = []
+        self.seen, self.updates = [], []
 
     def batches(self):
         return iter(self.losses)
@@ -26,16 +28,22 @@ class Counting:
     def steps_per_epoch(self):
         return len(self.losses)
 
-    def train_batch(self, batch):
+    def compute(self, batch):
         self.seen.append(batch)
         samples, loss = batch
         return BatchStats(samples, {"loss": samples * loss, "accuracy": samples})
 
+    def update(self):
+        self.updates.append(self.seen[-1])
+
+    def mark(self):
+        return {}
+
     def evaluate(self, should_stop):
         return None if should_stop() else {"test_loss": self.test_loss}
 
-    def state_dict(self):
-        return {}
+    def state_dict(self, mark=None):
+        return {} if mark is None else mark
 
     def load_state_dict(self, state):
         assert not state
@@ -147,6 +155,7 @@ def test_a_position_goes_through_plain_data_and_on():
         ({"step": 1.5}, "step is 1.5"),
         ({"samples": "many"}, "samples is 'many'"),
         ({"seconds": math.nan}, "seconds is nan"),
+        ({"total_seconds": -1.0}, "total_seconds is -1.0"),
         ({"sums": {"loss": math.inf}}, "sums of loss is inf"),
         ({"epochs": [{"epoch": 2, "metrics": {}, "samples": 1, "seconds": 1.0}]}, "epoch is 2"),
     ],
@@ -162,6 +171,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_at_its_step(bad):
     with pytest.raises(TrainingDiverged, match=f"loss became {bad} in epoch 1, step 2"):
         fit(learner, 2, [recorder])
     assert len(learner.seen) == 2
+    assert learner.updates == learner.seen[:1]
     assert recorder.calls[-1] == ("done",)
 
 

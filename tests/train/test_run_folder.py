@@ -106,10 +106,63 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(run_module.os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as info:
         write_atomically(path, b"new")
+    assert info.value.filename == str(path)
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_a_folder_is_claimed_with_a_whole_configuration_or_not_at_all(tmp_path, monkeypatch):
+    seen = []
+
+    def full(_):
+        seen.append(sorted(entry.name for entry in tmp_path.glob("run/c*")))
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module.os, "fsync", full)
+        with pytest.raises(OSError, match=r"No space left.*config\.json"):
+            RunFolder.create(tmp_path / "run", {"n": 1})
+    assert seen == [[]]  # under another name until it is on the disk
+    assert not list((tmp_path / "run").iterdir())
+    assert RunFolder.create(tmp_path / "run", {"n": 2}).path.name == "run"  # and not locked
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_who_comes_second_gets_another_folder(tmp_path, monkeypatch, links):
+    """Also where the first one was faster between the look and the claim."""
+
+    def link(*_):
+        raise OSError(95, "Operation not supported")
+
+    def locked(path):
+        if path.name == "run":
+            (path / "config.json").write_text("the other's")
+
+    monkeypatch.setattr(run_module, "_locked", locked)
+    if not links:
+        monkeypatch.setattr(run_module.os, "link", link)
+    assert RunFolder.create(tmp_path / "run", {}).path.name == "run-2"
+    assert (tmp_path / "run" / "config.json").read_text() == "the other's"
+    assert [entry.name for entry in (tmp_path / "run-2").iterdir()] == ["config.json"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_log_that_cannot_be_written_is_named(tmp_path):
+    log = RunFolder.create(tmp_path, {}).log()
+    log.path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as info:
+        log.on_epoch_end(epochs(1)[0])
+    assert info.value.filename == str(log.path)
+
+
+def test_only_a_running_run_ends(tmp_path):
+    folder = RunFolder.create(tmp_path, {"status": "running"})
+    folder.end("failed", problem="none")
+    folder.end("interrupted")
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config == {"status": "failed", "result": {"problem": "none"}}
 
 
 def test_log_has_a_row_per_epoch_at_once(tmp_path):

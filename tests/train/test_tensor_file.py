@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 
 import numpy as np
@@ -144,6 +145,8 @@ def test_mapped_weights_are_read_only_and_train(tmp_path, method, assign):
         (raw({"a": entry(shape=(True, 2))}, bytes(8)), "has the shape"),
         (raw({"a": entry(shape=(2**64,))}, bytes(8)), "has the shape"),
         (raw({"a": entry(shape=(0, 2**62, 2**62), offsets=(0, 0))}), "has the shape"),
+        (raw({"a": entry(shape=[1] * 3000, offsets=(0, 4))}, bytes(4)), "has the shape"),
+        (raw({"a": entry(shape=[2**62] * 3000)}, bytes(8)), "has the shape"),
         (raw({"a": entry(shape=[1] * 100, offsets=(0, 4))}, bytes(4)), "has the shape"),
         (raw({"a": entry(shape=(2**62, 4))}, bytes(8)), "it needs 73786976294838206464 bytes"),
         (raw({"a": entry(offsets=(8, 0))}, bytes(8)), "it needs 8 bytes"),
@@ -248,3 +251,20 @@ def test_made_up_headers_are_read_or_refused(tmp_path, header, size):
     found = read_or_error(write(tmp_path, raw(header, bytes(size))))
     if found is not None:
         assert sum(map(len, found.values())) == size
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+def test_a_sparse_terabyte_is_not_read(tmp_path, mmap):
+    path = write(tmp_path, raw({"a": entry()}, bytes(8)))
+    os.truncate(path, 2**40)
+    with pytest.raises(TensorFileError, match="bytes at its end belong to no tensor"):
+        load_tensors(path, mmap)
+
+
+def test_a_file_beyond_memory_is_refused(tmp_path, monkeypatch):
+    def fromfile(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "fromfile", fromfile)
+    with pytest.raises(TensorFileError, match="bytes, more than there is memory"):
+        load_tensors(write(tmp_path, raw({"a": entry()}, bytes(8))))

@@ -12,10 +12,12 @@ import argparse
 import importlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
 import fastnn
+from fastnn import _startup
 
 __all__ = ["main"]
 
@@ -64,8 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status (argparse itself exits on wrong usage)."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     _prepare_streams()
+    loading = False
     try:
         parsed = _build_parser(arguments).parse_args(arguments)
+        loading = _startup.exchange_handler(_startup.interrupted, signal.default_int_handler)
         status = int(parsed.run(parsed))
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -80,4 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"fastnn: error: {what}\n")
         _drop_output()
         return _FAILED
+    finally:
+        if loading:
+            _startup.exchange_handler(signal.default_int_handler, _startup.interrupted)
     return status

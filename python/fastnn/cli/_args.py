@@ -5,26 +5,36 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 
-__all__ = ["fraction", "positive_float", "positive_int", "seconds", "seed"]
+__all__ = ["fraction", "positive_float", "positive_int", "seconds", "seed", "up_to"]
 
 _MAX_SEED = 2**64 - 1
 
 
-def _whole(text: str, lowest: int, highest: float, expected: str) -> int:
+def _whole(text: str, lowest: int, highest: int, expected: str) -> int:
     try:
         value = int(text)
     except ValueError:
         value = lowest - 1
     if not lowest <= value <= highest:
-        message = f"expected {expected}, got {text!r}"
+        message = f"expected {expected}, got {text!r:.60}"
         raise argparse.ArgumentTypeError(message)
     return value
 
 
 def positive_int(text: str) -> int:
-    """A whole number of at least 1."""
-    return _whole(text, 1, math.inf, "a whole number of at least 1")
+    """A whole number of at least 1 that 32 bits hold."""
+    return _whole(text, 1, 2**31 - 1, "a whole number from 1 to 2147483647")
+
+
+def up_to(highest: int) -> Callable[[str], int]:
+    """The type of whole numbers from 1 to ``highest``."""
+
+    def convert(text: str) -> int:
+        return _whole(text, 1, highest, f"a whole number from 1 to {highest}")
+
+    return convert
 
 
 def seed(text: str) -> int:
@@ -39,7 +49,7 @@ def positive_float(text: str) -> float:
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value > 0.0):
-        message = f"expected a finite number above 0, got {text!r}"
+        message = f"expected a finite number above 0, got {text!r:.60}"
         raise argparse.ArgumentTypeError(message)
     return value
 
@@ -56,6 +66,6 @@ def fraction(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0.0 <= value < 1.0:
-        message = f"expected a number from 0 to below 1, got {text!r}"
+        message = f"expected a number from 0 to below 1, got {text!r:.60}"
         raise argparse.ArgumentTypeError(message)
     return value

@@ -4,22 +4,22 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import shlex
 import sys
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import fastnn
 from fastnn.cli._environment import build_log_tail, environment_lines
-from fastnn.cli.tasks import Job
+from fastnn.cli.tasks import Job, Surroundings
 from fastnn.train import (
     Checkpointer,
     DeferredInterrupt,
     FitResult,
     Position,
     RunFolder,
+    SavePoint,
     TrainingDiverged,
     fit,
 )
@@ -31,6 +31,8 @@ __all__ = ["FAILED", "USAGE", "Run", "train"]
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 _LOG_LINES = 5
+# How long a Ctrl-C that cannot wait for the step waits for an update or a write to end.
+_UPDATE_SECONDS, _AT_ONCE_SECONDS = 1.0, 0.3
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,12 @@ class Run:
     position: Position
     about: dict[str, Any]
     notes: list[str]
+
+    @property
+    def where(self) -> str:
+        """The place in the training."""
+        last = self.arguments.epochs
+        return f"epoch {min(self.position.epoch, last)} of {last}"
 
     @property
     def again(self) -> str:
@@ -80,66 +88,100 @@ def _introduce(run: Run, progress: PlainProgress) -> None:
         progress.line(note)
 
 
-def _give_up(run: Run) -> NoReturn:
-    """Leave from another thread while a native call keeps the main one busy. The checkpoint on the
-    disk is whole, and nothing of the step in progress is in it."""
-    with contextlib.suppress(Exception):
-        run.folder.update_config(status="interrupted", result={"epochs": len(run.position.epochs)})
-        sys.stderr.write(
-            "fastnn train: interrupted; the step in progress takes long and was dropped; "
-            f"{run.again} goes on from the last checkpoint\n"
-        )
+def _say(text: str) -> None:
+    sys.stderr.write(f"fastnn train: {text}\n")
+
+
+def _stop(run: Run, checkpointer: Checkpointer, at_once: bool) -> None:
+    """Leave from another thread while the main one is busy, or at a second Ctrl-C.
+
+    The checkpoint that this writes has nothing of the step in progress in it; at a second Ctrl-C
+    the last one stays. Returns only if the run has ended by itself in the meantime.
+    """
+    lock = checkpointer.save_point.lock
+    # Held by the main thread for an update of the weights, or while it writes a file.
+    free = lock.acquire(timeout=_AT_ONCE_SECONDS if at_once else _UPDATE_SECONDS)
+    if free and run.folder.config["status"] != "running":
+        lock.release()
+        return
+    try:
+        note = "the last checkpoint stays"
+        if free and not at_once:
+            try:
+                checkpointer.save()
+                note = "the step in progress takes long and was dropped"
+            except Exception as error:
+                note = f"the step in progress was dropped, and no checkpoint written: {error}"
+        run.folder.end("interrupted", epochs=len(run.position.epochs))
+        run.folder.drop_half_written()
+        _say(f"interrupted in {run.where}; {note}; {run.again} goes on")
         if sys.stdout.isatty():
             sys.stdout.write("\x1b[?25h")  # the live bar had hidden the cursor
             sys.stdout.flush()
-    os._exit(INTERRUPTED)
+    finally:
+        os._exit(INTERRUPTED)
 
 
-def _interrupted(run: Run, checkpointer: Checkpointer) -> int:
-    checkpointer.save()
+def _interrupted(run: Run) -> int:
     run.folder.update_config(status="interrupted", result={"epochs": len(run.position.epochs)})
-    sys.stderr.write(
-        f"fastnn train: interrupted in epoch {run.position.epoch} of {run.arguments.epochs}; "
-        f"{run.folder.path}/model.safetensors has the weights of the steps done so far; "
-        f"{run.again} goes on\n"
+    _say(
+        f"interrupted in {run.where}; {run.folder.path}/model.safetensors has the weights of the "
+        f"steps done so far; {run.again} goes on"
     )
     return INTERRUPTED
 
 
-def train(run: Run) -> int:
-    """Train, in a folder that is claimed, and return the exit status."""
+def _finished(run: Run, result: FitResult) -> str:
+    """Write the result down and return it in words."""
+    last = dict(result.epochs[-1].metrics)
+    numbers = {"epochs": len(result.epochs), **last, "seconds": result.seconds}
+    numbers["samples_per_second"] = result.samples_per_second
+    run.folder.update_config(status="finished", result=numbers)
+    return run.job.headline(last)
+
+
+def _train(run: Run, progress: PlainProgress) -> int:
     arguments, job, folder, position = run.arguments, run.job, run.folder, run.position
-    progress = make_progress()
-    _introduce(run, progress)
     metadata = {"fastnn": fastnn.__version__, "task": arguments.task, "model": arguments.model}
-    checkpointer = Checkpointer(
-        folder.checkpoint, job.learner, position, arguments.checkpoint_seconds, run.about
-    )
-    callbacks = [
-        folder.log(position.epochs),
-        progress,
-        *job.callbacks(folder, progress),
-        checkpointer,  # the last: what the others write of an epoch is there before it
-    ]
-    try:
-        with DeferredInterrupt(lambda: _give_up(run)) as interrupt:
-            result = fit(job.learner, arguments.epochs, callbacks, interrupt, position)
+    point = SavePoint(job.learner, position)
+    checkpointer = Checkpointer(folder.checkpoint, point, arguments.checkpoint_seconds, run.about)
+    with DeferredInterrupt(lambda at_once: _stop(run, checkpointer, at_once)) as interrupt:
+        callbacks = [
+            folder.log(position.epochs),
+            progress,
+            *job.callbacks(Surroundings(folder, progress, position, interrupt)),
+            checkpointer,  # the last: what the others write of an epoch is there before it
+        ]
+        result = fit(job.learner, arguments.epochs, callbacks, interrupt, save_point=point)
+        with point.lock:
+            checkpointer.save()
             folder.save_model(job.model.state_dict(), metadata)
             if result.stopped:
-                return _interrupted(run, checkpointer)
-            checkpointer.save()
-            last = dict(result.epochs[-1].metrics)
-            headline = job.headline(last)
-            title = f"{arguments.task}, {arguments.model}, seed {arguments.seed}: {headline}"
-            _draw(folder, result, title, progress)
-            numbers = {"epochs": len(result.epochs), **last, "seconds": result.seconds}
-            numbers["samples_per_second"] = result.samples_per_second
-            folder.update_config(status="finished", result=numbers)
-    except TrainingDiverged as error:
-        folder.update_config(status="diverged", result={"problem": str(error)})
-        sys.stderr.write(
-            f"fastnn train: {error}; try a learning rate below --lr {arguments.lr:g}\n"
-        )
-        return FAILED
+                return _interrupted(run)
+            headline = _finished(run, result)
+    # From here on Ctrl-C costs the curves only.
+    _draw(
+        folder,
+        result,
+        f"{arguments.task}, {arguments.model}, seed {arguments.seed}: {headline}",
+        progress,
+    )
     progress.line(_report(result, headline, folder))
     return 0
+
+
+def train(run: Run) -> int:
+    """Train, in a folder that is claimed, and return the exit status."""
+    try:
+        progress = make_progress()
+        _introduce(run, progress)
+        return _train(run, progress)
+    except TrainingDiverged as error:
+        run.folder.end("diverged", problem=str(error))
+        _say(f"{error}; try a learning rate below --lr {run.arguments.lr:g}")
+        return FAILED
+    except BaseException as error:
+        stopped = isinstance(error, KeyboardInterrupt | BrokenPipeError)
+        status = "interrupted" if stopped else "failed"
+        run.folder.end(status, problem=str(error) or type(error).__name__)
+        raise

@@ -5,33 +5,23 @@ with a run that was interrupted or killed (``--resume``)."""
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import importlib
-import json
-import platform
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-import safetensors
-
 import fastnn
-from fastnn._config import describe
 from fastnn.cli import _args
-from fastnn.cli._training import FAILED, USAGE, Run, train
-from fastnn.cli.tasks import Job
-from fastnn.train import CheckpointError, Position, RunFolder, load_checkpoint, restore_run
+from fastnn.cli._runs import new_run, resumed_run
+from fastnn.cli._training import FAILED, USAGE, train
+from fastnn.train import CheckpointError
 
 __all__ = ["add_arguments", "run"]
 
 TASKS = ("digits", "mnist", "text")  # modules of fastnn.cli.tasks
-_RUNS = Path("runs")
 _SHARED: Mapping[str, Any] = {"seed": 0, "checkpoint_seconds": 10.0}
-_FREE = ("data", "checkpoint_seconds")  # may differ in a resumed run; data are known by their hash
-_NO_FLAGS = ("run", "build", "task", "parser", "defaults", "out", "resume")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,134 +70,37 @@ def _add_shared(command: argparse.ArgumentParser, defaults: Mapping[str, Any]) -
         type=Path,
         metavar="DIR",
         help="go on with the run in this folder, from its last checkpoint and with its flags; "
-        "--epochs may be raised",
+        "only --epochs (raised), --data (moved) and --checkpoint-seconds may differ",
     )
-
-
-def _plain(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The flags as config.json and a checkpoint hold them: paths are absolute."""
-    shown = {key: value for key, value in flags.items() if key not in _NO_FLAGS}
-    return {k: str(v.absolute()) if isinstance(v, Path) else v for k, v in shown.items()}
-
-
-def _config(arguments: argparse.Namespace, job: Job, now: dt.datetime) -> dict[str, Any]:
-    about = describe()
-    keys = ("backend", "isa", "threads", "reasons", "reference_kernels")
-    return {
-        "task": arguments.task,
-        "status": "running",
-        "started": now.isoformat(timespec="seconds"),
-        "flags": _plain(vars(arguments)),
-        "versions": {
-            "fastnn": fastnn.__version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "safetensors": safetensors.__version__,
-            "platform": platform.platform(),
-        },
-        "backend": {key: about[key] for key in keys},
-        **job.config,
-    }
-
-
-def _identity(arguments: argparse.Namespace, job: Job) -> dict[str, Any]:
-    """What a checkpoint says about its run, in JSON's types."""
-    backend = describe()
-    about = {
-        "task": arguments.task,
-        "flags": _plain(vars(arguments)),
-        "job": job.config,
-        "backend": [backend["backend"], backend["isa"]],
-    }
-    return dict(json.loads(json.dumps(about)))
-
-
-def _with_defaults(arguments: argparse.Namespace) -> argparse.Namespace:
-    return argparse.Namespace(**{**arguments.defaults, **vars(arguments)})
-
-
-def _start(arguments: argparse.Namespace) -> Run:
-    """A new run in a folder of its own."""
-    arguments = _with_defaults(arguments)
-    if getattr(arguments, "data", "") is None:
-        arguments.parser.error("the following arguments are required: --data")
-    job: Job = arguments.build(arguments)
-    now = dt.datetime.now(dt.UTC)
-    name = f"{arguments.task}-{arguments.model}-{now.astimezone():%Y%m%d-%H%M%S}"
-    wanted: Path = getattr(arguments, "out", _RUNS / name)
-    try:
-        folder = RunFolder.create(wanted, _config(arguments, job, now))
-    except OSError as error:
-        message = (
-            f"cannot write to {wanted}: {error.strerror or error}; choose another folder with --out"
-        )
-        raise CheckpointError(message) from error
-    return Run(arguments, job, folder, Position(), _identity(arguments, job), [])
-
-
-def _merged(given: argparse.Namespace, saved: Mapping[str, Any]) -> argparse.Namespace:
-    """The flags of the saved run, with those that may change taken from the command line."""
-    folder = given.resume
-    if saved["task"] != given.task:
-        message = f"the run in {folder} is of the task {saved['task']}, not {given.task}"
-        raise CheckpointError(message)
-    flags = dict(saved["flags"])
-    for key, value in _plain(vars(given)).items():
-        longer = key == "epochs" and value >= flags.get(key, 0)
-        if not (longer or key in _FREE or flags.get(key) == value):
-            name = f"--{key.replace('_', '-')}"
-            message = (
-                f"{name} {value} was given, but the run in {folder} was started with "
-                f"{flags.get(key)}; leave {name} out, or start a new run without --resume"
-            )
-            raise CheckpointError(message)
-        flags[key] = value
-    # The parser checks what the file said as it checks what is typed.
-    words = [f"--{str(key).replace('_', '-')}={value}" for key, value in flags.items()]
-    parsed = given.parser.parse_args(words)
-    return _with_defaults(argparse.Namespace(**{**vars(given), **vars(parsed)}))
-
-
-def _resume(given: argparse.Namespace) -> Run:
-    """A run as its last checkpoint left it."""
-    try:
-        folder = RunFolder.open(given.resume)
-        state = load_checkpoint(folder.checkpoint)
-        saved = state["about"]
-        arguments = _merged(given, saved)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        text = f"{given.resume} has no run that can be resumed: {error}"
-        raise CheckpointError(text) from error
-    job: Job = arguments.build(arguments)
-    identity = _identity(arguments, job)
-    for name in {**identity["job"], **saved["job"]}:
-        if identity["job"].get(name) != saved["job"].get(name):
-            message = (
-                f"the run in {folder.path} had another {name}: {saved['job'].get(name)!r:.300}, "
-                f"now it would be {identity['job'].get(name)!r:.300}; start a new run"
-            )
-            raise CheckpointError(message)
-    position = restore_run(state, job.learner)
-    notes = [f"resumed in epoch {position.epoch}, after step {position.step}"]
-    if saved["backend"] != identity["backend"]:
-        before, now = (" ".join(map(str, x["backend"])) for x in (saved, identity))
-        notes.append(f"it ran on {before} before and on {now} now: last bits may differ")
-    folder.update_config(status="running", flags=identity["flags"])
-    return Run(arguments, job, folder, position, identity, notes)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Build the job, claim the folder or open that of an earlier run, train."""
     prefix = f"fastnn train {arguments.task}: error: "
     try:
-        prepared = _resume(arguments) if hasattr(arguments, "resume") else _start(arguments)
-    except (CheckpointError, fastnn.data.DataFileError) as error:
-        sys.stderr.write(f"{prefix}{error}\n")
+        make = resumed_run if hasattr(arguments, "resume") else new_run
+        prepared = make(arguments)
+    except (CheckpointError, fastnn.data.DataFileError, MemoryError) as error:
+        sys.stderr.write(f"{prefix}{_sentence(error)}\n")
         return USAGE
     try:
         return train(prepared)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        sys.stderr.write(f"{prefix}cannot write the run: {error}\n")
+    except MemoryError as error:
+        sys.stderr.write(f"{prefix}{_sentence(error)}\n")
         return FAILED
+    except OSError as error:
+        if error.filename is None:  # a stream: standard output is full or gone
+            raise
+        there = prepared.folder.checkpoint.exists()
+        cure = (
+            f"go on with {prepared.again}" if there else "start again, perhaps with another --out"
+        )
+        what = f"{error.filename}: {error.strerror}; make room, then {cure}"
+        sys.stderr.write(f"{prefix}cannot write the run: {what}\n")
+        return FAILED
+
+
+def _sentence(error: Exception) -> str:
+    if not isinstance(error, MemoryError):
+        return str(error)
+    return f"not enough memory: {str(error) or 'no more is to be had'}; make the sizes smaller"

@@ -83,12 +83,15 @@ def _listed(owner: str, params: Any) -> list[Any]:
     if isinstance(params, (set, frozenset)):
         message = (
             f"{owner}: optimizer parameters need to be organized in ordered collections, but the"
-            " ordering of tensors in sets will change between runs. Please use a list instead."
+            f" ordering of tensors in sets will change between runs, got {type(params).__name__};"
+            " use a list instead"
         )
         raise TypeError(message)
     if not isinstance(params, Iterable):
-        got = type(params).__name__
-        message = f"{owner}: expected 'params' to be a Tensor or a list, got {got}"
+        message = (
+            f"{owner}: expected 'params' to be a Tensor or a list, got {type(params).__name__};"
+            " pass model.parameters()"
+        )
         raise TypeError(message)
     return list(params)
 
@@ -98,7 +101,7 @@ def _check_params(owner: str, params: list[Any], known: set[int]) -> None:
         if not isinstance(p, Tensor):
             message = (
                 f"{owner}: optimizer can only optimize Tensors, but one of the params is"
-                f" {type(p).__name__} (position {i})"
+                f" {type(p).__name__} (position {i}); leave it out, or make it an nn.Parameter"
             )
             raise TypeError(message)
         if not p.is_leaf:
@@ -128,7 +131,10 @@ def make_group(
 ) -> ParamGroup:
     """A checked group. ``known`` holds the ids of the parameters of the other groups."""
     if not isinstance(description, dict):
-        message = f"{owner}: param_group must be a dict, but got {type(description).__name__}"
+        message = (
+            f"{owner}: param_group must be a dict, but got {type(description).__name__}; pass"
+            ' {"params": parameters}'
+        )
         raise TypeError(message)
     if "params" not in description:
         message = f"{owner}: a parameter group needs an entry 'params'; got {sorted(description)}"
@@ -139,8 +145,8 @@ def make_group(
     if any(tuples):
         if not all(tuples):
             message = (
-                f"{owner}: all optimizer params should be with/without names."
-                " Some param names are missing"
+                f"{owner}: all optimizer params should be with/without names,"
+                " some param names are missing; pass model.named_parameters() or model.parameters()"
             )
             raise ValueError(message)
         group["param_names"] = [name for name, _ in params]
@@ -152,7 +158,7 @@ def make_group(
             if default is required:
                 message = (
                     f"{owner}: parameter group didn't specify a value of required optimization"
-                    f" parameter {name}"
+                    f" parameter {name}; add {name}=... or the group's entry '{name}'"
                 )
                 raise ValueError(message)
             group[name] = default

@@ -18,7 +18,10 @@ def check_common(owner: str, options: dict[str, Any]) -> None:
         check_number(owner, name, options[name])
     lr, decay = options["lr"], options["weight_decay"]
     if isinstance(lr, Tensor) and lr.numel() != 1:
-        message = f"{owner}: Tensor lr must be 1-element, got shape {tuple(lr.shape)}"
+        message = (
+            f"{owner}: Tensor lr must be 1-element, got shape {tuple(lr.shape)}; rates of their own"
+            " need parameter groups of their own"
+        )
         raise ValueError(message)
     require(owner, "learning rate", lr, lr >= 0.0, "lr >= 0")
     require(owner, "weight_decay value", decay, decay >= 0.0, "weight_decay >= 0")
@@ -144,7 +147,10 @@ def _one_by_one(
     for a, g in zip(arrays, grads, strict=True):
         _check_writable(owner, a)
         if a.shape != g.shape:
-            message = f"{owner}: expected a gradient of shape {a.shape}, got {g.shape}"
+            message = (
+                f"{owner}: expected a gradient of shape {a.shape}, got {g.shape}; set p.grad to"
+                " None after changing p.data"
+            )
             raise RuntimeError(message)
     for i, (a, g) in enumerate(zip(arrays, grads, strict=True)):
         # The reference takes any strides and reads before it writes, formula by formula.

@@ -46,13 +46,19 @@ class ReduceLROnPlateau(LRScheduler):
         name = "ReduceLROnPlateau"
         require_optimizer(name, optimizer)
         if factor >= 1.0:
-            message = f"{name}: Factor should be < 1.0, got {factor}"
+            message = (
+                f"{name}: Factor should be < 1.0, got {factor}; it multiplies the rate: 0.1 makes"
+                " it a tenth"
+            )
             raise ValueError(message)
         groups = len(optimizer.param_groups)
         self.default_min_lr: float | None = None
         if isinstance(min_lr, list | tuple):
             if len(min_lr) != groups:
-                message = f"{name}: expected {groups} min_lrs, got {len(min_lr)}"
+                message = (
+                    f"{name}: expected {groups} min_lrs, got {len(min_lr)}; give one number for all"
+                    " groups, or one for each"
+                )
                 raise ValueError(message)
             self.min_lrs = list(min_lr)
         else:
@@ -71,12 +77,15 @@ class ReduceLROnPlateau(LRScheduler):
 
     def _check_modes(self) -> None:
         if self.mode not in ("min", "max"):
-            message = f"ReduceLROnPlateau: mode {self.mode} is unknown! expected 'min' or 'max'"
+            message = (
+                f"ReduceLROnPlateau: mode {self.mode} is unknown, expected 'min' or 'max'; use"
+                " 'min' for a loss, 'max' for an accuracy"
+            )
             raise ValueError(message)
         if self.threshold_mode not in ("rel", "abs"):
             message = (
-                f"ReduceLROnPlateau: threshold mode {self.threshold_mode} is unknown! expected"
-                " 'rel' or 'abs'"
+                f"ReduceLROnPlateau: threshold mode {self.threshold_mode} is unknown, expected"
+                " 'rel' or 'abs'; use 'rel' for a share of the best, 'abs' for a difference"
             )
             raise ValueError(message)
         self.mode_worse = math.inf if self.mode == "min" else -math.inf

@@ -45,7 +45,10 @@ def set_rate(group: dict[str, Any], rate: Rate) -> None:
 def require_optimizer(owner: str, optimizer: Any) -> None:
     """TypeError unless it is an Optimizer."""
     if not isinstance(optimizer, Optimizer):
-        message = f"{owner}: expected an Optimizer, {type(optimizer).__name__} is not an Optimizer"
+        message = (
+            f"{owner}: expected an Optimizer, {type(optimizer).__name__} is not an Optimizer; pass"
+            " one of fastnn.optim"
+        )
         raise TypeError(message)
 
 
@@ -111,7 +114,9 @@ class LRScheduler:
 
     def get_lr(self) -> Sequence[Rate]:
         """The rates at ``last_epoch``; called by `step`. `get_last_lr` tells what they are."""
-        message = f"{type(self).__name__} is missing the required method get_lr()"
+        message = (
+            f"{type(self).__name__} is missing the required method get_lr(); define it in the class"
+        )
         raise NotImplementedError(message)
 
     def get_last_lr(self) -> list[Rate]:

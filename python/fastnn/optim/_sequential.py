@@ -30,7 +30,8 @@ class SequentialLR(LRScheduler):
             message = (
                 "SequentialLR: Sequential Schedulers expects number of schedulers provided to be"
                 f" one more than the number of milestone points, but got {len(schedulers)}"
-                f" schedulers and {len(milestones)} milestones"
+                f" schedulers and {len(milestones)} milestones; leave out a milestone, or"
+                " add a schedule"
             )
             raise ValueError(message)
         for i, scheduler in enumerate(schedulers):
@@ -52,26 +53,29 @@ class SequentialLR(LRScheduler):
         if not hasattr(scheduler, "optimizer"):
             message = (
                 f"SequentialLR: schedulers[{i}] should have `optimizer` as its attribute, got"
-                f" {type(scheduler).__name__}"
+                f" {type(scheduler).__name__}; pass schedules such as LinearLR(optimizer)"
             )
             raise TypeError(message)
         if isinstance(scheduler, ReduceLROnPlateau):
             message = (
                 "SequentialLR: does not support `ReduceLROnPlateau`, as it needs a metric at every"
-                f" `step`, but got one at index {i}"
+                f" `step`, but got one at index {i}; step that one by itself"
             )
             raise ValueError(message)
         if scheduler.optimizer is not optimizer:
             message = (
                 "SequentialLR: expects all schedulers to belong to the same optimizer, but"
-                f" schedulers[{i}], {type(scheduler).__name__}, has another"
+                f" schedulers[{i}], {type(scheduler).__name__}, has another; make it of this one"
             )
             raise ValueError(message)
 
     def step(self, epoch: int | None = None) -> None:
         """Goes on to the next step of the schedule whose turn it is; ``epoch`` must be None."""
         if epoch is not None:
-            message = "SequentialLR: step() expects no epoch: the steps of schedules are counted"
+            message = (
+                f"SequentialLR: step() expects no epoch, as it counts the steps, got {epoch!r};"
+                " call step() without arguments"
+            )
             raise TypeError(message)
         self.last_epoch += 1
         i = bisect_right(self._milestones, self.last_epoch)

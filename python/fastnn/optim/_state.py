@@ -70,7 +70,7 @@ def unpack(
             message = (
                 f"{owner}: loaded state dict contains a parameter group that doesn't match the"
                 f" size of optimizer's group: group {i} has {len(saved['params'])} parameters,"
-                f" here {len(own['params'])}"
+                f" here {len(own['params'])}; make it of the same model"
             )
             raise ValueError(message)
         parameters.update(zip(saved["params"], own["params"], strict=True))

@@ -56,7 +56,10 @@ class LambdaLR(LRScheduler):
         if not isinstance(lr_lambda, list | tuple):
             self.lr_lambdas = [lr_lambda] * groups
         elif len(lr_lambda) != groups:
-            message = f"LambdaLR: Expected {groups} lr_lambdas, but got {len(lr_lambda)}"
+            message = (
+                f"LambdaLR: Expected {groups} lr_lambdas, but got {len(lr_lambda)}; give one"
+                " function for all groups, or one for each"
+            )
             raise ValueError(message)
         else:
             self.lr_lambdas = list(lr_lambda)
@@ -177,13 +180,13 @@ class LinearLR(LRScheduler):
         if not 0 < start_factor <= 1.0:
             message = (
                 "LinearLR: Starting multiplicative factor expected to be greater than 0 and less"
-                f" or equal to 1, got {start_factor}"
+                f" or equal to 1, got {start_factor}; for a start at zero take a small one"
             )
             raise ValueError(message)
         if not 0 <= end_factor <= 1.0:
             message = (
                 "LinearLR: Ending multiplicative factor expected to be between 0 and 1, got"
-                f" {end_factor}"
+                f" {end_factor}; to end higher, raise the optimizer's lr"
             )
             raise ValueError(message)
         self.start_factor = start_factor

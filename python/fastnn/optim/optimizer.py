@@ -32,8 +32,8 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
             if changed is not None:
                 if not (isinstance(changed, tuple) and len(changed) == 2):
                     message = (
-                        f"{hook} must return None or a tuple of (new_args, new_kwargs),"
-                        f" but got {changed!r}"
+                        f"{type(self).__name__}: {hook} must return None or a tuple of (new_args,"
+                        f" new_kwargs), but got {changed!r}; return None to change nothing"
                     )
                     raise RuntimeError(message)
                 args, kwargs = changed
@@ -114,7 +114,10 @@ class Optimizer:
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the parameters from their gradients. ``closure`` recomputes the loss."""
-        message = f"{type(self).__name__} is missing the required method step(closure=None)"
+        message = (
+            f"{type(self).__name__} is missing the required method step(closure=None); define it in"
+            " the class"
+        )
         raise NotImplementedError(message)
 
     @staticmethod

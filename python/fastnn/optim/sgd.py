@@ -58,7 +58,7 @@ class SGD(Optimizer):
         if nesterov and (momentum <= 0 or dampening != 0):
             message = (
                 "SGD: Nesterov momentum requires a momentum and zero dampening, got"
-                f" momentum={momentum}, dampening={dampening}"
+                f" momentum={momentum}, dampening={dampening}; set momentum=0.9, dampening=0"
             )
             raise ValueError(message)
         super().__init__(params, defaults)

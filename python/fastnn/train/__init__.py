@@ -13,17 +13,11 @@ from fastnn.train.checkpoint import (
 )
 from fastnn.train.classifier import Classifier
 from fastnn.train.interrupt import DeferredInterrupt
-from fastnn.train.loop import (
-    BatchStats,
-    Callback,
-    EpochResult,
-    FitResult,
-    Learner,
-    Position,
-    TrainingDiverged,
-    fit,
-)
+from fastnn.train.learner import Learner
+from fastnn.train.loop import Callback, FitResult, fit
+from fastnn.train.position import BatchStats, EpochResult, Position, TrainingDiverged
 from fastnn.train.run import CsvLog, RunFolder
+from fastnn.train.save_point import SavePoint
 from fastnn.train.tensor_file import TensorFileError, encode_tensors, load_tensors
 
 __all__ = [
@@ -39,6 +33,7 @@ __all__ = [
     "Learner",
     "Position",
     "RunFolder",
+    "SavePoint",
     "TensorFileError",
     "TrainingDiverged",
     "encode_tensors",

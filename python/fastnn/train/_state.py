@@ -7,16 +7,18 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from fastnn.tensor import Tensor
 
 if TYPE_CHECKING:
     from fastnn.nn import Module
-    from fastnn.optim import Optimizer
 
 __all__ = [
     "Schedule",
+    "check_finite",
+    "check_like",
     "checked_model_state",
-    "checked_optimizer_state",
     "checked_schedule_state",
 ]
 
@@ -50,10 +52,18 @@ def checked_model_state(model: Module, state: Mapping[str, Any]) -> Mapping[str,
         if got != wanted:
             message = f"{name} is saved as {got}, the model has {wanted}; make the same model"
             raise ValueError(message)
+        check_finite(name, saved)
     return state
 
 
-def _like(name: str, saved: object, own: object) -> None:
+def check_finite(name: str, value: Tensor) -> None:
+    """A tensor without NaN and infinities."""
+    if value.is_floating_point() and not np.isfinite(value.detach().cpu().numpy()).all():
+        message = f"{name} is saved with numbers that are not finite; go back to an older file"
+        raise ValueError(message)
+
+
+def check_like(name: str, saved: object, own: object) -> None:
     """An option: a number for a number, a list for a list of its length, all numbers finite."""
     if own is None or isinstance(own, Tensor):
         return
@@ -62,7 +72,7 @@ def _like(name: str, saved: object, own: object) -> None:
     elif isinstance(own, list | tuple):
         good = type(saved) is type(own) and len(saved) == len(own)
         for a, b in zip(saved if good else (), own, strict=False):  # type: ignore[call-overload]
-            _like(name, a, b)
+            check_like(name, a, b)
     else:
         good = type(saved) is type(own)
     if not good:
@@ -70,38 +80,22 @@ def _like(name: str, saved: object, own: object) -> None:
         raise ValueError(message)
 
 
-def checked_schedule_state(schedule: Schedule, state: Mapping[str, Any]) -> Mapping[str, Any]:
+def checked_schedule_state(
+    schedule: Schedule, state: Mapping[str, Any], later: int
+) -> Mapping[str, Any]:
     """``state``, if it has just the entries of the schedule's, and values like them: a schedule
-    makes attributes of whatever it is given."""
+    makes attributes of whatever it is given. ``later``: by how many steps it is ahead."""
     own = schedule.state_dict()
     if not isinstance(state, dict) or state.keys() != own.keys():
         message = f"the schedule is saved as {state!r:.80}, expected the entries {', '.join(own)}"
         raise ValueError(message)
     for name, value in own.items():
         if not isinstance(value, float) or math.isfinite(value):  # the best so far starts infinite
-            _like(f"the schedule's {name}", state[name], value)
-    return state
-
-
-def checked_optimizer_state(optimizer: Optimizer, state: Mapping[str, Any]) -> Mapping[str, Any]:
-    """``state``, if its groups have the options of the optimiser's and every tensor of a parameter
-    (its moments, its step) is a single number or has the parameter's shape and type."""
-    expected = optimizer.state_dict()["param_groups"]
-    for own, saved in zip(expected, state["param_groups"], strict=True):
-        if saved["params"] != own["params"]:
-            message = f"the optimiser's group has the parameters {saved['params']!r:.60}"
-            raise ValueError(message)
-        for name, value in own.items():
-            if name != "params":
-                _like(f"the optimiser's {name}", saved[name], value)
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for index, entries in state["state"].items():
-        shape = tuple(parameters[index].shape)
-        for name, value in entries.items():
-            if isinstance(value, Tensor) and tuple(value.shape) not in ((), shape):
-                message = (
-                    f"the optimiser's {name} of parameter {index} has the shape "
-                    f"{tuple(value.shape)}, expected {shape}"
-                )
-                raise ValueError(message)
+            check_like(f"the schedule's {name}", state[name], value)
+    if "last_epoch" in own and state["last_epoch"] != own["last_epoch"] + later:
+        message = (
+            f"the schedule is saved after step {state['last_epoch']!r:.40}, the optimiser after "
+            f"step {own['last_epoch'] + later}"
+        )
+        raise ValueError(message)
     return state

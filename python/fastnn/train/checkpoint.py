@@ -20,8 +20,11 @@ import numpy as np
 
 from fastnn.random import default_generator
 from fastnn.tensor import Tensor
-from fastnn.train.loop import BatchStats, Callback, EpochResult, Learner, Position
+from fastnn.train.learner import Learner
+from fastnn.train.loop import Callback
+from fastnn.train.position import BatchStats, EpochResult, Position
 from fastnn.train.run import write_atomically
+from fastnn.train.save_point import SavePoint
 from fastnn.train.tensor_file import TensorFileError, encode_tensors, load_tensors
 
 __all__ = [
@@ -108,7 +111,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         file = load_tensors(path)
     except TensorFileError as error:
-        message = f"checkpoint: {error}"
+        message = f"checkpoint: {error}; take an older one or start a new run"
         raise CheckpointError(message) from None
     about = file.about
     if not isinstance(about, dict) or about.get("format") != FORMAT:
@@ -125,31 +128,43 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def run_state(learner: Learner, position: Position) -> dict[str, Any]:
-    """What a run consists of. Tensors are shared with the learner, not copied."""
-    return {
-        "learner": learner.state_dict(),
-        "random": [int(word) for word in default_generator.cell],
-        "position": position.state_dict(),
-    }
+    """What a run consists of, between two steps. Tensors are shared with the learner."""
+    return SavePoint(learner, position).state()
 
 
-def restore_run(state: Mapping[str, Any], learner: Learner) -> Position:
+def restore_run(
+    state: Mapping[str, Any], learner: Learner, name: str | Path = "checkpoint"
+) -> Position:
     """Bring the learner and the default generator to a saved state and return the position.
 
-    Raises: CheckpointError if anything does not fit; learner and generator are then as before.
+    name: of the file, for the message.
+    Raises: CheckpointError if the state does not fit; both are then as they were.
     """
     before = copy.deepcopy(dict(learner.state_dict()))
     words = [int(word) for word in default_generator.cell]
+    steps = learner.steps_per_epoch()
     try:
-        seed, offset = state["random"]
-        position = Position.from_state_dict(state["position"], learner.steps_per_epoch())
+        cell = state["random"]
+        if len(cell) != 2 or not all(isinstance(w, int) and -(2**63) <= w < 2**63 for w in cell):
+            problem = f"the random cell is {cell!r:.60}, expected two whole numbers of 64 bits"
+            raise ValueError(problem)
+        position = Position.from_state_dict(state["position"], steps, learner.metrics)
+        done = (position.epoch - 1) * steps + position.step
+        updates = state["learner"].get("updates", done)
+        if updates != done:
+            problem = f"{updates!r:.40} steps were done, expected {done} by its epoch and step"
+            raise ValueError(problem)
         learner.load_state_dict(state["learner"])
-        default_generator.cell[:] = np.array([seed, offset], dtype=np.int64)
+        default_generator.cell[:] = np.array(cell, dtype=np.int64)
     except Exception as error:
         learner.load_state_dict(before)
         default_generator.cell[:] = words
         what = "is missing" if isinstance(error, KeyError) else ""
-        message = f"checkpoint: the state does not fit this run: {error} {what}".rstrip()
+        problem = f"{error} {what}".rstrip()
+        message = (
+            f"{name}: the state does not fit this run: {problem}; resume with the data and the "
+            "version of fastnn that wrote it, or start a new run"
+        )
         raise CheckpointError(message) from error
     return position
 
@@ -165,27 +180,25 @@ class Checkpointer(Callback):
     def __init__(
         self,
         path: Path,
-        learner: Learner,
-        position: Position,
+        save_point: SavePoint,
         seconds: float,
         about: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.path = path
-        self.learner = learner
-        self.position = position
+        self.save_point = save_point
         self.seconds = seconds
         self.about = dict(about or {})
         self._clock = clock
         self._next = 0.0
 
     def save(self) -> None:
-        """Write one now."""
-        start = self._clock()
-        state = run_state(self.learner, self.position)
-        save_checkpoint(self.path, {"about": self.about, **state})
-        end = self._clock()
-        self._next = end + (max(self.seconds, 20 * (end - start)) if self.seconds else 0.0)
+        """Write one now, from any thread: the state after the last whole step."""
+        with self.save_point.lock:
+            start = self._clock()
+            save_checkpoint(self.path, {"about": self.about, **self.save_point.state()})
+            end = self._clock()
+            self._next = end + (max(self.seconds, 20 * (end - start)) if self.seconds else 0.0)
 
     def _save_if_due(self) -> None:
         if self._clock() >= self._next:

@@ -3,17 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import fastnn
-from fastnn.train._state import (
-    Schedule,
-    checked_model_state,
-    checked_optimizer_state,
-    checked_schedule_state,
-)
-from fastnn.train.loop import BatchStats
+from fastnn.train._model_learner import ModelLearner
+from fastnn.train._state import Schedule
+from fastnn.train.position import BatchStats
 
 if TYPE_CHECKING:
     from fastnn.nn import Module
@@ -24,12 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["Classifier"]
 
 
-class Classifier:
+class Classifier(ModelLearner):
     """A model that maps inputs (n, ...) to logits (n, classes), and what trains and tests it.
 
     ``criterion(logits, labels)`` is the mean loss over the batch, as nn.CrossEntropyLoss.
     ``schedule`` is stepped after every optimiser step.
     """
+
+    metrics = ("loss", "accuracy")
 
     def __init__(
         self,
@@ -40,38 +38,36 @@ class Classifier:
         test_loader: DataLoader,
         schedule: Schedule | None = None,
     ) -> None:
-        self.model = model
+        super().__init__(model, optimizer, schedule)
         self.criterion = criterion
-        self.optimizer = optimizer
         self.train_loader = train_loader
         self.test_loader = test_loader
-        self.schedule = schedule
+        self._exhausted = False  # the epoch's batches are done, its evaluation is not
 
-    def batches(self) -> Iterable[Any]:
-        """The loader itself; the model is set to training (evaluate() had set it to eval)."""
+    def batches(self) -> Iterator[Any]:
+        """Those of the loader; the model is set to training (evaluate() had set it to eval)."""
         self.model.train()
-        return self.train_loader
+        if not self._exhausted:
+            yield from self.train_loader
+            self._exhausted = True
 
     def steps_per_epoch(self) -> int:
         """The loader's number of batches."""
         return len(self.train_loader)
 
-    def train_batch(self, batch: Any) -> BatchStats:
-        """Forward, backward, one optimiser step."""
+    def compute(self, batch: Any) -> BatchStats:
+        """Forward and backward."""
         inputs, labels = batch
         self.optimizer.zero_grad()
         logits = self.model(inputs)
         loss = self.criterion(logits, labels)
         loss.backward()
-        self.optimizer.step()
-        if self.schedule is not None:
-            self.schedule.step()
         return self._stats(logits, labels, loss)
 
     def evaluate(self, should_stop: Callable[[], bool]) -> dict[str, float] | None:
         """{"test_loss", "test_accuracy"} over the test loader, in eval mode, without gradients."""
         self.model.eval()
-        samples, totals = 0, {"loss": 0.0, "accuracy": 0.0}
+        samples, totals = 0, dict.fromkeys(self.metrics, 0.0)
         with fastnn.no_grad():
             for inputs, labels in self.test_loader:
                 logits = self.model(inputs)
@@ -81,29 +77,29 @@ class Classifier:
                     totals[name] += stats.sums[name]
                 if should_stop():
                     return None
+        self._exhausted = False
         return {f"test_{name}": total / max(samples, 1) for name, total in totals.items()}
 
-    def state_dict(self) -> dict[str, Any]:
+    def mark(self) -> dict[str, Any]:
+        """Buffers, and the loader's position with its generator."""
+        return self._mark(loader=self.train_loader.state_dict())
+
+    def state_dict(self, mark: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Model, optimiser, schedule, and the loader's position with its generator."""
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": None if self.schedule is None else self.schedule.state_dict(),
-            "loader": self.train_loader.state_dict(),
-        }
+        return self._state(self.mark() if mark is None else mark)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take such a state over. Raises: KeyError, TypeError, ValueError, RuntimeError."""
-        model = checked_model_state(self.model, state["model"])
-        optimizer = checked_optimizer_state(self.optimizer, state["optimizer"])
-        schedule = state["schedule"]
-        if self.schedule is not None:
-            checked_schedule_state(self.schedule, schedule)
-        self.train_loader.load_state_dict(state["loader"])
-        self.model.load_state_dict(model)
-        self.optimizer.load_state_dict(optimizer)
-        if self.schedule is not None:
-            self.schedule.load_state_dict(schedule)
+        """Take such a state over. Raises: KeyError, TypeError, ValueError, RuntimeError,
+        OverflowError."""
+        before = self.train_loader.state_dict()
+        self.train_loader.load_state_dict(state["loader"])  # checks as it loads
+        try:
+            self._check(state, state["loader"]["batch"], self.steps_per_epoch())
+        except Exception:
+            self.train_loader.load_state_dict(before)
+            raise
+        self._load(state)
+        self._exhausted = False
 
     @staticmethod
     def _stats(logits: Tensor, labels: Tensor, loss: Tensor) -> BatchStats:

@@ -14,13 +14,9 @@ import fastnn
 from fastnn.nn import functional as F
 from fastnn.nn.utils import clip_grad_norm_
 from fastnn.tensor import Tensor
-from fastnn.train._state import (
-    Schedule,
-    checked_model_state,
-    checked_optimizer_state,
-    checked_schedule_state,
-)
-from fastnn.train.loop import BatchStats
+from fastnn.train._model_learner import ModelLearner
+from fastnn.train._state import Schedule, check_finite
+from fastnn.train.position import BatchStats
 
 if TYPE_CHECKING:
     from fastnn.nn import Module
@@ -63,7 +59,7 @@ def _detached(state: Any) -> Any:
     return tuple(map(_detached, state)) if isinstance(state, tuple) else state.detach()
 
 
-class LanguageLearner:
+class LanguageLearner(ModelLearner):
     """Trains ``model(inputs (b, t), state) -> (logits (b, t, characters), state)``.
 
     The text is read as ``batch_size`` pieces side by side, ``length`` characters a step. The state
@@ -71,6 +67,8 @@ class LanguageLearner:
     Williams and Peng 1990); it starts at zero with every epoch. Gradients are clipped to the norm
     ``clip``. A loss is in nats per character.
     """
+
+    metrics = ("loss",)
 
     def __init__(
         self,
@@ -83,15 +81,14 @@ class LanguageLearner:
         clip: float,
         schedule: Schedule | None = None,
     ) -> None:
-        self.model = model
-        self.optimizer = optimizer
+        super().__init__(model, optimizer, schedule)
         self.length = length
         self.clip = clip
-        self.schedule = schedule
         self._train = streams(train, batch_size)
         self._test = streams(test, min(_EVALUATION_STREAMS, len(test) - 1))
         self._chunk = 0  # steps done in the epoch
-        self._carried: Any = None
+        self._carried: Any = None  # states after the last step
+        self._computed: Any = None  # states at the end of the step whose update is to come
 
     def batches(self) -> Iterator[Any]:
         """The chunks of the epoch that are still to come; the model is set to training."""
@@ -110,19 +107,21 @@ class LanguageLearner:
         logits, carried = self.model(inputs, carried)
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten()), carried
 
-    def train_batch(self, batch: Any) -> BatchStats:
-        """Forward and backward through one chunk, clipping, one optimiser step."""
+    def compute(self, batch: Any) -> BatchStats:
+        """Forward and backward through one chunk, clipping."""
         self.optimizer.zero_grad()
         loss, carried = self._loss(batch, self._carried)
         loss.backward()
         clip_grad_norm_(self.model.parameters(), self.clip)
-        self.optimizer.step()
-        if self.schedule is not None:
-            self.schedule.step()
-        self._carried = _detached(carried)
-        self._chunk += 1
+        self._computed = _detached(carried)
         samples = batch[1].numel()
         return BatchStats(samples, {"loss": loss.item() * samples})
+
+    def update(self) -> None:
+        """The optimiser's step; the next chunk starts where this one ended."""
+        super().update()
+        self._carried, self._computed = self._computed, None
+        self._chunk += 1
 
     def evaluate(self, should_stop: Callable[[], bool]) -> dict[str, float] | None:
         """{"test_loss"}: nats per character of the held-out text, read as 16 pieces."""
@@ -138,35 +137,32 @@ class LanguageLearner:
         self._chunk, self._carried = 0, None  # the epoch is over
         return {"test_loss": total / samples}
 
-    def state_dict(self) -> dict[str, Any]:
+    def mark(self) -> dict[str, Any]:
+        """Buffers, the position in the text and the state carried there (never written to)."""
+        return self._mark(chunk=self._chunk, carried=self._carried)
+
+    def state_dict(self, mark: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Model, optimiser, schedule, the position in the text and the state carried there."""
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": None if self.schedule is None else self.schedule.state_dict(),
-            "chunk": self._chunk,
-            "carried": self._carried,
-        }
+        return self._state(self.mark() if mark is None else mark)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take such a state over. Raises: KeyError, TypeError, ValueError, RuntimeError."""
-        model = checked_model_state(self.model, state["model"])
-        optimizer = checked_optimizer_state(self.optimizer, state["optimizer"])
-        schedule = state["schedule"]
-        if self.schedule is not None:
-            checked_schedule_state(self.schedule, schedule)
-        chunk, carried = state["chunk"], state["carried"]
-        if not isinstance(chunk, int) or not 0 <= chunk <= self.steps_per_epoch():
-            message = f"the position in the text is {chunk!r:.40}, of {self.steps_per_epoch()}"
+        """Take such a state over. Raises: KeyError, TypeError, ValueError, RuntimeError,
+        OverflowError."""
+        chunk, carried, steps = state["chunk"], state["carried"], self.steps_per_epoch()
+        if not isinstance(chunk, int) or isinstance(chunk, bool) or not 0 <= chunk <= steps:
+            message = f"the position in the text is {chunk!r:.40}, of {steps}"
+            raise ValueError(message)
+        if (carried is None) != (chunk == 0):
+            message = f"the carried state is {carried!r:.40} after {chunk} steps of the epoch"
             raise ValueError(message)
         if carried is not None:
+            for part in carried if isinstance(carried, tuple) else (carried,):
+                check_finite("the carried state", part)
             with fastnn.no_grad():  # refuses, by the layer's own words, a state of another shape
                 self.model(fastnn.tensor(self._train[0][:, :1]), carried)
-        self.model.load_state_dict(model)
-        self.optimizer.load_state_dict(optimizer)
-        if self.schedule is not None:
-            self.schedule.load_state_dict(schedule)
-        self._chunk, self._carried = chunk, carried
+        self._check(state, chunk, steps)
+        self._load(state)
+        self._chunk, self._carried, self._computed = chunk, carried, None
 
 
 def sample_text(
@@ -175,8 +171,10 @@ def sample_text(
     length: int,
     temperature: float,
     generator: Generator,
-) -> list[int]:
-    """``length`` characters that the model writes after the character ``start``.
+    should_stop: Callable[[], bool] = lambda: False,
+) -> list[int] | None:
+    """``length`` characters that the model writes after the character ``start``; None if it was
+    asked to stop.
 
     Each is drawn from softmax(logits / temperature): below 1 the likely ones become likelier. The
     model is left in evaluation mode.
@@ -186,6 +184,8 @@ def sample_text(
     draws = fastnn.rand(length, generator=generator, dtype=fastnn.float64).numpy()
     with fastnn.no_grad():
         for draw in draws:
+            if should_stop():
+                return None
             inputs = fastnn.tensor(np.array([numbers[-1:]], dtype=np.int64))
             logits, carried = model(inputs, carried)
             scaled = logits.numpy().reshape(-1).astype(np.float64) / temperature

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from fastnn.train.loop import EpochResult
+from fastnn.train.position import EpochResult
 from fastnn.train.run import write_atomically
 
 __all__ = ["MatplotlibMissing", "save_curves"]

@@ -12,7 +12,8 @@ import time
 from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
 
-from fastnn.train.loop import BatchStats, Callback, EpochResult
+from fastnn.train.loop import Callback
+from fastnn.train.position import BatchStats, EpochResult
 
 if TYPE_CHECKING:
     from rich.console import Console

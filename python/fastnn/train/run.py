@@ -14,12 +14,14 @@ import csv
 import io
 import json
 import os
+import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fastnn.train.loop import Callback, EpochResult
+from fastnn.train.loop import Callback
+from fastnn.train.position import EpochResult
 from fastnn.train.tensor_file import encode_tensors
 
 __all__ = ["CHECKPOINT", "CURVES", "FILES", "CsvLog", "RunFolder", "write_atomically"]
@@ -29,25 +31,64 @@ CHECKPOINT = "checkpoint.safetensors"
 FILES = (_MODEL, _LOG, _CONFIG, CURVES, CHECKPOINT)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace ``path`` by ``content``, or raise and leave it as it was."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """The errors of writing ``path`` say which file it was."""
     try:
-        with temporary.open("wb") as file:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextlib.contextmanager
+def _temporary(path: Path, content: bytes) -> Iterator[Path]:
+    """A file with ``content``, on the disk, beside ``path``; gone afterwards."""
+    own = f"{os.getpid()}-{threading.get_ident()}"  # two threads may end a run
+    temporary = path.with_name(f".{path.name}.{own}.tmp")
+    try:
+        with named(path), temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
+        yield temporary
+    finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise
-    if os.name == "posix":  # the new name itself has to reach the disk too
-        folder = os.open(path.parent, os.O_RDONLY)
+
+
+def _sync_folder(path: Path) -> None:
+    """A new name itself has to reach the disk too."""
+    if os.name != "posix":
+        return
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace ``path`` by ``content``, or raise, naming it, and leave it as it was."""
+    with _temporary(path, content) as temporary:
+        temporary.replace(path)
+    _sync_folder(path.parent)
+
+
+def _create_atomically(path: Path, content: bytes) -> bool:
+    """Make ``path`` with ``content``, unless it is there: then False. It is never there in part."""
+    with _temporary(path, content) as temporary:
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links: two at once could both win
+            if path.exists():
+                return False
+            temporary.replace(path)
+    _sync_folder(path.parent)
+    return True
 
 
 def _to_json(config: Mapping[str, Any]) -> str:
@@ -82,6 +123,24 @@ def _locked(path: Path) -> int | None:
     return descriptor
 
 
+def _read_config(path: Path) -> dict[str, Any]:
+    """Raises: OSError, ValueError."""
+
+    def refuse(name: str) -> Any:
+        message = f"{name} is no number of JSON"
+        raise ValueError(message)
+
+    try:
+        config = json.loads(path.read_text("utf-8"), parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        message = f"{path} is damaged: {error}"
+        raise ValueError(message) from None
+    if not isinstance(config, dict):
+        message = f"{path} is not the configuration of a run"
+        raise ValueError(message)
+    return config
+
+
 class RunFolder:
     """A folder that belongs to one run; ``lock`` keeps other processes out while it lives."""
 
@@ -97,16 +156,26 @@ class RunFolder:
 
         Raises: OSError if the folder cannot be made or written.
         """
-        text = _to_json(config)
         path, number = wanted, 1
         while True:
             path.mkdir(parents=True, exist_ok=True)
             if not any((path / name).exists() for name in FILES):
-                with contextlib.suppress(FileExistsError), (path / _CONFIG).open("x") as file:
-                    file.write(text)
-                    return cls(path, dict(config), _locked(path))
+                folder = cls._claim(path, dict(config))
+                if folder is not None:
+                    return folder
             number += 1
             path = _numbered(wanted, number)
+
+    @classmethod
+    def _claim(cls, path: Path, config: dict[str, Any]) -> RunFolder | None:
+        """The folder, if no other process was faster."""
+        try:
+            lock = _locked(path)
+        except BlockingIOError:
+            return None
+        folder = cls(path, config, lock)  # lets go of the lock when it is dropped
+        created = _create_atomically(path / _CONFIG, _to_json(config).encode())
+        return folder if created else None
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
@@ -115,15 +184,17 @@ class RunFolder:
         Raises: OSError if there is none, or if another process is training in it; ValueError if
         its config.json is not what was written.
         """
-        config = json.loads((path / _CONFIG).read_text("utf-8"))
-        if not isinstance(config, dict):
-            message = f"{path / _CONFIG} is not the configuration of a run"
-            raise ValueError(message)
+        config = _read_config(path / _CONFIG)
         folder = cls(path, config, _locked(path))
-        for name in FILES:  # what a write that a kill cut short has left
-            for left_over in path.glob(f".{name}.*.tmp"):
-                left_over.unlink()
+        folder.drop_half_written()  # what a write that a kill cut short has left
         return folder
+
+    def drop_half_written(self) -> None:
+        """Remove the temporary files of writes that will not be finished."""
+        for name in FILES:
+            for left_over in self.path.glob(f".{name}.*.tmp"):
+                with contextlib.suppress(FileNotFoundError):
+                    left_over.unlink()
 
     @property
     def checkpoint(self) -> Path:
@@ -134,6 +205,12 @@ class RunFolder:
         """Add entries to config.json."""
         self.config.update(entries)
         write_atomically(self.path / _CONFIG, _to_json(self.config).encode())
+
+    def end(self, status: str, **result: Any) -> None:
+        """Set the status of a run that is still "running", if config.json can be written."""
+        if self.config.get("status") == "running":
+            with contextlib.suppress(OSError, ValueError):
+                self.update_config(status=status, result=result)
 
     def save_model(self, state: Mapping[str, Any], about: Mapping[str, str]) -> Path:
         """Write model.safetensors from a state_dict (name -> Tensor). Runs with equal weights give
@@ -171,7 +248,8 @@ class CsvLog(Callback):
         first = not self._columns
         if first:
             self._columns = list(row)
-        with self.path.open("w" if first else "a", encoding="utf-8", newline="") as file:
+        mode = "w" if first else "a"
+        with named(self.path), self.path.open(mode, encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
             if first:
                 writer.writeheader()

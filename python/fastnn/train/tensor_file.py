@@ -30,6 +30,7 @@ __all__ = ["TensorFile", "TensorFileError", "encode_tensors", "load_tensors"]
 _Array = npt.NDArray[Any]
 _LENGTH = 8  # bytes of the header's length
 _MAX_HEADER = 100_000_000  # as the safetensors library has it
+_MAX_DIMS = 64  # as NumPy has it
 _DTYPES = {
     "F64": "<f8",
     "F32": "<f4",
@@ -115,28 +116,37 @@ def _refuse(condition: object, problem: str) -> None:
 def _read(path: Path, mmap: bool) -> TensorFile:
     size = path.stat().st_size
     _refuse(size < _LENGTH, f"it is cut off or empty: {size} bytes")
-    content: _Array = (
-        np.memmap(path, np.uint8, mode="r") if mmap else np.fromfile(path, dtype=np.uint8)
-    )
-    size = content.size
-    length = int.from_bytes(content[:_LENGTH].tobytes(), "little")
-    _refuse(
-        length > min(_MAX_HEADER, size - _LENGTH),
-        f"its header would have {length} bytes, the file has {size}",
-    )
-    header = _parse(content[_LENGTH : _LENGTH + length].tobytes(), "header")
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(_LENGTH), "little")
+        _refuse(
+            length > min(_MAX_HEADER, size - _LENGTH),
+            f"its header would have {length} bytes, the file has {size}",
+        )
+        header = _parse(file.read(length), "header")
     _refuse(not isinstance(header, dict), "its header is not a JSON object")
     extra = _metadata(header.pop("__metadata__", {}))
-    data = content[_LENGTH + length :]
     spans = sorted((_span(name, entry) for name, entry in header.items()), key=lambda s: s[1:3])
-    end = 0
-    tensors: dict[str, Tensor] = {}
-    for name, start, stop, dtype, shape in spans:
+    first, end = _LENGTH + length, 0
+    for name, start, stop, _, _ in spans:
         _refuse(start != end, f"{name!r} starts at byte {start} of the data, expected {end}")
-        _refuse(stop > data.size, f"{name!r} ends at byte {stop} of {data.size}: it is cut off")
-        tensors[name] = _tensor(name, data[start:stop], dtype, shape)
+        left = size - first
+        _refuse(stop > left, f"{name!r} ends at byte {stop} of {left}: it is cut off")
         end = stop
-    _refuse(end != data.size, f"{data.size - end} bytes at its end belong to no tensor")
+    # Before anything of the size that the file says is read: it may be a sparse terabyte.
+    _refuse(end != size - first, f"{size - first - end} bytes at its end belong to no tensor")
+    try:
+        content: _Array = (
+            np.memmap(path, np.uint8, mode="r") if mmap else np.fromfile(path, dtype=np.uint8)
+        )
+    except MemoryError:
+        problem = f"it has {size} bytes, more than there is memory"
+        raise _Malformed(problem) from None
+    _refuse(content.size != size, "it changes while it is read")
+    data = content[first:]
+    tensors = {
+        name: _tensor(name, data[start:stop], dtype, shape)
+        for name, start, stop, dtype, shape in spans
+    }
     aliases = extra.get("aliases", {})
     _refuse(not isinstance(aliases, dict), "its alias map is not a JSON object")
     for alias, name in aliases.items():
@@ -194,7 +204,7 @@ def _span(name: str, entry: object) -> tuple[str, int, int, str, tuple[int, ...]
         f"{name!r} has elements {kind!r:.40}; fastnn reads {', '.join(_DTYPES)}",
     )
     _refuse(
-        not isinstance(shape, list) or not all(map(_count, shape)),
+        not isinstance(shape, list) or len(shape) > _MAX_DIMS or not all(map(_count, shape)),
         f"{name!r} has the shape {shape!r:.80}",
     )
     _refuse(

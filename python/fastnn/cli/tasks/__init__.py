@@ -10,20 +10,31 @@ was given; DEFAULTS fills in the rest.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastnn.nn import Module
-    from fastnn.train import Callback, Learner, RunFolder
+    from fastnn.train import Callback, Learner, Position, RunFolder
     from fastnn.train.progress import PlainProgress
 
-__all__ = ["Job", "count_weights", "warmup_cosine"]
+__all__ = ["Job", "Surroundings", "check_memory", "count_weights", "warmup_cosine"]
 
 
-def _no_callbacks(folder: RunFolder, progress: PlainProgress) -> Sequence[Callback]:
-    del folder, progress
+@dataclass(frozen=True)
+class Surroundings:
+    """What a task's own callbacks get to know of the run."""
+
+    folder: RunFolder
+    progress: PlainProgress
+    position: Position
+    should_stop: Callable[[], bool]
+
+
+def _no_callbacks(surroundings: Surroundings) -> Sequence[Callback]:
+    del surroundings
     return ()
 
 
@@ -42,12 +53,30 @@ class Job:
     summary: str
     config: Mapping[str, Any]
     headline: Callable[[Mapping[str, float]], str]
-    callbacks: Callable[[RunFolder, PlainProgress], Sequence[Callback]] = _no_callbacks
+    callbacks: Callable[[Surroundings], Sequence[Callback]] = _no_callbacks
 
 
 def count_weights(model: Module) -> int:
     """The number of trained numbers."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def check_memory(task: str, needed: int, cure: str) -> None:
+    """Refuse what cannot fit: ``needed`` bytes, a lower bound, in more memory than there is.
+
+    Without this the system would kill the process instead of refusing it memory. Nothing is
+    checked where the system does not say how much it has.
+    """
+    try:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return
+    if needed > there > 0:
+        message = (
+            f"{task}: a step would need at least {needed / 2**30:,.0f} GiB of memory, this machine "
+            f"has {there / 2**30:,.0f}; {cure}"
+        )
+        raise MemoryError(message)
 
 
 def warmup_cosine(steps: int, floor: float = 0.0) -> Callable[[int], float]:

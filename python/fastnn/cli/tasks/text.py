@@ -12,12 +12,11 @@ from typing import Any
 import fastnn
 from fastnn import nn, optim
 from fastnn.cli import _args
-from fastnn.cli.tasks import Job, count_weights, warmup_cosine
+from fastnn.cli.tasks import Job, Surroundings, check_memory, count_weights, warmup_cosine
 from fastnn.data import DataFileError, Vocabulary, read_text
 from fastnn.tensor import Tensor
-from fastnn.train import Callback, EpochResult, RunFolder
+from fastnn.train import Callback, EpochResult
 from fastnn.train.language import LanguageLearner, sample_text
-from fastnn.train.progress import PlainProgress
 from fastnn.train.run import write_atomically
 
 __all__ = ["DEFAULTS", "SUMMARY", "CharacterModel", "add_arguments", "build"]
@@ -74,39 +73,57 @@ class _Sampler(Callback):
     """Shows a sample after every epoch and writes it to samples/epoch-<n>.txt.
 
     Its random numbers depend on seed and epoch alone: an epoch that is repeated after a kill gives
-    the same file.
+    the same file. A sample that Ctrl-C has cut off is made when the run goes on, which it does
+    with the same weights.
     """
 
     def __init__(
         self,
         job: tuple[CharacterModel, Vocabulary],
         arguments: argparse.Namespace,
-        folder: RunFolder,
-        progress: PlainProgress,
+        surroundings: Surroundings,
     ) -> None:
         self.model, self.vocabulary = job
         self.arguments = arguments
-        self.folder = folder.path / "samples"
-        self.progress = progress
+        self.folder = surroundings.folder.path / "samples"
+        self.surroundings = surroundings
+
+    def _path(self, epoch: int) -> Path:
+        return self.folder / f"epoch-{epoch:03d}.txt"
+
+    def _sample(self, epoch: int) -> None:
+        generator = fastnn.Generator()
+        generator.manual_seed((self.arguments.seed + 2**32 * epoch) % 2**64)
+        start = max(self.vocabulary.characters.find("\n"), 0)
+        numbers = sample_text(
+            self.model,
+            start,
+            self.arguments.sample_length,
+            self.arguments.temperature,
+            generator,
+            self.surroundings.should_stop,
+        )
+        if numbers is None:
+            return
+        text = self.vocabulary.decode(numbers)
+        self.folder.mkdir(exist_ok=True)
+        write_atomically(self._path(epoch), text.encode("utf-8"))
+        for line in text.strip("\n").split("\n"):
+            shown = "".join(c if c.isprintable() else " " for c in line)
+            self.surroundings.progress.line("  | " + shown)
+
+    def on_fit_start(self, epochs: int, steps_per_epoch: int) -> None:
+        del epochs, steps_per_epoch
+        position = self.surroundings.position
+        if (
+            position.step == 0
+            and position.epoch > 1
+            and not self._path(position.epoch - 1).exists()
+        ):
+            self._sample(position.epoch - 1)
 
     def on_epoch_end(self, result: EpochResult) -> None:
-        generator = fastnn.Generator()
-        generator.manual_seed((self.arguments.seed + 2**32 * result.epoch) % 2**64)
-        start = max(self.vocabulary.characters.find("\n"), 0)
-        text = self.vocabulary.decode(
-            sample_text(
-                self.model,
-                start,
-                self.arguments.sample_length,
-                self.arguments.temperature,
-                generator,
-            )
-        )
-        self.folder.mkdir(exist_ok=True)
-        path = self.folder / f"epoch-{result.epoch:03d}.txt"
-        write_atomically(path, text.encode("utf-8"))
-        for line in text.strip("\n").split("\n"):
-            self.progress.line("  | " + "".join(c if c.isprintable() else " " for c in line))
+        self._sample(result.epoch)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,14 +132,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = f"the recurrent layer (default: {DEFAULTS['model']})"
     parser.add_argument("--model", choices=MODELS, help=text)
     for flag, kind, unit, meaning in (
-        ("layers", _args.positive_int, "N", "recurrent layers"),
+        ("layers", _args.up_to(1000), "N", "recurrent layers"),
         ("hidden-size", _args.positive_int, "N", "units of a layer"),
         ("embedding-size", _args.positive_int, "N", "numbers that stand for a character"),
         ("dropout", _args.fraction, "P", "dropout behind every recurrent layer"),
         ("bptt", _args.positive_int, "N", "characters a gradient goes back"),
         ("clip", _args.positive_float, "X", "largest norm of a gradient"),
         ("temperature", _args.positive_float, "X", "of the samples; below 1 is more careful"),
-        ("sample-length", _args.positive_int, "N", "characters of a sample"),
+        ("sample-length", _args.up_to(1_000_000), "N", "characters of a sample"),
     ):
         text = f"{meaning} (default: {DEFAULTS[flag.replace('-', '_')]:g})"
         parser.add_argument(f"--{flag}", type=kind, metavar=unit, help=text)
@@ -132,6 +149,18 @@ def _headline(metrics: Mapping[str, float]) -> str:
     return f"held-out loss {metrics['test_loss']:.4f} nats/character"
 
 
+def _check_memory(arguments: argparse.Namespace, length: int, characters: int) -> None:
+    """Weights with gradients and two moments, and the states and logits of a step."""
+    hidden, layers = arguments.hidden_size, arguments.layers
+    gates = {"lstm": 4, "gru": 3, "rnn": 1}[arguments.model]
+    weights = arguments.embedding_size * characters + hidden * characters
+    weights += gates * hidden * (arguments.embedding_size + hidden + 2 * (layers - 1) * hidden)
+    seen = min(arguments.batch_size * arguments.bptt, length)
+    needed = 4 * (4 * weights + seen * (layers * (gates + 1) * hidden + 2 * characters))
+    cure = "choose a smaller --hidden-size, --embedding-size, --layers, --batch-size or --bptt"
+    check_memory("text", needed, cure)
+
+
 def build(arguments: argparse.Namespace) -> Job:
     """Text, network and optimiser for the parsed flags; seeds what is random."""
     text = read_text(arguments.data)
@@ -139,6 +168,7 @@ def build(arguments: argparse.Namespace) -> Job:
     vocabulary = Vocabulary.of(text)
     numbers = vocabulary.encode(text)
     border = len(numbers) - max(2, round(_TEST_FRACTION * len(numbers)))
+    _check_memory(arguments, border, len(vocabulary))
     model = CharacterModel(
         arguments.model,
         len(vocabulary),
@@ -175,7 +205,7 @@ def build(arguments: argparse.Namespace) -> Job:
         },
     }
 
-    def callbacks(folder: RunFolder, progress: PlainProgress) -> Sequence[Callback]:
-        return (_Sampler((model, vocabulary), arguments, folder, progress),)
+    def callbacks(surroundings: Surroundings) -> Sequence[Callback]:
+        return (_Sampler((model, vocabulary), arguments, surroundings),)
 
     return Job(learner, model, summary, config, _headline, callbacks)
