@@ -60,8 +60,8 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         TypeError,
         r"Linear.load_state_dict: expected names \(str\) as keys, got 1",
     ),
-    (lambda: nn.Sequential(nn.ReLU()) * 0, ValueError, "expected n >= 1, got 0"),
-    (lambda: nn.Sequential(nn.ReLU()) * 2.5, TypeError, "expected n as an int, got float"),
+    (lambda: nn.Sequential(nn.ReLU()) * 0, ValueError, "expected n >= 1 in .*, got 0"),
+    (lambda: nn.Sequential(nn.ReLU()) * 2.5, TypeError, "n as an int, got float"),
     (
         lambda: ONES.split("a"),
         TypeError,
@@ -103,7 +103,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: optim.SGD(parameters(), lr=float("nan")),
         ValueError,
-        "SGD: Invalid learning rate: nan; expected lr >= 0",
+        "SGD: Invalid learning rate: got nan, expected lr >= 0; leave it out",
     ),
     (
         lambda: DataLoader(None),
@@ -113,7 +113,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: DataLoader(DATA, batch_size="a"),
         ValueError,
-        "batch_size should be a positive integer",
+        "batch_size as a positive integer",
     ),
     (
         lambda: DataLoader(DATA, num_workers="a"),

@@ -307,7 +307,7 @@ def test_gradcheck_catches_a_wrong_gradient() -> None:
     with pytest.raises(RuntimeError, match="central differences"):
         autograd.gradcheck(lambda t: Wrong.apply((t,)), [x])
     assert not autograd.gradcheck(lambda t: Wrong.apply((t,)), [x], raise_exception=False)
-    with pytest.raises(RuntimeError, match="wrong: there is no second derivative"):
+    with pytest.raises(RuntimeError, match="wrong: expected an operation with a second"):
         autograd.grad(Wrong.apply((x,)).sum(), [x], create_graph=True)
 
 

@@ -82,7 +82,7 @@ def test_mnist_s_models_run_and_are_resumed(tmp_path, monkeypatch, capsys, model
     assert config["result"]["epochs"] == 41
     (data / "t10k-labels-idx1-ubyte").unlink()
     assert main(["train", "mnist", "--resume", str(out), "--epochs", "42"]) == 2
-    assert "found neither" in capsys.readouterr().err
+    assert "got neither" in capsys.readouterr().err
 
 
 @pytest.mark.data

@@ -169,7 +169,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_broken_model(tmp_path):
 def test_a_diverging_run_says_so(tmp_path):
     done = run("train", *MLP, "--lr", "1e38", "--out", tmp_path, check=False)
     assert done.returncode == 1
-    assert "try a learning rate below --lr 1e+38" in done.stderr
+    assert "try a lower learning rate than --lr 1e+38" in done.stderr
     assert "Traceback" not in done.stderr
     assert json.loads((tmp_path / "config.json").read_text())["status"] == "diverged"
 

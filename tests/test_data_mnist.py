@@ -132,7 +132,7 @@ def test_the_four_files_gzipped_or_not_under_both_spellings(small, zipped, point
 
 def test_a_missing_file_is_named(small):
     (small / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(DataFileError, match=r"expected t10k-labels-idx1-ubyte or .* found neither"):
+    with pytest.raises(DataFileError, match=r"expected t10k-labels-idx1-ubyte or .* got neither"):
         load_mnist(small)
     with pytest.raises(DataFileError, match="expected a folder"):
         load_mnist(small / "nowhere")

@@ -147,12 +147,12 @@ def test_iterable_datasets(workers):
         ({"sampler": [0], "shuffle": True}, "mutually exclusive with shuffle"),
         ({"batch_sampler": [[0]], "batch_size": 2}, "mutually exclusive with batch_size"),
         ({"batch_sampler": [[0]], "drop_last": True}, "mutually exclusive with batch_size"),
-        ({"batch_size": None, "drop_last": True}, "exclusive with drop_last"),
+        ({"batch_size": None, "drop_last": True}, "drop_last=False with batch_size=None"),
         ({"num_workers": -1}, "non-negative"),
         ({"timeout": -1}, "timeout option"),
-        ({"prefetch_factor": 2}, "prefetch_factor option needs num_workers > 0"),
-        ({"persistent_workers": True}, "persistent_workers option needs num_workers > 0"),
-        ({"num_workers": 1, "prefetch_factor": 0}, "should be positive"),
+        ({"prefetch_factor": 2}, "num_workers > 0 with the prefetch_factor"),
+        ({"persistent_workers": True}, "num_workers > 0 with the persistent_workers"),
+        ({"num_workers": 1, "prefetch_factor": 0}, "positive prefetch_factor"),
     ],
 )
 def test_option_errors(options, message):

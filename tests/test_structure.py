@@ -5,13 +5,18 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import fastnn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PACKAGE = Path(fastnn.__file__).parent
 ROOT = Path(__file__).resolve().parent.parent
@@ -176,3 +181,64 @@ def test_methods_are_the_public_functions() -> None:
             assert getattr(fastnn, name) is function or isinstance(
                 getattr(fastnn, name), fastnn.dtype
             ), name
+
+
+# Folders of the package whose error messages are checked; "" is the package's own files.
+WITH_CURES = (
+    "",
+    "ops",
+    "nn",
+    "nn/utils",
+    "optim",
+    "utils/data",
+    "data",
+    "train",
+    "cli",
+    "cli/tasks",
+)
+# A name, maybe of two words and with placeholders, before the colon.
+SUBJECT = re.compile(r"[\w.{}]+( \w+)?: ")
+# What a setting of the environment asks for and cannot be had is explained by the reason for it.
+SETTING = re.compile(r"FASTNN_\w+=(\{\}|1): ")
+
+
+def text_of(node: ast.AST) -> str:
+    """The text of a string, placeholders as {}; of another error's text, as {error}."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(map(text_of, node.values))
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    inner = node.value if isinstance(node, ast.FormattedValue) else node
+    return "{error}" if isinstance(inner, ast.Name) and inner.id == "error" else "{}"
+
+
+def messages_of(node: ast.AST) -> Iterator[tuple[int, str]]:
+    """(line, text) of what is assigned to ``message``, but for what users do not see: references
+    and their helpers, whose errors operations translate, and failed look-ups of names."""
+    if isinstance(node, ast.FunctionDef):
+        first = node.args.args[0].arg if node.args.args else ""
+        if is_reference(node) or first == "kernel" or node.name == "__getattr__":
+            return
+    if isinstance(node, ast.Assign | ast.AugAssign):
+        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+        if isinstance(target, ast.Name) and target.id == "message":
+            yield node.lineno, text_of(node.value)
+    for child in ast.iter_child_nodes(node):
+        yield from messages_of(child)
+
+
+@pytest.mark.parametrize("folder", WITH_CURES)
+def test_messages_name_the_operation_what_was_expected_what_came_and_the_cure(folder: str) -> None:
+    seen, wrong = 0, []
+    for path in sorted((PACKAGE / folder).glob("*.py")):
+        for line, text in messages_of(ast.parse(path.read_text("utf-8"))):
+            seen += 1
+            what, _, cure = text.partition("; ")
+            if what.endswith(": {error}"):
+                continue  # passes on the text of an error that has all of them
+            compared = "expected" in what and "got" in what
+            named = SUBJECT.match(what) and (compared or "not there yet" in what)
+            if not cure or not (named or SETTING.match(what)):
+                wrong.append(f"{path.name}:{line}: {text}")
+    assert seen, folder
+    assert not wrong, "\n".join(wrong)

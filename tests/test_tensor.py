@@ -134,7 +134,7 @@ def test_numbers_and_0d_tensors_do_not_widen_tensors_with_dimensions() -> None:
     assert (
         fastnn.ones(2, dtype=fastnn.uint8) + fastnn.ones(2, dtype=fastnn.int8)
     ).dtype is fastnn.int16
-    with pytest.raises(RuntimeError, match="cannot be stored"):
+    with pytest.raises(RuntimeError, match="expected a result that"):
         i64.add_(0.5)
 
 

@@ -121,17 +121,17 @@ def _load_cuda() -> Any:
 def _choose() -> str:
     wanted = os.environ.get("FASTNN_BACKEND", "").strip().lower()
     if wanted and wanted not in NAMES:
-        message = f"FASTNN_BACKEND: expected one of {', '.join(NAMES)}, got {wanted!r}"
+        message = (
+            f"FASTNN_BACKEND: expected one of {', '.join(NAMES)}, got {wanted!r}; unset it to run "
+            "on the fastest there is"
+        )
         raise ValueError(message)
     if wanted == "numpy":
         reasons["cpu"] = "FASTNN_BACKEND=numpy"
         reasons["cuda"] = "FASTNN_BACKEND=numpy"
         return "numpy"
-    if wanted == "cuda" and cupy is None:
-        message = f"FASTNN_BACKEND=cuda: {reasons['cuda']}"
-        raise RuntimeError(message)
-    if wanted == "cpu" and cpu is None:
-        message = f"FASTNN_BACKEND=cpu: {reasons['cpu']}"
+    if (wanted == "cuda" and cupy is None) or (wanted == "cpu" and cpu is None):
+        message = f"FASTNN_BACKEND={wanted}: {reasons[wanted]}; unset it to run on what there is"
         raise RuntimeError(message)
     if wanted == "cuda":
         return "cuda"
@@ -139,7 +139,7 @@ def _choose() -> str:
     if cpu is not None:
         return "cpu"
     if _truthy("FASTNN_REQUIRE_NATIVE"):
-        message = f"FASTNN_REQUIRE_NATIVE is set, but: {reasons['cpu']}"
+        message = f"FASTNN_REQUIRE_NATIVE=1: {reasons['cpu']}; {REINSTALL}"
         raise ImportError(message)
     _startup.warn(
         f"fastnn runs on NumPy, slowly: {reasons['cpu']} (`fastnn info` shows the build's last "
@@ -257,7 +257,7 @@ def _arrays_on(table: Table) -> Iterator[None]:
 def use(backend: str) -> AbstractContextManager[None]:
     """Runs NumPy arrays on another column for a while, 'numpy' or 'cpu': for tests."""
     if backend == "cpu" and cpu is None:
-        message = f"the cpu backend is not available: {reasons['cpu']}"
+        message = f"use: expected the cpu backend, got none: {reasons['cpu']}; {REINSTALL}"
         raise RuntimeError(message)
     return _arrays_on({"numpy": _numpy_table, "cpu": _cpu_table}[backend])
 
@@ -289,7 +289,7 @@ def move(array: Any, device: str) -> Any:
         return array if isinstance(array, np.ndarray) else array.get()
     if cupy is None:
         why = reasons.get("cuda", "CuPy is not in use")
-        message = f"no GPU to move a tensor to: {why}; start Python with FASTNN_BACKEND=cuda"
+        message = f"to: expected a GPU, got none: {why}; start Python with FASTNN_BACKEND=cuda"
         raise RuntimeError(message)
     return cupy.asarray(array)
 

@@ -14,7 +14,10 @@ from fastnn import _backend
 def set_num_threads(n: int) -> None:
     """Sets how many threads take part in a native kernel. Results do not depend on it."""
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n < 2**31:
-        message = f"set_num_threads: expected an int >= 1 and < 2**31, got {n!r}"
+        message = (
+            f"set_num_threads: expected an int >= 1 and < 2**31, got {n!r}; 1 computes without "
+            "further threads"
+        )
         raise ValueError(message)
     if _backend.cpu is not None:
         _backend.cpu.set_num_threads(n)

@@ -4,6 +4,14 @@
 from __future__ import annotations
 
 
+def _unknown(given: object, error: type[Exception]) -> Exception:
+    message = (
+        f"device: expected 'cpu', 'cuda' or 'cuda:N', got {given!r}; write 'cuda' for a GPU, "
+        "'cuda:1' for the second"
+    )
+    return error(message)
+
+
 class device:
     """``device('cpu')`` or ``device('cuda')``, with an index for the GPU (``'cuda:1'``)."""
 
@@ -18,12 +26,10 @@ class device:
             return
         given: object = type
         if not isinstance(given, str):
-            message = f"device: expected 'cpu', 'cuda' or 'cuda:N', got {given!r}"
-            raise TypeError(message)
+            raise _unknown(given, TypeError)
         kind, _, number = type.partition(":")
         if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
-            message = f"device: expected 'cpu', 'cuda' or 'cuda:N', got {type!r}"
-            raise RuntimeError(message)
+            raise _unknown(type, RuntimeError)
         self.type = kind
         self.index = int(number) if number else index
 

@@ -79,7 +79,7 @@ def from_numpy(numpy: np.dtype[Any]) -> dtype:
     found = _BY_NUMPY.get(numpy) or _BY_NUMPY.get(numpy.newbyteorder("="))
     if found is None:
         message = (
-            f"expected one of {', '.join(d.name for d in ALL)}, got NumPy dtype {numpy}; "
+            f"dtype: expected one of {', '.join(d.name for d in ALL)}, got NumPy dtype {numpy}; "
             "convert with array.astype(...) first"
         )
         raise TypeError(message)
@@ -146,7 +146,7 @@ def promote_types(a: dtype, b: dtype) -> dtype:
     return _TABLE[argument(op, a, name="a"), argument(op, b, name="b")]
 
 
-def of_scalar(value: Any) -> dtype:
+def of_scalar(value: Any, op: str = "result_type") -> dtype:
     """The type that a Python number stands for: bool, int64 or the default floating-point type."""
     if isinstance(value, bool | np.bool_):
         return bool_
@@ -154,7 +154,10 @@ def of_scalar(value: Any) -> dtype:
         return int64
     if isinstance(value, numbers.Real):
         return _default
-    message = f"expected a tensor or a number, got {type(value).__name__}"
+    message = (
+        f"{op}: expected a tensor or a number, got {type(value).__name__}; convert it with int() "
+        "or float()"
+    )
     raise TypeError(message)
 
 
@@ -177,11 +180,14 @@ def converted(op: str, data: Any, target: dtype, *, finite: bool = False) -> np.
             made: np.ndarray[Any, Any] = array.astype(target.numpy)
             lost = finite and (np.isinf(made) & np.isfinite(array.astype(np.float64))).any()
         if lost:
-            message = f"{op}: the number {data} does not fit {target}; choose a wider type"
+            message = f"{op}: expected a number that fits {target}, got {data}; choose a wider type"
             raise RuntimeError(message)
         return made
     if kind in "uO":
-        message = f"{op}: the number {max(array.flat, key=abs)} does not fit 64 bits"
+        message = (
+            f"{op}: expected a number that fits 64 bits, got {max(array.flat, key=abs)}; make it a "
+            "float"
+        )
         raise ValueError(message)
     limits = np.iinfo(target.numpy)
     low, high = int(limits.min), int(limits.max)
@@ -196,8 +202,8 @@ def converted(op: str, data: Any, target: dtype, *, finite: bool = False) -> np.
     if wrong.any():
         value = array[wrong].flat[0]
         message = (
-            f"{op}: the number {value} does not fit {target}, which goes from {low} to {high}; "
-            "choose a wider type"
+            f"{op}: expected a number that fits {target}, {low} to {high}, got {value}; choose a "
+            "wider type"
         )
         raise RuntimeError(message)
     return array.astype(target.numpy)
@@ -231,7 +237,7 @@ def result_type(operands: Iterable[tuple[dtype, int]]) -> dtype:
             number = d if number is None else _TABLE[number, d]
     result = _combine(dims, _combine(zero, number))
     if result is None:
-        message = "result_type: expected at least one operand"
+        message = "result_type: expected at least one operand, got none; pass tensors or numbers"
         raise ValueError(message)
     return result
 

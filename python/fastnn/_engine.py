@@ -132,8 +132,8 @@ class _Pass:
                 return node.backward(*grads)
             if node.backward_graph is None:
                 message = (
-                    f"{node.name}: there is no second derivative of this operation "
-                    "(create_graph=True); build it from operations that have one"
+                    f"{node.name}: expected an operation with a second derivative under "
+                    "create_graph=True, got one without; build it from operations that have one"
                 )
                 raise RuntimeError(message)
             return node.backward_graph(*grads)
@@ -158,7 +158,10 @@ class _Pass:
 
 def _root_gradient(t: Any, gradient: Any, graph: bool) -> Any:
     if not isinstance(t, tensor_class()):
-        message = f"backward: expected a Tensor to differentiate, got {type(t).__name__}"
+        message = (
+            f"backward: expected a Tensor to differentiate, got {type(t).__name__}; leave .item() "
+            "and .numpy() out of its computation"
+        )
         raise TypeError(message)
     if not t._requires_grad:
         message = (
@@ -186,8 +189,8 @@ def _root_gradient(t: Any, gradient: Any, graph: bool) -> Any:
         raise TypeError(message)
     if tuple(gradient.shape) != t.array.shape:
         message = (
-            f"backward: expected a gradient of shape {tuple(t.array.shape)}, "
-            f"got {tuple(gradient.shape)}"
+            f"backward: expected a gradient of shape {tuple(t.array.shape)}, got "
+            f"{tuple(gradient.shape)}; fastnn.ones_like(tensor) makes one"
         )
         raise RuntimeError(message)
     if gradient.array.dtype != t.array.dtype:
@@ -204,7 +207,10 @@ def run_backward(
     accumulate: bool,
 ) -> _Pass:
     if len(gradients) != len(roots):
-        message = f"backward: expected one gradient per tensor, {len(roots)}, got {len(gradients)}"
+        message = (
+            f"backward: expected one gradient per tensor, {len(roots)}, got {len(gradients)}; None "
+            "stands for that of a tensor of one element"
+        )
         raise RuntimeError(message)
     before = _mode.enabled
     _mode.enabled = graph

@@ -69,7 +69,10 @@ def gradcheck(
     inputs = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
     wanted = [i for i, t in enumerate(inputs) if isinstance(t, Tensor) and t.requires_grad]
     if not wanted:
-        message = "gradcheck: expected at least one input with requires_grad=True, got none"
+        message = (
+            "gradcheck: expected at least one input with requires_grad=True, got none; call "
+            ".requires_grad_() on what is to be checked"
+        )
         raise ValueError(message)
     rng = np.random.default_rng(0)
     for _ in range(directions):
@@ -90,8 +93,9 @@ def gradcheck(
             if abs(analytic - numeric) <= atol + rtol * abs(numeric):
                 continue
             message = (
-                f"gradcheck: input {i} of shape {inputs[i].shape}: along a random direction "
-                f"backward gives {analytic:.9g}, central differences give {numeric:.9g}"
+                f"gradcheck: input {i} of shape {inputs[i].shape}, along a random direction: "
+                f"expected {numeric:.9g} by central differences, got {analytic:.9g} by backward; "
+                "correct it, or keep float64 inputs away from kinks"
             )
             if raise_exception:
                 raise RuntimeError(message)

@@ -77,12 +77,16 @@ def run_hooks(hooks: Iterable[Callable[[Tensor], Tensor | None]], grad: Any, gra
         if changed is None:
             continue
         if not isinstance(changed, kind):
-            message = f"hook: expected a Tensor or None from a gradient hook, got {changed!r}"
+            message = (
+                f"hook: expected a Tensor or None from a gradient hook, got {changed!r}; return "
+                "None to leave the gradient as it is"
+            )
             raise TypeError(message)
         if changed.shape != tensor.shape or changed.array.dtype != tensor.array.dtype:
             message = (
                 f"hook: expected a gradient of shape {tuple(tensor.shape)} and {tensor.dtype}, got "
-                f"{tuple(changed.shape)} and {changed.dtype}"
+                f"{tuple(changed.shape)} and {changed.dtype}; return one like the argument of the "
+                "hook"
             )
             raise RuntimeError(message)
         tensor = changed

@@ -119,7 +119,10 @@ class Op:
                     found.append(tensor._with_history(array, *edge))
                 else:
                     if guard is None or edge[0].storage is not guard[0]:
-                        message = f"{self.name}: .data of a tensor was replaced before backward()"
+                        message = (
+                            f"{self.name}: expected the .data of the forward pass, got other "
+                            "since; call backward() before it is replaced"
+                        )
                         raise RuntimeError(message)
                     found.append(edge[0])
         return found
@@ -178,15 +181,15 @@ class Op:
         """Raises if the graph was freed or a saved array has changed since."""
         if self.saved is None:
             message = (
-                f"{self.name}: backward() a second time through a graph whose saved values were "
-                "freed by the first; pass retain_graph=True to the first backward()"
+                f"{self.name}: expected the values saved for backward(), got none: a backward() "
+                "before has freed them; pass retain_graph=True to that one"
             )
             raise RuntimeError(message)
         for guard in self.guards:
             if guard is not None and guard[0].version != guard[1]:
                 message = (
                     f"{self.name}: a value that its gradient needs was changed by an in-place "
-                    f"operation: expected version {guard[1]}, it is at version {guard[0].version}; "
+                    f"operation: expected version {guard[1]}, got version {guard[0].version}; "
                     "change a clone() of it instead, or change it after backward()"
                 )
                 raise RuntimeError(message)
@@ -210,9 +213,9 @@ def check_view(op: str, t: Any) -> None:
     """Raises for a view of memory whose history has changed since the view was made."""
     if t._rebase_stamp is not None and t._rebase_stamp != t.storage.rebased:
         message = (
-            f"{op}: this tensor is a view of memory whose history was changed by an in-place "
-            "operation since the view was made; take the view again after the change, or change "
-            "a clone()"
+            f"{op}: expected a view of memory with an unchanged history, got one changed by an "
+            "in-place operation since the view was made; take the view again after the change, or "
+            "change a clone()"
         )
         raise RuntimeError(message)
 

@@ -145,7 +145,7 @@ def tensor_deepcopy(t: Tensor, memo: dict[int, Any]) -> Tensor:
         return memo[id(t)]  # type: ignore[no-any-return]
     if not t.is_leaf:
         message = (
-            "deepcopy: expected a leaf (made by the user, not by an operation); use "
+            "deepcopy: expected a leaf (made by the user), got the result of an operation; use "
             "detach().clone() for a copy of the value"
         )
         raise RuntimeError(message)

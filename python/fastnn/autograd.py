@@ -34,18 +34,27 @@ def _gradients(roots: list[Any], given: Any) -> list[Any]:
         return [None] * len(roots)
     if isinstance(given, tensor_class() | tuple | list):
         return _as_list(given)
-    message = f"backward: expected the gradient as a Tensor, got {type(given).__name__}"
+    message = (
+        f"backward: expected the gradient as a Tensor, got {type(given).__name__}; make one with "
+        "fastnn.tensor(...)"
+    )
     raise TypeError(message)
 
 
 def _wanted(op: str, inputs: Any) -> list[Any]:
     wanted = _as_list(inputs)
     if not wanted:
-        message = f"{op}: expected at least one tensor in inputs, got none"
+        message = (
+            f"{op}: expected at least one tensor in inputs, got none; name the tensors whose "
+            "gradients are wanted"
+        )
         raise RuntimeError(message)
     for t in wanted:
         if not isinstance(t, tensor_class()):
-            message = f"{op}: expected inputs to be Tensors, got {type(t).__name__}"
+            message = (
+                f"{op}: expected inputs to be Tensors, got {type(t).__name__}; pass the tensors "
+                "themselves, not names or values"
+            )
             raise RuntimeError(message)
     return wanted
 
@@ -75,7 +84,10 @@ def backward(
     """
     if grad_variables is not None:
         if grad_tensors is not None:
-            message = "backward: expected grad_tensors or grad_variables, its old name, got both"
+            message = (
+                "backward: expected grad_tensors or grad_variables, its old name, got both; pass "
+                "grad_tensors alone"
+            )
             raise RuntimeError(message)
         grad_tensors = grad_variables
     roots = _as_list(tensors)
@@ -110,7 +122,7 @@ def grad(
     if materialize_grads and allow_unused is False:
         message = (
             "grad: expected allow_unused to be True or left out with materialize_grads=True, got "
-            "False"
+            "False; leave it out"
         )
         raise ValueError(message)
     roots, wanted = _as_list(outputs), _wanted("grad", inputs)
@@ -136,7 +148,8 @@ def grad(
             continue
         if value is None and not allow_unused:
             message = (
-                f"grad: the outputs do not depend on input {i}; pass allow_unused=True to get None"
+                f"grad: expected outputs that depend on input {i}, got others; pass "
+                "allow_unused=True to get None"
             )
             raise RuntimeError(message)
         if value is not None and not create_graph:

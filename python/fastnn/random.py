@@ -40,7 +40,9 @@ class Generator:
             raise TypeError(message)
         number = int(seed)
         if not -(2**63) <= number < 2**64:
-            message = f"manual_seed: expected an integer of 64 bits, got {seed}"
+            message = (
+                f"manual_seed: expected an integer of 64 bits, got {seed}; take it modulo 2**64"
+            )
             raise RuntimeError(message)
         self.cell[0] = number - 2**64 if number >= 2**63 else number
         self.cell[1] = 0
@@ -67,7 +69,10 @@ class Generator:
             or state.shape != (16,)
             or state.dtype is not _dtypes.uint8
         ):
-            message = f"set_state: expected what get_state returned (16 bytes), got {state!r}"
+            message = (
+                f"set_state: expected what get_state returned (16 bytes), got {state!r}; pass that "
+                "tensor unchanged"
+            )
             raise RuntimeError(message)
         numbers = np.array(state.cpu().numpy()).view(np.int64)
         self.cell[0], self.cell[1] = int(numbers[0]), int(numbers[1])
@@ -102,7 +107,10 @@ def cell_of(op: str, generator: Generator | None) -> Any:
     if generator is None:
         return default_generator.cell
     if not isinstance(generator, Generator):
-        message = f"{op}: expected a fastnn.Generator or None, got {type(generator).__name__}"
+        message = (
+            f"{op}: expected a fastnn.Generator or None, got {type(generator).__name__}; make one "
+            "with fastnn.Generator()"
+        )
         raise TypeError(message)
     return generator.cell
 
@@ -206,7 +214,7 @@ def randint(
     if len(args) != len(absent):
         message = (
             "randint: expected (high, size) or (low, high, size), got "
-            f"{len(args) + 3 - len(absent)} arguments"
+            f"{len(args) + 3 - len(absent)} arguments; for example randint(10, (2, 3))"
         )
         raise TypeError(message)
     for i, value in zip(absent, args, strict=True):
@@ -214,11 +222,14 @@ def randint(
     low, high, size = named
     for name, value in (("low", low), ("high", high)):
         if not hasattr(value, "__index__"):
-            message = f"randint: expected {name} as an int, got {value!r}"
+            message = f"randint: expected {name} as an int, got {value!r}; convert it with int()"
             raise TypeError(message)
     low, high = int(low), int(high)
     if not high > low:
-        message = f"randint: expected low < high, got {low} and {high}"
+        message = (
+            f"randint: expected low < high, got {low} and {high}; high itself is never drawn, so "
+            "pass the largest plus 1"
+        )
         raise RuntimeError(message)
     shape = _common.shape_argument("randint", (size,))
     n = int(np.prod(shape, dtype=np.int64))
@@ -232,10 +243,12 @@ def randint(
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None) -> Tensor:
     """A random order of 0 ... n-1: the order that sorts n random 64-bit keys."""
     if not hasattr(n, "__index__"):
-        message = f"randperm: expected n as an int, got {n!r}"
+        message = f"randperm: expected n as an int, got {n!r}; convert it with int()"
         raise TypeError(message)
     if n < 0:
-        message = f"randperm: expected n >= 0, got {n}"
+        message = (
+            f"randperm: expected n >= 0, got {n}; pass the number of entries, such as len(data)"
+        )
         raise RuntimeError(message)
     pairs = _words("randperm", 2 * n, generator).astype(np.uint64).reshape(n, 2)
     keys = (pairs[:, 0] << np.uint64(32)) | pairs[:, 1]

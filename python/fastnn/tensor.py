@@ -128,12 +128,15 @@ class Tensor(Methods):
     def grad(self, value: Tensor | None) -> None:
         if value is not None:
             if not isinstance(value, Tensor):
-                message = f"grad: expected a Tensor or None, got {type(value).__name__}"
+                message = (
+                    f"grad: expected a Tensor or None, got {type(value).__name__}; None removes "
+                    "the gradient"
+                )
                 raise TypeError(message)
             if value.shape != self.shape or value.array.dtype != self.array.dtype:
                 message = (
                     f"grad: expected shape {self.shape} and {self.dtype}, got {value.shape} and "
-                    f"{value.dtype}"
+                    f"{value.dtype}; make it with zeros_like(tensor)"
                 )
                 raise RuntimeError(message)
         self._grad = value
@@ -162,10 +165,16 @@ class Tensor(Methods):
     @data.setter
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
-            message = f"data: expected a Tensor, got {type(value).__name__}"
+            message = (
+                f"data: expected a Tensor, got {type(value).__name__}; make one with "
+                "fastnn.tensor(...)"
+            )
             raise TypeError(message)
         if self._requires_grad and value.array.dtype.kind != "f":
-            message = f"data: expected a floating-point tensor, got {value.dtype}"
+            message = (
+                f"data: expected a floating-point tensor, got {value.dtype}; call "
+                "requires_grad_(False) before"
+            )
             raise RuntimeError(message)
         self.array, self.storage = value.array, value.storage
         _backend.bump_mutation_stamp()
@@ -264,7 +273,9 @@ class Tensor(Methods):
             raise RuntimeError(message)
         if not isinstance(self.array, np.ndarray):
             if not force:
-                message = "numpy: expected a tensor on the CPU; call .cpu().numpy() instead"
+                message = (
+                    "numpy: expected a tensor on the CPU, got one on the GPU; call .cpu().numpy()"
+                )
                 raise TypeError(message)
             return self.array.get()  # type: ignore[no-any-return]
         return self.array
@@ -277,7 +288,7 @@ class Tensor(Methods):
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         if self._requires_grad:
-            message = "__dlpack__: expected a tensor without grad; use detach()"
+            message = "__dlpack__: expected a tensor without grad, got one; use detach()"
             raise BufferError(message)
         return self.array.__dlpack__(**kwargs)
 
@@ -338,7 +349,7 @@ class Tensor(Methods):
 
     def __delitem__(self, index: Any) -> None:
         message = (
-            "del x[...]: expected no change of shape, which a tensor does not have, got the index "
+            "del: expected no change of shape, which a tensor does not have, got the index "
             f"{index!r}; join the parts that stay with fastnn.cat"
         )
         raise TypeError(message)

@@ -72,7 +72,7 @@ def test_rows_of_a_transposed_table_and_of_a_result_are_held_too() -> None:
         ({"max_norm": -1.0}, ValueError, "expected max_norm >= 0, got -1.0; "),
         ({"max_norm": math.nan}, ValueError, "expected max_norm >= 0, got nan; "),
         ({"max_norm": 1.0, "norm_type": None}, TypeError, "expected norm_type as a number"),
-        ({"max_norm": 1.0, "norm_type": math.nan}, ValueError, "norm_type other than nan; "),
+        ({"max_norm": 1.0, "norm_type": math.nan}, ValueError, "norm_type as a number, got nan; "),
         ({"scale_grad_by_freq": 1}, TypeError, "expected scale_grad_by_freq as a bool, got int; "),
         ({"sparse": True}, NotImplementedError, "sparse=True; "),
     ],

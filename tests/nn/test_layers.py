@@ -60,9 +60,9 @@ def test_init_functions():
     assert p.is_leaf
     assert nn.init.calculate_gain("relu") == math.sqrt(2)
     assert nn.init.calculate_gain("leaky_relu", 1.0) == 1.0
-    with pytest.raises(ValueError, match="unsupported nonlinearity 'no'"):
+    with pytest.raises(ValueError, match="sigmoid, got 'no'"):
         nn.init.calculate_gain("no")
-    with pytest.raises(ValueError, match="fewer than 2 dimensions"):
+    with pytest.raises(ValueError, match="2 or more dimensions for fan in"):
         nn.init.kaiming_uniform_(fastnn.empty(3))
     with pytest.raises(ValueError, match="'fan_in' or 'fan_out'"):
         nn.init.kaiming_uniform_(w, mode="both")
@@ -98,7 +98,7 @@ def test_dropout_modes():
     assert abs((y == 0).mean() - 0.25) < 0.02
     assert layer.eval()(x).tolist() == x.tolist()
     for p in (-0.1, 1.5):
-        with pytest.raises(ValueError, match="has to be between 0 and 1"):
+        with pytest.raises(ValueError, match="between 0 and 1, got"):
             nn.Dropout(p)
 
 

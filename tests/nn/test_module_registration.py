@@ -93,15 +93,15 @@ def test_call_before_init_says_so():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda m: m.register_parameter(3, None), TypeError, "should be a string"),
-        (lambda m: m.register_parameter("a.b", None), KeyError, "t contain"),
-        (lambda m: m.register_parameter("", None), KeyError, "t be empty"),
+        (lambda m: m.register_parameter(3, None), TypeError, "name as a string, got int"),
+        (lambda m: m.register_parameter("a.b", None), KeyError, "without a dot, got"),
+        (lambda m: m.register_parameter("", None), KeyError, "got an empty string"),
         (lambda m: m.register_parameter("plain", None), KeyError, "already exists"),
         (lambda m: m.register_parameter("p", fastnn.zeros(1)), TypeError, "Parameter or None"),
         (lambda m: m.register_buffer("weight", None), KeyError, "already exists"),
-        (lambda m: m.register_buffer("b", 3), TypeError, "Tensor or None required"),
+        (lambda m: m.register_buffer("b", 3), TypeError, "a Tensor or None, got"),
         (lambda m: m.add_module("m", "no"), TypeError, "is not a Module subclass"),
-        (lambda m: m.add_module("a.b", None), KeyError, "t contain"),
+        (lambda m: m.add_module("a.b", None), KeyError, "without a dot, got"),
         (lambda m: m.register_module("plain", None), KeyError, "already exists"),
     ],
 )

@@ -27,7 +27,7 @@ def test_parameter_list():
     assert held[0].shape == (5,)
     assert held[0].requires_grad
     assert len(copy.deepcopy(held)) == 4
-    with pytest.raises(IndexError, match="index 4 is out of range"):
+    with pytest.raises(IndexError, match="expected an index of its 4 entries, got 4"):
         held[4]
     with pytest.raises(TypeError, match="expected an iterable"):
         held.extend(3)

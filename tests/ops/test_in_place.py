@@ -78,7 +78,7 @@ def test_a_value_that_backward_needs_is_guarded(name: str) -> None:
 @pytest.mark.parametrize("name", [*NAMES, "zero_"])
 def test_what_cannot_be_changed_is_refused(name: str) -> None:
     leaf = fastnn.ones(3, requires_grad=True)
-    with pytest.raises(RuntimeError, match=f"{name}|fill_: a leaf that requires grad"):
+    with pytest.raises(RuntimeError, match=f"({name}|fill_): expected .* got a leaf"):
         getattr(leaf, name)()
     with fastnn.no_grad():
         assert getattr(leaf, name)() is leaf
@@ -95,7 +95,7 @@ def test_what_cannot_be_changed_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["exp_", "log_", "sigmoid_", "tanh_"])
 def test_a_result_of_another_category_is_not_stored(name: str) -> None:
     x = fastnn.tensor([1, 2])
-    with pytest.raises(RuntimeError, match=r"cannot be stored in a fastnn\.int64 tensor"):
+    with pytest.raises(RuntimeError, match=r"expected a result that fastnn\.int64 can hold, got"):
         getattr(x, name)()
     assert x.tolist() == [1, 2]
     assert x._version == 0

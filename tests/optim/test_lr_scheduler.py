@@ -290,13 +290,13 @@ def test_errors() -> None:
         (lambda: s.StepLR(None, 3), TypeError, "is not an Optimizer"),  # type: ignore[arg-type]
         (lambda: s.ReduceLROnPlateau(3), TypeError, "is not an Optimizer"),  # type: ignore[arg-type]
         (lambda: s.StepLR(optimizer_of(fastnn), 3, last_epoch=2), KeyError, "initial_lr"),
-        (lambda: s.LambdaLR(o, [float]), ValueError, "Expected 2 lr_lambdas"),
+        (lambda: s.LambdaLR(o, [float]), ValueError, "expected 2 lr_lambdas"),
         (lambda: s.LinearLR(o, 0.0), ValueError, "Starting multiplicative factor"),
         (lambda: s.LinearLR(o, 1.5), ValueError, "Starting multiplicative factor"),
         (lambda: s.LinearLR(o, 0.5, 1.5), ValueError, "Ending multiplicative factor"),
-        (lambda: s.ReduceLROnPlateau(o, factor=1.0), ValueError, "Factor should be"),
-        (lambda: s.ReduceLROnPlateau(o, mode="avg"), ValueError, "mode avg is unknown"),
-        (lambda: s.ReduceLROnPlateau(o, threshold_mode="x"), ValueError, "mode x is unknown"),
+        (lambda: s.ReduceLROnPlateau(o, factor=1.0), ValueError, "expected a factor < 1"),
+        (lambda: s.ReduceLROnPlateau(o, mode="avg"), ValueError, "'min' or 'max', got 'avg'"),
+        (lambda: s.ReduceLROnPlateau(o, threshold_mode="x"), ValueError, "'rel' or 'abs', got 'x'"),
         (lambda: s.ReduceLROnPlateau(o, min_lr=[0.1]), ValueError, "expected 2 min_lrs"),
         (lambda: s.SequentialLR(o, [], []), ValueError, "one more than"),
         (lambda: s.SequentialLR(o, [s.StepLR(o, 1)], [3]), ValueError, "one more than"),
@@ -307,7 +307,7 @@ def test_errors() -> None:
         (
             lambda: s.SequentialLR(o, [s.StepLR(o, 1)], []).step(3),
             TypeError,
-            "expects no epoch",
+            "expected no epoch",
         ),
     ]
     for call, error, message in cases:

@@ -86,12 +86,16 @@ TEST_CASE(fork_while_other_threads_allocate) {
     // Its runtime's own locks may be held by the other threads: the child then waits for ever.
     if (TEST_TSAN) skip("ThreadSanitizer does not support a fork while other threads allocate");
     std::atomic<bool> stop{false};
+    std::atomic<int> started{0};
     std::vector<std::thread> threads;
     for (int t = 0; t < 2; ++t)
         threads.emplace_back([&] {
+            ++started;
             while (!stop.load())
                 for (const std::size_t bytes : kSizes) deallocate(allocate(bytes));
         });
+    // A sanitizer's registry of threads is locked while one starts, and would stay so in the child.
+    while (started.load() < 2) std::this_thread::yield();
     void* kept = filled(5000);
     for (int i = 0; i < 20; ++i)
         CHECK(succeeded(run_in_child([&] {

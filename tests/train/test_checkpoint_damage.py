@@ -45,7 +45,7 @@ MOMENT = "learner/optimizer/state/0/exp_avg"
         (put({"$": "float", "value": "nan"}, *GROUP, "lr"), "lr is saved as nan"),
         (put(10**400, *GROUP, "lr"), "too large"),
         (put([0, 1], *GROUP, "params"), "has the parameters"),
-        (put(-1, *GROUP, "lr"), "Invalid learning rate: -1"),
+        (put(-1, *GROUP, "lr"), "Invalid learning rate: got -1"),
         (put({"$": "tuple", "items": [5.0, 0.9]}, *GROUP, "betas"), "Invalid beta parameter"),
         (put(-1.0, *GROUP, "eps"), "Invalid epsilon value"),
         (put({}, "learner", "optimizer", "state"), "remembers 0 parameters, expected 4"),

@@ -23,7 +23,7 @@ def test_pieces_follow_each_other_and_targets_are_the_next():
     inputs, targets = streams(np.arange(12), 3)
     assert inputs.tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
     assert targets.tolist() == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
-    with pytest.raises(ValueError, match="3 characters do not make 3 pieces"):
+    with pytest.raises(ValueError, match="at least 4 characters, got 3"):
         streams(np.arange(3), 3)
 
 
@@ -125,7 +125,7 @@ def test_a_model_learns_a_text_that_repeats(text_file, tmp_path, kind, capsys):
 
 def test_a_missing_file_or_flag_is_one_sentence(tmp_path, capsys):
     assert main(["train", "text", "--data", str(tmp_path / "none")]) == 2
-    assert "none cannot be read: No such file" in capsys.readouterr().err
+    assert "none, which cannot be read: No such file" in capsys.readouterr().err
     (tmp_path / "short").write_text("abc", "utf-8")
     assert main(["train", "text", "--data", str(tmp_path / "short")]) == 2
     assert "do not make 64 pieces" in capsys.readouterr().err
@@ -177,7 +177,7 @@ def test_a_run_is_not_resumed_with_another_text(text_file, tmp_path, capsys):
     text_file.write_text(TEXT.replace("fox", "cat"), "utf-8")
     capsys.readouterr()
     assert main(["train", "text", "--resume", str(tmp_path / "run")]) == 2
-    assert "had another" in capsys.readouterr().err
+    assert "of its run" in capsys.readouterr().err
 
 
 def test_a_carried_state_of_another_shape_is_refused():

@@ -168,7 +168,7 @@ def test_a_position_that_cannot_be_is_refused(change, text):
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_a_loss_that_is_not_finite_ends_the_run_at_its_step(bad):
     learner, recorder = Counting([(1, 1.0), (1, bad), (1, 1.0)]), Recorder()
-    with pytest.raises(TrainingDiverged, match=f"loss became {bad} in epoch 1, step 2"):
+    with pytest.raises(TrainingDiverged, match=f"finite loss, got {bad} in epoch 1, step 2"):
         fit(learner, 2, [recorder])
     assert len(learner.seen) == 2
     assert learner.updates == learner.seen[:1]
@@ -176,7 +176,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_at_its_step(bad):
 
 
 def test_a_test_loss_that_is_not_finite_ends_the_run():
-    with pytest.raises(TrainingDiverged, match="test_loss became nan in epoch 1"):
+    with pytest.raises(TrainingDiverged, match="finite test_loss, got nan in epoch 1"):
         fit(Counting([(1, 1.0)], test_loss=math.nan), 2)
 
 

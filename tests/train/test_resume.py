@@ -123,11 +123,11 @@ def test_a_finished_run_can_be_made_longer(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("task", "flags", "text"),
     [
-        ("digits", ["--model", "cnn"], "--model cnn was given, but the run in"),
-        ("digits", ["--seed", "4"], "--seed 4 was given, but the run in"),
-        ("digits", ["--batch-size", "32"], "was started with 64; leave --batch-size out"),
-        ("digits", ["--lr", "0.5"], "--lr 0.5 was given"),
-        ("digits", ["--epochs", "1"], "--epochs 1 was given, but the run in"),
+        ("digits", ["--model", "cnn"], "--model: expected mlp, with which the run in"),
+        ("digits", ["--seed", "4"], "--seed: expected 3, with which the run in"),
+        ("digits", ["--batch-size", "32"], "was started, got 32; leave --batch-size out"),
+        ("digits", ["--lr", "0.5"], "--lr: expected 0.002, with"),
+        ("digits", ["--epochs", "1"], "--epochs: expected 2, with which the run in"),
         ("mnist", [], "is of the task digits, not mnist"),
     ],
 )
@@ -153,7 +153,10 @@ def test_the_same_flags_may_be_given_again(tmp_path):
         (lambda out: (out / "checkpoint.safetensors").unlink(), "no run that can be resumed"),
         (lambda out: (out / "config.json").unlink(), "no run that can be resumed"),
         (lambda out: (out / "config.json").write_text("{"), "no run that can be resumed"),
-        (lambda out: (out / "config.json").write_text("[]"), "not the configuration of a run"),
+        (
+            lambda out: (out / "config.json").write_text("[]"),
+            "expected the configuration of a run in",
+        ),
         (lambda out: (out / "checkpoint.safetensors").write_bytes(b"x" * 99), "cannot be read"),
     ],
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command line: ``fastnn train | info``.
+"""The command line: ``fastnn train | bench | info``.
 
 Every command is a module with add_arguments(parser) and run(arguments) -> exit status, listed in
 COMMANDS and imported when it is named. Exit status: 0 done, 1 failed,
@@ -23,6 +23,7 @@ __all__ = ["main"]
 
 COMMANDS = {  # name -> (module, summary); the modules are heavy, this table is not
     "train": ("fastnn.cli.train", "train a network on a data set and write the run to a folder"),
+    "bench": ("fastnn.cli.bench.command", "time kernels and training steps beside other libraries"),
     "info": ("fastnn.cli.info", "say which backend runs, and why not the others"),
 }
 _FAILED, _INTERRUPTED, _BROKEN_PIPE = 1, 130, 141
@@ -31,7 +32,8 @@ _FAILED, _INTERRUPTED, _BROKEN_PIPE = 1, 130, 141
 def _build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of all commands; only the one that is asked for gets its flags."""
     parser = argparse.ArgumentParser(
-        prog="fastnn", description="Neural networks on fast kernels: train, and look around."
+        prog="fastnn",
+        description="Neural networks on fast kernels: train, measure, look around.",
     )
     parser.add_argument("--version", action="version", version=f"fastnn {fastnn.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="command", required=True)

@@ -18,8 +18,8 @@ def _whole(text: str, lowest: int, highest: int, expected: str) -> int:
     except ValueError:
         value = lowest - 1
     if not lowest <= value <= highest:
-        message = f"expected {expected}, got {text!r:.60}"
-        raise argparse.ArgumentTypeError(message)
+        problem = f"expected {expected}, got {text!r:.60}; write for example {lowest}"
+        raise argparse.ArgumentTypeError(problem)
     return value
 
 
@@ -49,8 +49,8 @@ def positive_float(text: str) -> float:
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value > 0.0):
-        message = f"expected a finite number above 0, got {text!r:.60}"
-        raise argparse.ArgumentTypeError(message)
+        problem = f"expected a finite number above 0, got {text!r:.60}; write for example 0.001"
+        raise argparse.ArgumentTypeError(problem)
     return value
 
 
@@ -66,6 +66,6 @@ def fraction(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0.0 <= value < 1.0:
-        message = f"expected a number from 0 to below 1, got {text!r:.60}"
-        raise argparse.ArgumentTypeError(message)
+        problem = f"expected a number from 0 to below 1, got {text!r:.60}; write for example 0.1"
+        raise argparse.ArgumentTypeError(problem)
     return value

@@ -26,6 +26,7 @@ __all__ = ["new_run", "resumed_run"]
 
 _RUNS = Path("runs")
 _FREE = ("data", "checkpoint_seconds")  # may differ in a resumed run; data are known by their hash
+_NEW = "start a new run, without --resume"
 _NO_FLAGS = ("run", "build", "task", "parser", "defaults", "out", "resume")
 
 
@@ -75,7 +76,7 @@ def new_run(arguments: argparse.Namespace) -> Run:
     """A new run in a folder of its own."""
     arguments = _with_defaults(arguments)
     if getattr(arguments, "data", "") is None:
-        arguments.parser.error("the following arguments are required: --data")
+        arguments.parser.error("the following arguments are required: --data; name the data there")
     job: Job = arguments.build(arguments)
     now = dt.datetime.now(dt.UTC)
     name = f"{arguments.task}-{arguments.model}-{now.astimezone():%Y%m%d-%H%M%S}"
@@ -84,7 +85,8 @@ def new_run(arguments: argparse.Namespace) -> Run:
         folder = RunFolder.create(wanted, _config(arguments, job, now))
     except OSError as error:
         message = (
-            f"cannot write to {wanted}: {error.strerror or error}; choose another folder with --out"
+            f"{wanted}: expected a folder that can be written, got an error: "
+            f"{error.strerror or error}; choose another folder with --out"
         )
         raise CheckpointError(message) from error
     return Run(arguments, job, folder, Position(), _identity(arguments, job), [])
@@ -98,21 +100,24 @@ def _about(given: argparse.Namespace, state: Mapping[str, Any]) -> Mapping[str, 
     about = state["about"]
     form = {"task": str, "flags": dict, "job": dict, "backend": list}
     if not isinstance(about, dict):
-        message = f"its description is {about!r:.60}"
-        raise ValueError(message)
+        problem = f"its description is {about!r:.60}, expected a map; {_NEW}"
+        raise ValueError(problem)
     for name, kind in form.items():
         if not isinstance(about[name], kind):
-            message = f"its {name} is {about[name]!r:.60}, expected a {kind.__name__}"
-            raise ValueError(message)
+            problem = f"its {name} is {about[name]!r:.60}, expected a {kind.__name__}; {_NEW}"
+            raise ValueError(problem)
     if about["task"] != given.task:
-        message = f"it is of the task {about['task']:.60}, not {given.task}"
-        raise ValueError(message)
-    if about["flags"].keys() != given.defaults.keys():
-        message = (
-            f"its flags are {', '.join(map(str, about['flags']))!r:.120}, expected "
-            f"{', '.join(given.defaults)!r}"
+        problem = (
+            f"it is of the task {about['task']:.60}, not {given.task}; go on with it by"
+            f" fastnn train {about['task']:.60} --resume"
         )
-        raise ValueError(message)
+        raise ValueError(problem)
+    if about["flags"].keys() != given.defaults.keys():
+        problem = (
+            f"its flags are {', '.join(map(str, about['flags']))!r:.120}, expected "
+            f"{', '.join(given.defaults)!r}; use the version of fastnn that wrote it"
+        )
+        raise ValueError(problem)
     return about
 
 
@@ -125,8 +130,8 @@ def _parsed(parser: argparse.ArgumentParser, flags: Mapping[str, Any]) -> argpar
             return parser.parse_args(words)
     except SystemExit:
         what = shown.getvalue().strip().rpartition("error: ")[2]
-        message = f"its flags are damaged: {what}"
-        raise ValueError(message) from None
+        problem = f"its flags are damaged: {what}; {_NEW}"
+        raise ValueError(problem) from None
 
 
 def _merged(given: argparse.Namespace, saved: argparse.Namespace) -> argparse.Namespace:
@@ -137,8 +142,8 @@ def _merged(given: argparse.Namespace, saved: argparse.Namespace) -> argparse.Na
         if not (longer or key in _FREE or flags[key] == value):
             name = f"--{key.replace('_', '-')}"
             message = (
-                f"{name} {value} was given, but the run in {given.resume} was started with "
-                f"{flags[key]}; leave {name} out, or start a new run without --resume"
+                f"{name}: expected {flags[key]}, with which the run in {given.resume} was started, "
+                f"got {value}; leave {name} out, or start a new run without --resume"
             )
             raise CheckpointError(message)
     return argparse.Namespace(**{**vars(saved), **vars(given)})
@@ -155,7 +160,11 @@ def resumed_run(given: argparse.Namespace) -> Run:
         saved = _about(given, state)
         flags = _parsed(given.parser, saved["flags"])
     except (OSError, ValueError, KeyError, CheckpointError) as error:
-        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        what = str(error)
+        if isinstance(error, KeyError):
+            what = f"{error} is missing; {_NEW}"
+        elif isinstance(error, OSError) and not isinstance(error, BlockingIOError):
+            what = f"{error}; give the folder of a run with a checkpoint"
         text = f"{given.resume} has no run that can be resumed: {what}"
         raise CheckpointError(text) from error
     arguments = _merged(given, flags)
@@ -164,8 +173,8 @@ def resumed_run(given: argparse.Namespace) -> Run:
     for name in {**identity["job"], **saved["job"]}:
         if identity["job"].get(name) != saved["job"].get(name):
             message = (
-                f"the run in {folder.path} had another {name}: {saved['job'].get(name)!r:.300}, "
-                f"now it would be {identity['job'].get(name)!r:.300}; start a new run"
+                f"{folder.path}: expected the {name} of its run, {saved['job'].get(name)!r:.300}, "
+                f"got {identity['job'].get(name)!r:.300}; start a new run"
             )
             raise CheckpointError(message)
     position = restore_run(state, job.learner, folder.checkpoint)
@@ -176,6 +185,9 @@ def resumed_run(given: argparse.Namespace) -> Run:
     try:
         folder.update_config(status="running", flags=identity["flags"])
     except OSError as error:
-        message = f"cannot write to {folder.path}: {error.strerror or error}"
+        message = (
+            f"{folder.path}: expected a folder that can be written, got an error: "
+            f"{error.strerror or error}; make room, or the folder writable"
+        )
         raise CheckpointError(message) from error
     return Run(arguments, job, folder, position, identity, notes)

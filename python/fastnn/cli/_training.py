@@ -178,7 +178,7 @@ def train(run: Run) -> int:
         return _train(run, progress)
     except TrainingDiverged as error:
         run.folder.end("diverged", problem=str(error))
-        _say(f"{error}; try a learning rate below --lr {run.arguments.lr:g}")
+        _say(f"{error} than --lr {run.arguments.lr:g}")
         return FAILED
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt | BrokenPipeError)

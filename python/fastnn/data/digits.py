@@ -28,7 +28,7 @@ def _read() -> bytes:
         return resources.files("fastnn.data").joinpath(_FILE).read_bytes()
     except OSError as error:
         message = (
-            f"load_digits: expected the data file {_FILE} inside the package, but it cannot be "
+            f"load_digits: expected the data file {_FILE} inside the package, got none that can be "
             f"read ({error}); install fastnn-native again"
         )
         raise RuntimeError(message) from error

@@ -40,29 +40,36 @@ def _exactly(file: BinaryIO | gzip.GzipFile, count: int) -> bytes:
 def _parse(file: BinaryIO | gzip.GzipFile, dimensions: int) -> tuple[bytes, bytes, tuple[int, ...]]:
     start = _exactly(file, 4)
     if len(start) < 4 or start[:2] != b"\0\0" or start[2] != _UINT8:
-        message = (
-            f"expected an IDX file of uint8, which starts with 00 00 08, got {start.hex(' ')!r}"
+        problem = (
+            f"expected an IDX file of uint8, which starts with 00 00 08, got {start.hex(' ')!r}; is"
+            " it the right file?"
         )
-        raise DataFileError(message)
+        raise DataFileError(problem)
     if start[3] != dimensions:
-        message = f"expected {dimensions} dimensions, got {start[3]}; is it the right file?"
-        raise DataFileError(message)
+        problem = f"expected {dimensions} dimensions, got {start[3]}; is it the right file?"
+        raise DataFileError(problem)
     sizes = _exactly(file, 4 * dimensions)
     if len(sizes) < 4 * dimensions:
-        message = "it is cut off inside its header"
-        raise DataFileError(message)
+        problem = "it is cut off inside its header; fetch it again"
+        raise DataFileError(problem)
     shape = struct.unpack(f">{dimensions}I", sizes)
     count = math.prod(shape)
     if count > _MAX_BYTES:
-        message = f"its header claims the shape {shape}, {count:,} bytes; at most {_MAX_BYTES:,}"
-        raise DataFileError(message)
+        problem = (
+            f"its header claims the shape {shape}, {count:,} bytes, expected at most "
+            f"{_MAX_BYTES:,}; fetch it again"
+        )
+        raise DataFileError(problem)
     content = _exactly(file, count)
     if len(content) < count:
-        message = f"it is cut off: the shape {shape} needs {count:,} bytes, got {len(content):,}"
-        raise DataFileError(message)
+        problem = (
+            f"it is cut off: the shape {shape} needs {count:,} bytes, got {len(content):,}; fetch"
+            " it again"
+        )
+        raise DataFileError(problem)
     if file.read(1):
-        message = f"more bytes follow than the shape {shape} in its header needs"
-        raise DataFileError(message)
+        problem = f"more bytes follow than the shape {shape} in its header needs; fetch it again"
+        raise DataFileError(problem)
     return start + sizes, content, shape
 
 
@@ -84,13 +91,19 @@ def read_idx(path: Path, dimensions: int) -> tuple[npt.NDArray[np.uint8], bytes]
             else:
                 header, content, shape = _parse(raw, dimensions)
     except DataFileError as error:
-        message = f"{path}: {error}"
+        message = f"read_idx: {path}: {error}"
         raise DataFileError(message) from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        message = f"{path}: its gzip wrapper is damaged or cut off ({error}); fetch it again"
+        message = (
+            f"read_idx: expected a whole file, got {path}: its gzip wrapper is damaged or cut off "
+            f"({error}); fetch it again"
+        )
         raise DataFileError(message) from None
     except OSError as error:
-        message = f"{path}: cannot be read: {error.strerror or error}"
+        message = (
+            f"read_idx: expected a file, got {path}: cannot be read: {error.strerror or error}; "
+            "check its name and its permissions"
+        )
         raise DataFileError(message) from None
     array: npt.NDArray[Any] = np.frombuffer(content, dtype=np.uint8)
     return array.reshape(shape), header

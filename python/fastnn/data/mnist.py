@@ -53,8 +53,8 @@ def _find(folder: Path, name: str) -> Path:
         if path.is_file():
             return path
     message = (
-        f"load_mnist: expected {name} or {name}.gz in {folder}, found neither; pass the folder "
-        "that has the four files of MNIST"
+        f"load_mnist: expected {name} or {name}.gz in {folder}, got neither; pass the folder that "
+        "has the four files of MNIST"
     )
     raise DataFileError(message)
 
@@ -65,8 +65,8 @@ def _load(folder: Path, name: str) -> _Bytes:
     array, header = read_idx(path, len(shape))
     if array.shape != shape:
         message = (
-            f"load_mnist: expected the shape {shape} in {path}, got {array.shape}; this is not "
-            "the file of MNIST that its name says"
+            f"load_mnist: expected the shape {shape} in {path}, got {array.shape}; it is not the "
+            "file of MNIST that its name says: fetch that again"
         )
         raise DataFileError(message)
     digest = hashlib.sha256(header)
@@ -74,7 +74,8 @@ def _load(folder: Path, name: str) -> _Bytes:
     if digest.hexdigest() != MNIST_SHA256[name]:
         message = (
             f"load_mnist: {path} is damaged or another data set: expected SHA-256 "
-            f"{MNIST_SHA256[name]} of the decompressed content, got {digest.hexdigest()}"
+            f"{MNIST_SHA256[name]} of the decompressed content, got {digest.hexdigest()};"
+            " fetch it again"
         )
         raise DataFileError(message)
     return array
@@ -89,7 +90,10 @@ def load_mnist(folder: str | Path) -> Mnist:
     """
     where = Path(folder)
     if not where.is_dir():
-        message = f"load_mnist: expected a folder with the four files of MNIST, {where} is none"
+        message = (
+            f"load_mnist: expected a folder with the four files of MNIST, got {where}, which is"
+            " none; pass the folder, not a file in it"
+        )
         raise DataFileError(message)
     arrays: list[Any] = [_load(where, name) for name in MNIST_SHA256]
     return Mnist(*arrays)

@@ -55,7 +55,10 @@ def stratified_split(
     """
     array: npt.NDArray[Any] = np.asarray(labels)
     if array.ndim != 1 or array.size == 0:
-        message = f"stratified_split: expected labels of shape (n,) with n > 0, got {array.shape}"
+        message = (
+            f"stratified_split: expected labels of shape (n,) with n > 0, got {array.shape}; pass"
+            " one class number for every sample"
+        )
         raise ValueError(message)
     if array.dtype.kind not in "iu":
         message = (
@@ -64,15 +67,19 @@ def stratified_split(
         )
         raise TypeError(message)
     if not 0.0 < test_fraction < 1.0:
-        message = f"stratified_split: expected 0 < test_fraction < 1, got {test_fraction!r}"
+        message = (
+            f"stratified_split: expected 0 < test_fraction < 1, got {test_fraction!r}; 0.2 holds"
+            " out a fifth"
+        )
         raise ValueError(message)
     members = [np.flatnonzero(array == label) for label in np.unique(array)]
     counts = [len(indices) for indices in members]
     shares = _shares(counts, test_fraction)
     if not 0 < sum(shares) < array.size:
         message = (
-            f"stratified_split: {array.size} labels with test_fraction={test_fraction!r} leave "
-            "one part empty; take a larger data set or another fraction"
+            f"stratified_split: expected labels for both parts, got {array.size} with "
+            f"test_fraction={test_fraction!r}, which leave one part empty; take a larger data set "
+            "or another fraction"
         )
         raise ValueError(message)
     train: list[_Indices] = []

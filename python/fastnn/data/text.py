@@ -24,7 +24,10 @@ def read_text(path: str | Path) -> str:
         content = where.read_bytes()
         text = content.decode("utf-8")
     except OSError as error:
-        message = f"read_text: {where} cannot be read: {error.strerror or error}"
+        message = (
+            f"read_text: expected a file, got {where}, which cannot be read: "
+            f"{error.strerror or error}; check its name and its permissions"
+        )
         raise DataFileError(message) from None
     except UnicodeDecodeError as error:
         message = (
@@ -33,7 +36,9 @@ def read_text(path: str | Path) -> str:
         )
         raise DataFileError(message) from None
     if not text:
-        message = f"read_text: expected text in {where}, the file is empty"
+        message = (
+            f"read_text: expected text, got none in {where}: the file is empty; name another file"
+        )
         raise DataFileError(message)
     return text
 
@@ -58,7 +63,10 @@ class Vocabulary:
         try:
             return np.array([numbers[character] for character in text], dtype=np.int64)
         except KeyError as error:
-            message = f"Vocabulary.encode: expected characters of the vocabulary, got {error}"
+            message = (
+                f"Vocabulary.encode: expected characters of the vocabulary, got {error}; leave it"
+                " out, or make the vocabulary of all texts"
+            )
             raise ValueError(message) from None
 
     def decode(self, numbers: npt.ArrayLike) -> str:

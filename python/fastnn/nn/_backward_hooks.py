@@ -65,12 +65,13 @@ def _spread(grads: tuple[Tensor, ...], positions: list[int], count: int) -> _Gra
     return tuple(full)
 
 
-def _as_grads(changed: Any, expected: int, what: str) -> _Grads:
+def _as_grads(owner: Module, changed: Any, expected: int, what: str) -> _Grads:
     grads = tuple(changed) if isinstance(changed, (tuple, list)) else (changed,)
     if len(grads) != expected:
         message = (
-            f"Backward hook returned an invalid number of {what}, got {len(grads)},"
-            f" but expected {expected}; return a tuple with one entry per {what}, or None"
+            f"{type(owner).__name__}: Backward hook returned an invalid number of {what}, got"
+            f" {len(grads)}, but expected {expected}; return a tuple with one entry per {what}, or"
+            " None"
         )
         raise RuntimeError(message)
     return grads
@@ -120,7 +121,7 @@ class BackwardHooks:
         for hook in self.pre:
             changed = hook(self.module, grad_output)
             if changed is not None:
-                grad_output = _as_grads(changed, self.n_outputs, "grad_output")
+                grad_output = _as_grads(self.module, changed, self.n_outputs, "grad_output")
         self.grad_output = grad_output
         if not self.inputs:  # no gradient will arrive at the inputs: the hooks run now
             self._run_full((None,) * self.n_inputs)
@@ -139,12 +140,13 @@ class BackwardHooks:
             if changed is not None:
                 if not self.inputs:
                     message = (
-                        f"{type(self.module).__name__}: Backward hook for Modules where no input"
-                        " requires gradient should always return None or None for all gradients;"
-                        " return None, or give an input requires_grad=True"
+                        f"{type(self.module).__name__}: expected None or None for all gradients "
+                        "from the backward hook of a module where no input requires gradient, got "
+                        f"{type(changed).__name__}; return None, or give an input "
+                        "requires_grad=True"
                     )
                     raise RuntimeError(message)
-                grad_input = _as_grads(changed, self.n_inputs, "grad_input")
+                grad_input = _as_grads(self.module, changed, self.n_inputs, "grad_input")
         return grad_input
 
     @staticmethod

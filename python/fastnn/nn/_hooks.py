@@ -129,9 +129,9 @@ def _run_forward_pre(
                 continue
             if not (isinstance(changed, tuple) and len(changed) == 2):
                 message = (
-                    f"{type(module).__name__}: forward pre-hook must return None or a tuple of"
-                    f" (new_args, new_kwargs), but got {type_name(changed)}; register it without"
-                    " with_kwargs to return the arguments alone"
+                    f"{type(module).__name__}: expected None or a tuple of (new_args, new_kwargs) "
+                    f"from a forward pre-hook, got {type_name(changed)}; register it without "
+                    "with_kwargs to return the arguments alone"
                 )
                 raise RuntimeError(message)
             args, kwargs = changed
@@ -175,8 +175,8 @@ def call_with_hooks(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any
                 except Exception as error:  # the first error is the one to report
                     message = (
                         f"{type(module).__name__}: forward hook with always_call raised, and is"
-                        f" ignored: {error!r}; such a hook also runs, with None as output, after"
-                        " an error"
+                        f" ignored: {error!r}; after an error its output is None: let it"
+                        " take that"
                     )
                     warnings.warn(message, stacklevel=2)
         raise

@@ -124,8 +124,8 @@ class Registry:
     def _require_init(self, what: str) -> None:
         if "_parameters" not in self.__dict__:
             message = (
-                f"cannot assign {what} before Module.__init__() call;"
-                f" call super().__init__() first in {type(self).__name__}.__init__"
+                f"{type(self).__name__}: cannot assign {what} before Module.__init__() call: "
+                "expected its tables, got none; call super().__init__() first in your __init__"
             )
             raise AttributeError(message)
 
@@ -138,11 +138,11 @@ class Registry:
                 own[table].pop(name, None)
         own["_non_persistent_buffers_set"].discard(name)
 
-    @staticmethod
-    def _wrong_kind(value: object, role: str, name: str, wanted: str) -> TypeError:
+    def _wrong_kind(self, value: object, role: str, name: str, wanted: str) -> TypeError:
         return TypeError(
-            f"cannot assign '{type_name(value)}' as {role} '{name}' ({wanted} or None expected);"
-            f" to replace the {role} by something else, 'del' the attribute first"
+            f"{type(self).__name__}: cannot assign '{type_name(value)}' as {role} '{name}'"
+            f" ({wanted} or None expected); to replace the {role} by something else, 'del' the"
+            " attribute first"
         )
 
     # ---- registration ----
@@ -151,22 +151,26 @@ class Registry:
         owner = type(self).__name__
         if not isinstance(name, str):
             message = (
-                f"{owner}: {role} name should be a string, got {type_name(name)}; the name is the"
-                " first argument"
+                f"{owner}: expected {role} name as a string, got {type_name(name)}; the name is "
+                "the first argument"
             )
             raise TypeError(message)
         if "." in name:
             message = (
-                f'{owner}: {role} name can\'t contain ".", got: {name}; dots separate the levels of'
-                " a path: use _ instead"
+                f"{owner}: expected {role} name without a dot, got {name!r}; dots separate the "
+                "levels of a path: use _ instead"
             )
             raise KeyError(message)
         if not name:
-            message = f'{owner}: {role} name can\'t be empty string ""; give it one'
+            message = (
+                f"{owner}: expected {role} name of one character or more, got an empty string; "
+                "give it one"
+            )
             raise KeyError(message)
         if name not in self.__dict__[table] and hasattr(self, name):
             message = (
-                f"{owner}: attribute '{name}' already exists; choose another name, or del it first"
+                f"{owner}: expected a free name, got {name!r}: attribute '{name}' already exists; "
+                "choose another name, or del it first"
             )
             raise KeyError(message)
 
@@ -178,15 +182,16 @@ class Registry:
         given: object = param
         if given is not None and not isinstance(given, Parameter):
             message = (
-                f"cannot assign '{type_name(given)}' object to parameter '{name}'"
-                " (fastnn.nn.Parameter or None required); wrap a Tensor as nn.Parameter(tensor)"
+                f"{type(self).__name__}: cannot assign '{type_name(given)}' object to parameter "
+                f"'{name}': expected an nn.Parameter or None, got neither; wrap a Tensor as "
+                "nn.Parameter(tensor)"
             )
             raise TypeError(message)
         if param is not None and param.grad_fn is not None:
             message = (
-                f"cannot assign non-leaf Tensor to parameter '{name}': a parameter must be"
-                f" created explicitly; to make '{name}' a function of other tensors, compute it"
-                " in forward()"
+                f"{type(self).__name__}: cannot assign non-leaf Tensor to parameter '{name}': "
+                "expected one created explicitly, got the result of an operation; to make "
+                f"'{name}' a function of other tensors, compute it in forward()"
             )
             raise ValueError(message)
         bump_mutation_stamp()
@@ -200,8 +205,9 @@ class Registry:
         given: object = tensor
         if given is not None and not isinstance(given, Tensor):
             message = (
-                f"cannot assign '{type_name(given)}' object to buffer '{name}'"
-                " (fastnn.Tensor or None required); make one with fastnn.tensor(...)"
+                f"{type(self).__name__}: cannot assign '{type_name(given)}' object to buffer "
+                f"'{name}': expected a Tensor or None, got neither; make one with "
+                "fastnn.tensor(...)"
             )
             raise TypeError(message)
         bump_mutation_stamp()
@@ -217,8 +223,8 @@ class Registry:
         given: object = module
         if given is not None and not isinstance(given, Registry):
             message = (
-                f"{type(self).__name__}.add_module: {type_name(given)} is not a Module subclass;"
-                " pass an instance of an nn.Module"
+                f"{type(self).__name__}: expected a Module as child {name!r}, got "
+                f"{type_name(given)}, which is not a Module subclass; pass an instance of one"
             )
             raise TypeError(message)
         self._check_name(name, "module", "_modules")

@@ -39,7 +39,7 @@ def _check_numbers(
     if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
         message = (
             f"{name}: expected dropout as a number in [0, 1], the probability of an element being "
-            f"zeroed, got {dropout!r}"
+            f"zeroed, got {dropout!r}; divide percentages by 100"
         )
         raise ValueError(message)
     if not 0 <= proj_size < hidden_size:
@@ -85,7 +85,7 @@ class RNNBase(Module):
         flag: object
         for key, flag in (("bias", bias), ("batch_first", batch_first)):
             if not isinstance(flag, bool):
-                message = f"{name}: expected {key} as a bool, got {type(flag).__name__}"
+                message = f"{name}: expected {key} as a bool, got {flag!r:.60}; name it: {key}=True"
                 raise TypeError(message)
         if dropout > 0 and num_layers == 1:
             warnings.warn(
@@ -191,7 +191,7 @@ class RNNBase(Module):
         if x.shape[-1] != self.input_size:
             message = (
                 f"{name}: expected input.size(-1) equal to input_size {self.input_size}, got "
-                f"{x.shape[-1]}"
+                f"{x.shape[-1]}; reshape the input, or make the layer with {x.shape[-1]}"
             )
             raise RuntimeError(message)
 
@@ -203,7 +203,8 @@ class RNNBase(Module):
             if tuple(state.shape) != want:
                 which = f"hidden[{k}]" if self.n_states > 1 else "hidden"
                 message = (
-                    f"{type(self).__name__}: Expected {which} size {want}, got {list(state.shape)}"
+                    f"{type(self).__name__}: expected {which} size {want}, got {list(state.shape)};"
+                    " leave hx out for zeros"
                 )
                 raise RuntimeError(message)
 
@@ -211,7 +212,10 @@ class RNNBase(Module):
         """`run_layers` on a packed sequence: rows in the order of their lengths."""
         data, batch_sizes, sorted_indices, unsorted_indices = packed
         if data.ndim != 2:
-            message = f"{type(self).__name__}: expected packed data (n, i), got {data.shape}"
+            message = (
+                f"{type(self).__name__}: expected packed data (n, i), got {data.shape}; pack "
+                "sequences (t, i)"
+            )
             raise RuntimeError(message)
         self.check_input(data)
         sizes = checked_sizes(type(self).__name__, data, batch_sizes).tolist()
@@ -239,18 +243,23 @@ class RNNBase(Module):
         if isinstance(input, PackedSequence):
             return self.run_packed(input, states)
         if not isinstance(input, Tensor):
-            message = f"{name}: expected input as a Tensor, got {type(input).__name__}"
+            got = type(input).__name__
+            message = f"{name}: expected input as a Tensor, got {got}; use fastnn.tensor(...)"
             raise TypeError(message)
         if input.ndim not in (2, 3):
-            message = f"{name}: Expected input to be 2D or 3D, got {input.ndim}D tensor instead"
+            message = (
+                f"{name}: expected input to be 2D or 3D, got {input.ndim}D tensor instead; make it "
+                "(t, i), or with a batch (t, b, i)"
+            )
             raise ValueError(message)
         self.check_input(input)
         batched = input.ndim == 3
         for state in states or ():
             if state.ndim != input.ndim:
                 message = (
-                    f"{name}: For {'batched 3' if batched else 'unbatched 2'}-D input, hx should "
-                    f"also be {input.ndim}-D but got {state.ndim}-D tensor"
+                    f"{name}: expected hx of {input.ndim} dimensions for "
+                    f"{'batched' if batched else 'unbatched'} input, got {state.ndim}-D tensor; "
+                    "leave it out for zeros"
                 )
                 raise RuntimeError(message)
         if not batched:
@@ -259,7 +268,10 @@ class RNNBase(Module):
         else:
             x = input.transpose(0, 1) if self.batch_first else input
         if x.shape[0] == 0:
-            message = f"{name}: Expected sequence length to be larger than 0, got {input.shape}"
+            message = (
+                f"{name}: expected sequence length to be larger than 0, got {input.shape}; leave "
+                "empty sequences out"
+            )
             raise RuntimeError(message)
         if states is not None:
             self.check_states(states, x.shape[1])

@@ -50,16 +50,16 @@ class State(Hooks):
     def get_extra_state(self) -> Any:
         """Override, with :meth:`set_extra_state`, to put more than tensors in ``state_dict``."""
         message = (
-            f"{type(self).__name__}.get_extra_state: not defined; a module that saves extra state"
-            " must define both get_extra_state and set_extra_state"
+            f"{type(self).__name__}: expected get_extra_state beside set_extra_state, got none; a "
+            "module that saves extra state must define both"
         )
         raise RuntimeError(message)
 
     def set_extra_state(self, state: Any) -> None:  # noqa: ARG002 (for subclasses)
         """Take back what :meth:`get_extra_state` gave."""
         message = (
-            f"{type(self).__name__}.set_extra_state: not defined; a module that saves extra state"
-            " must define both get_extra_state and set_extra_state"
+            f"{type(self).__name__}: expected set_extra_state beside get_extra_state, got none; a "
+            "module that saves extra state must define both"
         )
         raise RuntimeError(message)
 
@@ -111,10 +111,11 @@ class State(Hooks):
                     destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars
                 )
         for hook in of_kind(self._state_hooks, "save_post"):
-            if hook.fn(self, destination, prefix, metadata) is not None:
+            changed = hook.fn(self, destination, prefix, metadata)
+            if changed is not None:
                 message = (
-                    f"{type(self).__name__}: state_dict post-hook must return None; edit the"
-                    " dictionary in place"
+                    f"{type(self).__name__}: expected None from a state_dict post-hook, got "
+                    f"{type_name(changed)}; it must return None and edit the dictionary in place"
                 )
                 raise RuntimeError(message)
         return destination
@@ -213,8 +214,8 @@ class State(Hooks):
         given: object = state_dict
         if not isinstance(given, Mapping):
             message = (
-                f"{type(self).__name__}: Expected state_dict to be dict-like, got"
-                f" {type_name(given)}; pass what state_dict() returned"
+                f"{type(self).__name__}: expected state_dict to be dict-like, got "
+                f"{type_name(given)}; pass what state_dict() returned"
             )
             raise TypeError(message)
         for key in state_dict:
@@ -238,12 +239,9 @@ class State(Hooks):
                     listing = ", ".join(f'"{key}"' for key in keys)
                     errors.insert(0, f"{what} key(s) in state_dict: {listing}. ")
         if errors:
-            listing = "\n\t".join(errors)
-            message = (
-                f"Error(s) in loading state_dict for {type(self).__name__}:\n\t"
-                f"{listing.rstrip('. ')}; make the module as the saved one was made"
-            )
-            raise RuntimeError(message)
+            errors.insert(0, f"Error(s) in loading state_dict for {type(self).__name__}:")
+            errors.append("The entries must fit; give the module the saved one's arguments")
+            raise RuntimeError("\n\t".join(errors))
         return report
 
     def _load_tree(
@@ -268,9 +266,10 @@ class State(Hooks):
                 part = {key: value for key, value in state_dict.items() if key.startswith(below)}
                 child._load_tree(part, below, metadata, assign, report, errors)
         for hook in of_kind(self._state_hooks, "load_post"):
-            if hook.fn(self, report) is not None:
+            changed = hook.fn(self, report)
+            if changed is not None:
                 message = (
-                    f"{type(self).__name__}: load_state_dict post-hook must return None; edit the"
-                    " lists in place"
+                    f"{type(self).__name__}: expected None from a load_state_dict post-hook, got "
+                    f"{type_name(changed)}; it must return None and edit the lists in place"
                 )
                 raise RuntimeError(message)

@@ -24,8 +24,8 @@ _T = TypeVar("_T")
 
 def _absent(owner: Registry, name: str, target: str, lister: str) -> AttributeError:
     return AttributeError(
-        f"{type(owner).__name__} has no attribute `{name}` (path '{target}'); {lister}() lists the"
-        " paths"
+        f"{type(owner).__name__}: expected a child or member `{name}` for the path '{target}', got"
+        f" none: it has no attribute `{name}`; {lister}() lists the paths"
     )
 
 
@@ -122,8 +122,8 @@ class Traversal(Registry):
             child = getattr(module, name)
             if not isinstance(child, Registry):
                 message = (
-                    f"get_submodule: `{name}` (path '{target}') is not an nn.Module but a"
-                    f" {type_name(child)}; named_modules() lists the paths"
+                    f"get_submodule: expected an nn.Module at `{name}` (path '{target}'), got a "
+                    f"{type_name(child)}; named_modules() lists the paths"
                 )
                 raise AttributeError(message)
             module = cast("Module", child)
@@ -137,8 +137,8 @@ class Traversal(Registry):
         value = getattr(owner, name)
         if not isinstance(value, kind) or name not in getattr(owner, table):
             message = (
-                f"get_{table[1:-1]}: `{name}` (path '{target}') is not a {table[1:-1]} but a"
-                f" {type_name(value)}; named{table}() lists the paths"
+                f"get_{table[1:-1]}: expected a {table[1:-1]} at `{name}` (path '{target}'), got a "
+                f"{type_name(value)}; named{table}() lists the paths"
             )
             raise AttributeError(message)
         return value

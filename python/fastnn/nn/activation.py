@@ -139,9 +139,7 @@ class Hardtanh(_Options):
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         if max_val <= min_val:
-            message = (
-                f"Hardtanh: expected min_val < max_val, got {min_val} and {max_val}; give the lower bound first"
-            )
+            message = f"Hardtanh: expected min_val < max_val, got {min_val}, {max_val}; swap them"
             raise ValueError(message)
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
 

@@ -30,8 +30,8 @@ class _Indexed(Module):
         position = operator.index(index)
         if not -len(self) <= position < len(self):
             message = (
-                f"{self._get_name()}: index {position} is out of range of its {len(self)} modules;"
-                " append() adds one"
+                f"{self._get_name()}: expected an index of its {len(self)} modules, got "
+                f"{position}; append() adds one"
             )
             raise IndexError(message)
         return list(self._modules)[position]
@@ -77,8 +77,8 @@ class _Indexed(Module):
         given: object = modules
         if not isinstance(given, Iterable):
             message = (
-                f"{self._get_name()}.extend should be called with an iterable of modules,"
-                f" but got {type_name(given)}; append() adds a single one"
+                f"{self._get_name()}.extend: expected an iterable of modules, got "
+                f"{type_name(given)}; append() adds a single one"
             )
             raise TypeError(message)
         for module in list(modules):
@@ -95,7 +95,10 @@ class _Indexed(Module):
             )
             raise TypeError(message)
         if not -len(self) <= index <= len(self):
-            message = f"Index out of range: {index}; {self._get_name()} has {len(self)} modules"
+            message = (
+                f"{self._get_name()}.insert: expected an index from {-len(self)} to {len(self)}, "
+                f"got {index}; append() adds at the end"
+            )
             raise IndexError(message)
         modules = list(self)
         modules.insert(index, module)
@@ -143,8 +146,8 @@ class Sequential(_Indexed):
     def __add__(self, other: Iterable[Module]) -> Sequential:
         if not isinstance(other, Sequential):
             message = (
-                "Sequential: add operator supports only objects of Sequential class,"
-                f" but {type_name(other)} is given; wrap it: a + Sequential(b)"
+                f"Sequential: expected a Sequential to add, got {type_name(other)}; wrap it: a + "
+                "Sequential(b)"
             )
             raise TypeError(message)
         return Sequential(*self, *other)
@@ -162,12 +165,14 @@ class Sequential(_Indexed):
     def _check_times(self, times: object) -> None:
         if not isinstance(times, int):
             message = (
-                f"Sequential * n: expected n as an int, got {type_name(times)}; give how often the"
-                " modules follow each other"
+                f"Sequential: expected n of Sequential * n as an int, got {type_name(times)}; "
+                "convert it with int()"
             )
             raise TypeError(message)
         if times <= 0:
-            message = f"Sequential * n: expected n >= 1, got {times}; the modules are shared"
+            message = (
+                f"Sequential: expected n >= 1 in Sequential * n, got {times}; Sequential() is empty"
+            )
             raise ValueError(message)
 
 
@@ -258,8 +263,8 @@ class ModuleDict(Module):
         given: object = modules
         if not isinstance(given, Iterable):
             message = (
-                "ModuleDict.update should be called with an iterable of key/value pairs,"
-                f" but got {type_name(given)}; pass {{name: module}}"
+                "ModuleDict.update: expected an iterable of key/value pairs, got "
+                f"{type_name(given)}; pass {{name: module}}"
             )
             raise TypeError(message)
         pairs: Iterable[Any] = modules
@@ -268,8 +273,8 @@ class ModuleDict(Module):
         for position, pair in enumerate(pairs):
             if not (isinstance(pair, Iterable) and len(tuple(pair)) == 2):
                 message = (
-                    f"ModuleDict update sequence element #{position} should be a pair"
-                    f" (name, module); got {pair!r}"
+                    f"ModuleDict.update: expected a pair (name, module) as element #{position}, "
+                    f"got {pair!r}; give every module a name"
                 )
                 raise TypeError(message)
             name, module = pair

@@ -52,7 +52,7 @@ class _Conv(Module):
         if groups <= 0 or in_channels % groups or out_channels % groups:
             message = (
                 f"{name}: expected groups of at least 1 that divides in_channels and out_channels,"
-                f" got {groups} for {in_channels} and {out_channels}; 1 connects all channels"
+                f" got {groups} for {in_channels} and {out_channels}; 1 divides all"
             )
             raise ValueError(message)
         if padding_mode not in _MODES or (self.transposed and padding_mode != "zeros"):

@@ -37,8 +37,8 @@ class _Dropout(Module):
             raise TypeError(message)
         if not 0.0 <= p <= 1.0:
             message = (
-                f"{name}: dropout probability has to be between 0 and 1, but got {p}; divide"
-                " percentages by 100"
+                f"{name}: expected p, a dropout probability, between 0 and 1, got {p}; divide "
+                "percentages by 100"
             )
             raise ValueError(message)
         self.p = p

@@ -76,7 +76,7 @@ class Embedding(Module):
             if _weight.shape != (num_embeddings, embedding_dim):
                 message = (
                     f"Embedding: expected a weight ({num_embeddings}, {embedding_dim}), got "
-                    f"{_weight.shape}"
+                    f"{_weight.shape}; Embedding.from_pretrained takes the sizes from the table"
                 )
                 raise ValueError(message)
             self.weight = Parameter(_weight, requires_grad=not _freeze)
@@ -101,7 +101,10 @@ class Embedding(Module):
     ) -> Embedding:
         """A module on a given table (v, d), by default without gradient."""
         if embeddings.ndim != 2:
-            message = f"Embedding.from_pretrained: expected a table (v, d), got {embeddings.shape}"
+            message = (
+                f"Embedding.from_pretrained: expected a table (v, d), got {embeddings.shape}; give "
+                "it one row for each entry"
+            )
             raise ValueError(message)
         rows, columns = embeddings.shape
         return cls(

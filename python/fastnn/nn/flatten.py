@@ -53,7 +53,7 @@ class Unflatten(Module):
         except TypeError:
             message = (
                 "Unflatten: expected dim as an int and unflattened_size as a sequence of ints,"
-                f" got {dim!r} and {unflattened_size!r}; such as dim=1, unflattened_size=(2, 5)"
+                f" got {dim!r} and {unflattened_size!r}; pass for example 1 and (2, 5)"
             )
             raise TypeError(message) from None
 

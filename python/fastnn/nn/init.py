@@ -65,8 +65,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         slope = 0.01 if param is None else param
         return math.sqrt(2.0 / (1.0 + slope * slope))
     message = (
-        f"calculate_gain: unsupported nonlinearity {nonlinearity!r}; known are"
-        f" {', '.join(sorted(_UNIT_GAIN))}, tanh, relu, leaky_relu and selu"
+        f"calculate_gain: expected tanh, relu, leaky_relu, selu, {', '.join(sorted(_UNIT_GAIN))}, "
+        f"got {nonlinearity!r}; take the one most alike"
     )
     raise ValueError(message)
 
@@ -76,8 +76,8 @@ def _fans(tensor: Tensor, caller: str) -> tuple[int, int]:
     require_tensor(caller, "tensor", tensor)
     if tensor.ndim < 2:
         message = (
-            f"{caller}: fan in and fan out can not be computed for a tensor with fewer than"
-            f" 2 dimensions, got shape {tuple(tensor.shape)}; use uniform_ or zeros_ for a bias"
+            f"{caller}: expected 2 or more dimensions for fan in and fan out, got shape "
+            f"{tuple(tensor.shape)}; use uniform_ or zeros_ for a bias"
         )
         raise ValueError(message)
     receptive = math.prod(tensor.shape[2:])
@@ -88,7 +88,7 @@ def _fan(tensor: Tensor, mode: str, caller: str) -> int:
     """The fan that ``mode`` names, 0 for a tensor without elements."""
     require_tensor(caller, "tensor", tensor)
     if mode not in ("fan_in", "fan_out"):
-        message = f"{caller}: expected mode 'fan_in' or 'fan_out', got {mode!r}; see its docstring"
+        message = f"{caller}: expected mode 'fan_in' or 'fan_out', got {mode!r}; try 'fan_in'"
         raise ValueError(message)
     if tensor.numel() == 0:
         warnings.warn(f"{caller}: initializing zero-element tensors is a no-op", stacklevel=3)
@@ -100,10 +100,8 @@ def _require_dims(tensor: Tensor, caller: str, *dims: int) -> None:
     require_tensor(caller, "tensor", tensor)
     if tensor.ndim not in dims:
         wanted = " or ".join(map(str, dims))
-        message = (
-            f"{caller}: expected a tensor of {wanted} dimensions, got shape {tuple(tensor.shape)};"
-            " use another initialisation"
-        )
+        got = tuple(tensor.shape)
+        message = f"{caller}: expected a tensor of {wanted} dimensions, got {got}; use normal_"
         raise ValueError(message)
 
 
@@ -142,8 +140,8 @@ def trunc_normal_(
         number("trunc_normal_", key, value)
     if not a <= b or not std >= 0:
         message = (
-            f"trunc_normal_: expected a <= b and std >= 0, got a={a}, b={b}, std={std}; swap a and b,"
-            " or drop the sign of std"
+            f"trunc_normal_: expected a <= b and std >= 0, got a={a}, b={b}, std={std}; give the"
+            " lower bound as a, and std without a sign"
         )
         raise ValueError(message)
     if std == 0 or a == b:
@@ -188,10 +186,8 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """
     _require_dims(tensor, "dirac_", 3, 4, 5)
     if not isinstance(groups, int) or groups < 1 or tensor.shape[0] % groups:
-        message = (
-            f"dirac_: expected groups that divide the {tensor.shape[0]} output channels, got"
-            f" {groups}; take the convolution's own groups"
-        )
+        rows = tensor.shape[0]
+        message = f"dirac_: expected groups that divide the {rows} channels, got {groups}; use 1"
         raise ValueError(message)
     each = tensor.shape[0] // groups
     middle = tuple(n // 2 for n in tensor.shape[2:])
@@ -264,10 +260,8 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None =
     require_tensor("orthogonal_", "tensor", tensor)
     number("orthogonal_", "gain", gain)
     if tensor.ndim < 2:
-        message = (
-            "orthogonal_: expected a tensor of 2 or more dimensions, got shape"
-            f" {tuple(tensor.shape)}; use normal_ or zeros_ for a vector"
-        )
+        got = tuple(tensor.shape)
+        message = f"orthogonal_: expected 2 or more dimensions, got shape {got}; use normal_"
         raise ValueError(message)
     if tensor.numel() == 0:
         return tensor
@@ -282,7 +276,7 @@ def sparse_(
     """Normal, but a share ``sparsity`` of every column, rounded up, is 0; Martens 2010."""
     _require_dims(tensor, "sparse_", 2)
     if not 0.0 <= number("sparse_", "sparsity", sparsity) <= 1.0:
-        message = f"sparse_: expected sparsity between 0 and 1, got {sparsity}; it is a share"
+        message = f"sparse_: expected sparsity between 0 and 1, got {sparsity}; give a share"
         raise ValueError(message)
     rows, columns = tensor.shape
     zeros = math.ceil(sparsity * rows)

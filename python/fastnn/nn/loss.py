@@ -36,15 +36,15 @@ class _Loss(Module):
         known = ("none", "mean", "sum", *(["batchmean"] if isinstance(self, KLDivLoss) else []))
         if size_average is not None or reduce is not None:
             message = (
-                f"{name}: expected neither size_average nor reduce, which torch gave up; use"
-                " reduction='mean', 'sum' or 'none'"
+                f"{name}: expected neither size_average nor reduce, which torch gave up, got "
+                f"{size_average} and {reduce}; use reduction='mean', 'sum' or 'none'"
             )
             raise ValueError(message)
         if reduction not in known:
             choices = ", ".join(map(repr, known))
             message = (
-                f"{name}: expected reduction one of {choices}, got {reduction!r}; 'none' keeps the"
-                " single losses"
+                f"{name}: expected reduction one of {choices}, got {reduction!r}; choose 'none'"
+                " for the single losses"
             )
             raise ValueError(message)
         self.reduction = reduction

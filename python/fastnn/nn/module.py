@@ -46,7 +46,8 @@ class Module(State, Traversal):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; every subclass defines it."""
         message = (
-            f'Module [{type(self).__name__}] is missing the required "forward" function; define'
+            f"{type(self).__name__}: expected a method of its own, got none: Module"
+            f' [{type(self).__name__}] is missing the required "forward" function; define'
             " forward(self, ...) in the class"
         )
         raise NotImplementedError(message)
@@ -58,8 +59,8 @@ class Module(State, Traversal):
         given: object = mode
         if not isinstance(given, bool):
             message = (
-                f"{type(self).__name__}.train: training mode is expected to be boolean, got"
-                f" {type_name(given)}; True trains, False evaluates"
+                f"{type(self).__name__}.train: expected training mode as a boolean, got "
+                f"{type_name(given)}; True trains, False evaluates"
             )
             raise ValueError(message)
         self.training = mode
@@ -130,8 +131,8 @@ class Module(State, Traversal):
         device, dtype = _parse_to(*args, **kwargs)
         if dtype is not None and not dtype.is_floating_point:
             message = (
-                "nn.Module.to only accepts floating point dtypes, but got desired"
-                f" dtype={dtype}; integer buffers are converted one by one with Tensor.to"
+                f"Module.to: expected a floating point dtype, got {dtype}; integer buffers are "
+                "converted one by one with Tensor.to"
             )
             raise TypeError(message)
 

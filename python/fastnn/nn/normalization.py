@@ -165,7 +165,8 @@ class GroupNorm(_Affine):
         if num_groups < 1 or num_channels % num_groups != 0:
             message = (
                 f"GroupNorm: expected num_groups that divides num_channels, got {num_groups} and "
-                f"{num_channels}: num_channels must be divisible by num_groups"
+                f"{num_channels}: num_channels must be divisible by num_groups; choose "
+                "a divisor such as 1"
             )
             raise ValueError(message)
         self.num_groups = num_groups
@@ -220,11 +221,12 @@ class _InstanceNorm(_NormBase):
         if input.shape[axis] != self.num_features:
             message = (
                 f"{self._get_name()}: expected {self.num_features} channels (num_features) at "
-                f"dimension {axis} of the input, got {input.shape}"
+                f"dimension {axis} of the input, got {input.shape}; make the layer with "
+                f"{input.shape[axis]}, or move the axis"
             )
             if self.affine or self.track_running_stats:
                 raise ValueError(message)
-            warnings.warn(f"{message}; without affine it is not used", stacklevel=3)
+            warnings.warn(f"{message} (without affine it is not used)", stacklevel=3)
         if self.training and self.track_running_stats:
             self._own_statistics()
         y = F.instance_norm(

@@ -51,8 +51,8 @@ class ParameterList(Module):
         position = operator.index(index)
         if not -len(self) <= position < len(self):
             message = (
-                f"ParameterList: index {position} is out of range of its {len(self)} entries;"
-                " append() adds one"
+                f"ParameterList: expected an index of its {len(self)} entries, got {position}; "
+                "append() adds one"
             )
             raise IndexError(message)
         return str(position % len(self))
@@ -104,7 +104,10 @@ class ParameterList(Module):
         return "\n".join(_described(str(i), value) for i, value in enumerate(self))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
-        message = "ParameterList should not be called; index it, or iterate over it"
+        message = (
+            "ParameterList: expected an index, got a call: it should not be called; index it, or "
+            "iterate over it"
+        )
         raise RuntimeError(message)
 
 
@@ -132,7 +135,10 @@ class ParameterDict(Module):
             )
             raise TypeError(message)
         if key not in self._names and hasattr(self, key):
-            message = f"ParameterDict: attribute '{key}' already exists; choose another key"
+            message = (
+                f"ParameterDict: expected a free name, got {key!r}: attribute '{key}' already "
+                "exists; choose another key"
+            )
             raise KeyError(message)
         setattr(self, key, _as_parameter(value))
         self._names[key] = None
@@ -212,7 +218,7 @@ class ParameterDict(Module):
             if not (isinstance(pair, tuple | list) and len(pair) == 2):
                 message = (
                     f"ParameterDict.update: expected a pair (name, value) as element {position},"
-                    f" got {pair!r}; ParameterDict.fromkeys is not needed"
+                    f" got {pair!r}; give every name its value"
                 )
                 raise TypeError(message)
             self[pair[0]] = pair[1]
@@ -230,5 +236,8 @@ class ParameterDict(Module):
         return "\n".join(_described(key, value) for key, value in self.items())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
-        message = "ParameterDict should not be called; look up its entries by their names"
+        message = (
+            "ParameterDict: expected a key, got a call: it should not be called; look up its "
+            "entries by their names"
+        )
         raise RuntimeError(message)

@@ -46,7 +46,10 @@ class RNN(RNNBase):
         dtype: Any = None,
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
-            message = f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'."
+            message = (
+                f"RNN: expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}; leave it out "
+                "for 'tanh'"
+            )
             raise ValueError(message)
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
@@ -203,7 +206,8 @@ class LSTM(LSTMOptions, RNNBase):
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, tuple[Tensor, Tensor]]:
         """(output, (h_n, c_n)); ``hx`` is (h_0, c_0)."""
         if hx is not None and (not isinstance(hx, tuple | list) or len(hx) != 2):
-            message = f"LSTM: expected hx as a pair (h_0, c_0), got {type(hx).__name__}"
+            got = f"{len(hx)} of them" if isinstance(hx, tuple | list) else type(hx).__name__
+            message = f"LSTM: expected hx as a pair (h_0, c_0), got {got}; leave it out for zeros"
             raise TypeError(message)
         y, states = self.run(input, hx)
         return y, (states[0], states[1])

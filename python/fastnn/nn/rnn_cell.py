@@ -89,7 +89,7 @@ class RNNCellBase(Module):
                 raise TypeError(message)
             if value.ndim not in (1, 2):
                 message = (
-                    f"{name}: Expected {what} to be 1D or 2D, got {value.ndim}D instead; give one "
+                    f"{name}: expected {what} to be 1D or 2D, got {value.ndim}D instead; give one "
                     "step of the sequence"
                 )
                 raise ValueError(message)
@@ -134,7 +134,10 @@ class RNNCell(RNNCellBase):
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         if self.nonlinearity not in ("tanh", "relu"):
-            message = f"Unknown nonlinearity: {self.nonlinearity}"
+            message = (
+                f"RNNCell: expected nonlinearity 'tanh' or 'relu', got {self.nonlinearity!r}; "
+                "leave it out for 'tanh'"
+            )
             raise RuntimeError(message)
         arguments = self.arguments(input, (hx,))
         return _like(input, ops.rnn_layer(*arguments, nonlinearity=self.nonlinearity)[1])

@@ -15,8 +15,6 @@ from fastnn.ops.adaptive_pool import (
 )
 from fastnn.ops.arrange import (
     flip,
-    masked_fill,
-    masked_fill_,
     repeat,
     roll,
     tile,
@@ -123,7 +121,7 @@ from fastnn.ops.view import (
     unsqueeze,
     view,
 )
-from fastnn.ops.where import where
+from fastnn.ops.where import masked_fill, masked_fill_, where
 
 # isort: off
 from fastnn.ops.bitwise import (

@@ -144,7 +144,10 @@ def common_type(op: type[Binary], a: Any, b: Any) -> DType:
         )
         raise RuntimeError(message)
     if not op.takes_float and dtype.category == 2:
-        message = f"{op.name}: expected integers or bools, got floating-point numbers"
+        message = (
+            f"{op.name}: expected integers or bools, got floating-point numbers; convert them with "
+            ".long()"
+        )
         raise RuntimeError(message)
     return _dtypes.get_default_dtype() if op.floating and dtype.category < 2 else dtype
 
@@ -177,7 +180,10 @@ def binary_(op: type[Binary], t: Tensor, other: Any) -> Tensor:
     if second.shape != array.shape:
         shape = _common.broadcast_shape(name, array.shape, second.shape)
         if shape != array.shape:
-            message = f"{name}: expected a result of shape {array.shape}, got {shape}"
+            message = (
+                f"{name}: expected a result of shape {array.shape}, got {shape}; the operation "
+                "without _ makes a new tensor"
+            )
             raise RuntimeError(message)
     if dtype.numpy != array.dtype:
         return store_result(name, t, binary(op, t.detach(), other))

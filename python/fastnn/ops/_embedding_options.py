@@ -27,7 +27,7 @@ def check_options(
             )
             raise ValueError(message)
         if math.isnan(number(name, "norm_type", norm_type)):
-            message = f"{name}: expected a norm_type other than nan; 2.0 is the Euclidean norm"
+            message = f"{name}: expected norm_type as a number, got nan; 2.0 is the Euclidean norm"
             raise ValueError(message)
     for key, value in (("scale_grad_by_freq", scale_grad_by_freq), ("sparse", sparse)):
         if not isinstance(value, bool):

@@ -26,8 +26,8 @@ def native_order(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def array_from(data: Any, dtype: Any) -> np.ndarray[Any, Any]:
     """Nested Python data as a new array of the given type, else of torch's type for it."""
     if isinstance(data, numbers.Number) or not hasattr(data, "__len__"):
-        kind = dtype or _dtypes.of_scalar(data)
-        _dtypes.of_scalar(data)  # refuses what is no number
+        kind = dtype or _dtypes.of_scalar(data, "tensor")
+        _dtypes.of_scalar(data, "tensor")  # refuses what is no number
         return _dtypes.converted("tensor", np.asarray(data), kind)
     held: list[_dtypes.dtype] = []
     numbers_only = _plain(data, held)
@@ -35,11 +35,15 @@ def array_from(data: Any, dtype: Any) -> np.ndarray[Any, Any]:
         array = np.asarray(numbers_only)
     except ValueError as error:
         message = (
-            f"tensor: expected nested sequences of equal lengths: {error}; fill the shorter ones up"
+            f"tensor: expected nested sequences of equal lengths, got others: {error}; fill the "
+            "shorter ones up"
         )
         raise ValueError(message) from None
     if array.dtype == object and not all(isinstance(x, numbers.Integral) for x in array.flat):
-        message = "tensor: expected numbers, got other objects in the data"
+        message = (
+            "tensor: expected numbers, got other objects in the data; convert them with int() or "
+            "float()"
+        )
         raise TypeError(message)
     if array.dtype.kind not in "biufO":
         message = f"tensor: expected numbers, got NumPy dtype {array.dtype}; convert them first"
@@ -86,7 +90,7 @@ def _kinds(data: Any) -> Iterator[_dtypes.dtype]:
             yield from _kinds(d)
     elif not _is_tensor(data):
         by_numpy = isinstance(data, np.ndarray | np.generic) and not isinstance(data, float)
-        yield _dtypes.from_numpy(data.dtype) if by_numpy else _dtypes.of_scalar(data)
+        yield _dtypes.from_numpy(data.dtype) if by_numpy else _dtypes.of_scalar(data, "tensor")
 
 
 def foreign_array(data: Any) -> np.ndarray[Any, Any] | None:

@@ -69,10 +69,15 @@ def check_in_place(name: str, t: Tensor, *others: Any) -> bool:
         and 0 in array.strides
         and any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True))
     ):
-        message = f"{name}: several elements of this expanded tensor share memory; clone() it first"
+        message = (
+            f"{name}: expected memory for every element, got an expanded tensor, whose elements "
+            "share memory; clone() it first"
+        )
         raise RuntimeError(message)
     if not array.flags.writeable:
-        message = f"{name}: this tensor lies on read-only memory; clone() it first"
+        message = (
+            f"{name}: expected memory that can be written, got read-only memory; clone() it first"
+        )
         raise RuntimeError(message)
     if not _mode.enabled:
         return False
@@ -88,14 +93,14 @@ def check_in_place(name: str, t: Tensor, *others: Any) -> bool:
         return False
     if t._requires_grad and t._node is None and t._rebase_stamp is None:
         message = (
-            f"{name}: a leaf that requires grad cannot be changed in place; do it inside "
-            "no_grad(), or on a clone()"
+            f"{name}: expected a tensor without grad or the result of an operation, got a leaf "
+            "that requires grad; change it inside no_grad(), or a clone() of it"
         )
         raise RuntimeError(message)
     if t._rebase_stamp is not None:
         message = (
-            f"{name}: in-place change of a view that takes part in a gradient; change a clone() "
-            "of the view, or the tensor that it views"
+            f"{name}: expected a tensor with memory of its own, got a view that takes part in a "
+            "gradient; change a clone() of the view, or the tensor that it views"
         )
         raise RuntimeError(message)
     return True
@@ -105,8 +110,8 @@ def check_storable(name: str, dtype: DType, t: Tensor) -> None:
     """RuntimeError unless a result of a type may be written into ``t``."""
     if not _dtypes.can_cast(dtype, t.dtype):
         message = (
-            f"{name}: the result is of type {dtype} and cannot be stored in a {t.dtype} tensor; "
-            "use the operation without underscore"
+            f"{name}: expected a result that {t.dtype} can hold, got {dtype}; the operation "
+            "without _ makes a new tensor"
         )
         raise RuntimeError(message)
 
@@ -114,7 +119,10 @@ def check_storable(name: str, dtype: DType, t: Tensor) -> None:
 def store_result(name: str, t: Tensor, out: Tensor) -> Tensor:
     """Copies ``out`` into the memory of ``t``, which takes over its history."""
     if out.shape != t.shape:
-        message = f"{name}: expected a result of shape {t.shape}, got {out.shape}"
+        message = (
+            f"{name}: expected a result of shape {t.shape}, got {out.shape}; the operation without "
+            "_ makes a new tensor"
+        )
         raise RuntimeError(message)
     check_storable(name, out.dtype, t)
     table = _backend.kernels(t.array)

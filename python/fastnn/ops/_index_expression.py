@@ -56,10 +56,13 @@ def _kind(p: Any) -> str:
 
 def _check_count(used: int, ndim: int, shape: tuple[int, ...], dots: int) -> None:
     if used > ndim:
-        message = f"indexing: expected at most {ndim} indices for shape {shape}, got {used}"
+        message = (
+            f"indexing: expected at most {ndim} indices for shape {shape}, got {used}; leave "
+            f"{used - ndim} of them out"
+        )
         raise IndexError(message)
     if dots > 1:
-        message = f"indexing: expected at most one ..., got {dots}"
+        message = f"indexing: expected at most one ..., got {dots}; write : for the others"
         raise IndexError(message)
 
 
@@ -85,9 +88,10 @@ def row_numbers(index: Any) -> Tensor | None:
 
 def unsupported(part: Any, name: str = "indexing") -> TypeError:
     """The error for a part that means nothing."""
+    kind = f" of {part.dtype}" if isinstance(part, Tensor) else ""
     message = (
         f"{name}: expected ints, slices, None, ..., or tensors or lists of integers or bools, got "
-        f"{type(part).__name__}" + (f" of {part.dtype}" if isinstance(part, Tensor) else "")
+        f"{type(part).__name__}{kind}; convert it with int() or .long()"
     )
     return TypeError(message)
 
@@ -132,7 +136,7 @@ def picks(index: Any, t: Tensor, name: str = "indexing") -> Picks:
     """Reads an index that is not basic."""
     basic, found = _walked(index, t, name)
     view = t.array[basic].shape
-    table = _common.table_of(t, *(p for _, p in found))
+    table = _common.table_of(t, *(p for _, p in found), op=name)
     kept, numbers = _numbers(table, found, view)
     widths = [p.ndim if p.array.dtype.kind == "b" else 1 for _, p in found]
     shape: Shape = () if kept is None else (kept.count,)
@@ -210,7 +214,10 @@ def _walked(index: Any, t: Tensor, name: str) -> tuple[tuple[Any, ...], list[tup
         elif _is_number(p):
             i, n = int(p.__index__()), t.shape[at]
             if not -n <= i < n:
-                message = f"{name}: expected an index in [{-n}, {n - 1}] at dimension {at}, got {i}"
+                message = (
+                    f"{name}: expected an index in [{-n}, {n - 1}] at dimension {at}, got {i}; "
+                    "entries are counted from 0"
+                )
                 raise IndexError(message)
             basic.append(i)
             at += 1
@@ -219,7 +226,7 @@ def _walked(index: Any, t: Tensor, name: str) -> tuple[tuple[Any, ...], list[tup
             if p.array.dtype.kind == "b" and p.shape != t.shape[at : at + width]:
                 message = (
                     f"{name}: expected a mask of shape {t.shape[at : at + width]} at dimension "
-                    f"{at} of {t.shape}, got {p.shape}"
+                    f"{at} of {t.shape}, got {p.shape}; make it of the tensor, as in t[t > 0]"
                 )
                 raise IndexError(message)
             basic += [slice(None)] * width
@@ -259,7 +266,7 @@ def _combined(name: str, numbers: list[Tensor], sizes: list[int], shape: Shape) 
     """One number of a row for the numbers of every dimension."""
     if len(numbers) == 1:
         return numbers[0].reshape(-1)
-    table = _common.table_of(*numbers)
+    table = _common.table_of(*numbers, op=name)
     m = 1
     for n in shape:
         m *= n

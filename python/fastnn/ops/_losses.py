@@ -82,7 +82,10 @@ def check_reduction(
         raise ValueError(message)
     if reduction not in (*REDUCTIONS, *extra):
         known = "".join(f"{e!r}, " for e in extra)
-        message = f"{name}: expected reduction {known}'none', 'mean' or 'sum', got {reduction!r}"
+        message = (
+            f"{name}: expected reduction {known}'none', 'mean' or 'sum', got {reduction!r}; 'mean' "
+            "is the default"
+        )
         raise ValueError(message)
 
 
@@ -119,7 +122,7 @@ def class_weights(name: str, weight: Any, input: Tensor, classes: int) -> None:
     if weight.shape != (classes,):
         message = (
             f"{name}: expected weight of shape ({classes},), one number for each class, got "
-            f"{tuple(weight.shape)}"
+            f"{tuple(weight.shape)}; None weighs all classes alike"
         )
         raise RuntimeError(message)
     check_constant(name, "weight", weight, input)
@@ -135,8 +138,8 @@ def check_constant(name: str, what: str, weight: Tensor, input: Tensor) -> None:
         raise RuntimeError(message)
     if weight.requires_grad:
         message = (
-            f"{name}: expected {what} that does not require grad: there is no gradient for it; "
-            "detach() it, or multiply the losses of reduction='none'"
+            f"{name}: expected {what} without grad, as there is none for it, got one that requires "
+            "grad; detach() it, or multiply the losses of reduction='none'"
         )
         raise RuntimeError(message)
 

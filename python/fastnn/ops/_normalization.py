@@ -22,8 +22,10 @@ def check_parameter(op: str, name: str, value: Any, shape: tuple[int, ...], inpu
         return
     _common.require_tensor(op, name, value)
     if value.shape != shape:
-        message = f"{op}: expected {name} of shape {shape} for input {input.shape}, got "
-        message += f"{value.shape}; it holds one number for each that is normalised alike"
+        message = (
+            f"{op}: expected {name} of shape {shape} for input {input.shape}, got {value.shape}; "
+            f"create the layer for the sizes {shape}"
+        )
         raise RuntimeError(message)
     if value.array.dtype != input.array.dtype:
         message = (

@@ -174,7 +174,10 @@ def check_layer(
         message = f"{name}: expected input (t, b, i), got {x.shape}; unsqueeze(1) adds a batch"
         raise RuntimeError(message)
     if w_hh.ndim != 2 or w_ih.ndim != 2:
-        message = f"{name}: expected w_ih (g, i) and w_hh (g, h), got {w_ih.shape} and {w_hh.shape}"
+        message = (
+            f"{name}: expected w_ih (g, i) and w_hh (g, h), got {w_ih.shape} and {w_hh.shape}; "
+            "unsqueeze(0) makes a row a matrix"
+        )
         raise RuntimeError(message)
     batch, out = x.shape[1], w_hh.shape[1]
     units = out if hidden is None else hidden
@@ -189,8 +192,8 @@ def check_layer(
             continue
         if t.shape != shapes.get(key, t.shape):
             message = (
-                f"{name}: expected {key} {shapes[key]} for input {x.shape} and {units} units, "
-                f"got {t.shape}"
+                f"{name}: expected {key} {shapes[key]} for input {x.shape} and {units} units, got "
+                f"{t.shape}; the last size of w_hh counts the units, that of input the features"
             )
             raise RuntimeError(message)
         if t.array.dtype != x.array.dtype:
@@ -200,7 +203,7 @@ def check_layer(
             )
             raise RuntimeError(message)
     found = {**tensors, "lengths": as_lengths(name, tensors["lengths"], x)}
-    _common.table_of(*[t for t in found.values() if t is not None])
+    _common.table_of(*[t for t in found.values() if t is not None], op=name)
     return [found[k] for k in tensors]
 
 
@@ -213,15 +216,19 @@ def as_lengths(name: str, lengths: Any, x: Tensor) -> Tensor | None:
         return None
     made = lengths if isinstance(lengths, Tensor) else as_tensor(lengths, device=x.device)
     if made.array.dtype.kind not in "iu" and made.array.size:
-        message = f"{name}: expected lengths as integers, got {made.dtype}"
+        message = f"{name}: expected lengths as integers, got {made.dtype}; convert it with .long()"
         raise RuntimeError(message)
     steps, batch = x.shape[:2]
     if made.shape != (batch,):
         message = (
-            f"{name}: expected lengths ({batch},), one for each row of input, got {made.shape}"
+            f"{name}: expected lengths ({batch},), one for each row of input, got {made.shape}; "
+            "count the steps of each sequence of the batch"
         )
         raise RuntimeError(message)
     if batch and (int(made.array.min()) < 0 or int(made.array.max()) > steps):
-        message = f"{name}: expected lengths in [0, {steps}], got {made.tolist()}"
+        message = (
+            f"{name}: expected lengths in [0, {steps}], got {made.tolist()}; shorten them, or "
+            "pad() the input"
+        )
         raise IndexError(message)
     return to(made, _dtypes.int64)

@@ -17,7 +17,9 @@ def fitted(op: str, t: Tensor, sizes: tuple[Any, ...]) -> tuple[int, ...]:
     known = 1
     for n in shape:
         if n < -1:
-            message = f"{op}: expected sizes >= -1, got {shape}"
+            message = (
+                f"{op}: expected sizes >= -1, got {shape}; -1 stands for the size to be worked out"
+            )
             raise RuntimeError(message)
         known *= n if n != -1 else 1
     size = t.array.size
@@ -27,11 +29,17 @@ def fitted(op: str, t: Tensor, sizes: tuple[Any, ...]) -> tuple[int, ...]:
     if unknown == 0 and known == size:
         return shape
     if unknown > 1:
-        message = f"{op}: expected at most one -1, got {shape}"
+        message = f"{op}: expected at most one -1, got {shape}; write the other sizes out"
     elif unknown == 1 and known == 0:
-        message = f"{op}: the size -1 cannot be worked out beside a size of 0 in {shape}"
+        message = (
+            f"{op}: expected sizes other than 0 beside -1, got {shape}; write the size in the "
+            "place of -1"
+        )
     else:
-        message = f"{op}: expected a shape of {size} elements, as {t.shape} has, got {shape}"
+        cure = f"-1 needs {known} to divide {size}" if unknown else "-1 for one size works it out"
+        message = (
+            f"{op}: expected a shape of {size} elements, as {t.shape} has, got {shape}; {cure}"
+        )
     raise RuntimeError(message)
 
 

@@ -14,14 +14,14 @@ from fastnn.ops import _common
 from fastnn.ops._common import Shape
 from fastnn.tensor import Tensor
 
-# kernel, stride, padding, dilation of three dimensions each; empty for adaptive windows.
 E = TypeVar("E", bound=Exception)
+# kernel, stride, padding, dilation of three dimensions each; empty for adaptive windows.
 Windows = tuple[Shape, Shape, Shape, Shape]
 ADAPTIVE: Windows = ((), (), (), ())
 _MOST_STEP = 1 << 20  # csrc/ops/pooling.h
-
-
 _LEAST_CURES = {
+    "kernel_size": "1 is a window of one element",
+    "output_size": "None keeps the size of the input",
     "padding": "slice the input to make it smaller",
     "output_padding": "more padding makes the output smaller",
     "stride": "1 moves on by one element",
@@ -32,8 +32,10 @@ _LEAST_CURES = {
 
 def wrong_count(name: str, what: str, n: int, value: Any, error: type[E]) -> E:
     """The error for an argument that is neither an int nor n of them."""
-    form, cure = ("an int", "give one number") if n == 1 else (
-        f"an int or {n} ints", "one int stands for all directions"
+    form, cure = (
+        ("an int", "give one number")
+        if n == 1
+        else (f"an int or {n} ints", "one int stands for all directions")
     )
     message = f"{name}: expected {what} as {form}, got {value!r}; {cure}"
     return error(message)
@@ -41,7 +43,7 @@ def wrong_count(name: str, what: str, n: int, value: Any, error: type[E]) -> E:
 
 def too_small(name: str, what: str, least: int, value: Any) -> RuntimeError:
     """The error for an argument below its least value."""
-    cure = _LEAST_CURES.get(what, f"raise it to {least} or more")
+    cure = _LEAST_CURES.get(what, f"its least value is {least}")
     message = f"{name}: expected {what} >= {least}, got {value!r}; {cure}"
     return RuntimeError(message)
 
@@ -66,7 +68,7 @@ def check_input(name: str, input: Any, n: int) -> None:
     if input.ndim not in (n + 1, n + 2) or 0 in input.shape[-n:]:
         message = (
             f"{name}: expected input (n, c, {', '.join('dhw'[3 - n :])}) or without n, no size of "
-            f"the last {n} being 0, got {input.shape}"
+            f"the last {n} being 0, got {input.shape}; unsqueeze(0) adds a missing dimension"
         )
         raise RuntimeError(message)
 

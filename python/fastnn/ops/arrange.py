@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Elements repeated, in another order, or masked: repeat, tile, flip, roll, masked_fill, tril.
+"""Elements repeated, in another order, or left out: repeat, tile, flip, roll, tril, triu.
 
 Backward: the same rearrangement the other way round, summed where elements are repeated.
 """
@@ -129,14 +129,16 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     steps = _common.shape_argument("roll", (shifts,))
     if dims is None or dims in ((), []):
         if len(steps) != 1:
-            message = f"roll: expected one shift without dims, got {steps}"
+            message = (
+                f"roll: expected one shift without dims, got {steps}; pass dims, one for each shift"
+            )
             raise RuntimeError(message)
         return reshape(roll(reshape(input, -1), steps, 0), input.shape)
     given = tuple(dims) if isinstance(dims, tuple | list) else (dims,)
     if len(given) != len(steps) or input.ndim == 0:
         message = (
             f"roll: expected as many shifts as dims of a tensor with dimensions, got {steps} and "
-            f"{given} for {input.shape}"
+            f"{given} for {input.shape}; pass one dim for each shift"
         )
         raise RuntimeError(message)
     for shift, dim in zip(steps, given, strict=True):
@@ -146,43 +148,14 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     return input
 
 
-def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """``value`` (a number or a 0-d tensor) where the mask holds, as torch.Tensor.masked_fill.
-
-    Shapes: input (...), mask (...) of bool -> their common broadcast shape, in input's type.
-    Raises RuntimeError for a mask of another type, a value with dimensions or of a higher kind.
-    """
-    _common.require_tensor("masked_fill", "input", input)
-    _common.require_tensor("masked_fill", "mask", mask)
-    _common.as_operand("masked_fill", value)
-    if mask.array.dtype.kind != "b":
-        message = f"masked_fill: expected a mask of type bool, got {mask.dtype}; use .bool()"
-        raise RuntimeError(message)
-    dtype = _dtypes.from_numpy(input.array.dtype)
-    if not isinstance(value, Tensor):
-        if dtype.category == 1 and value != int(value):
-            message = f"masked_fill: expected a whole number for {dtype}, got {value}"
-            raise RuntimeError(message)
-        value = Tensor._wrap(_common.scalar_array(_common.table_of(input), value, dtype))
-    if value.ndim:
-        message = f"masked_fill: expected value as a number or 0-d tensor, got {value.shape}"
-        raise RuntimeError(message)
-    if value.dtype.category > dtype.category:
-        message = f"masked_fill: expected a value that {dtype} holds, got {value.dtype}"
-        raise RuntimeError(message)
-    _common.table_of(input, mask, value)
-    _common.broadcast_shape("masked_fill", input.shape, mask.shape)
-    return Where.apply((mask, value.to(dtype), input))  # type: ignore[no-any-return]
-
-
-masked_fill_: InPlace[...] = in_place(masked_fill)
-
-
 def _triangle(name: str, input: Tensor, diagonal: Any, keep: Any) -> Tensor:
     _common.require_tensor(name, "input", input)
     (k,) = _common.shape_argument(name, (diagonal,))
     if input.ndim < 2:
-        message = f"{name}: expected a tensor of at least 2 dimensions, got {input.shape}"
+        message = (
+            f"{name}: expected a tensor of at least 2 dimensions, got {input.shape}; unsqueeze(0) "
+            "makes a vector a row"
+        )
         raise RuntimeError(message)
     rows, columns = input.shape[-2:]
     k = max(-rows, min(k, columns))  # beyond these nothing changes
@@ -236,15 +209,6 @@ CASES = [
     OpCase(roll, "roll", [(5, 3), [-1, 4], [0, 1]], ref=_np("roll")),
     OpCase(roll, "roll", [(2, 3), 1], ref=_np("roll")),
     OpCase(roll, "roll", [(0, 3), 1, 0], ref=_np("roll")),
-    OpCase(
-        masked_fill,
-        "masked_fill",
-        [(3, 4), ("bool", (3, 4)), -1.5],
-        ref=lambda x, m, v: x * ~m + v * m,
-    ),
-    OpCase(
-        masked_fill, "masked_fill", [(3, 4), ("bool", (4,)), ()], ref=lambda x, m, v: x * ~m + v * m
-    ),
     *(
         OpCase(f, name, [shape, k], ref=_np(name))
         for f, name in ((tril, "tril"), (triu, "triu"))
@@ -274,16 +238,6 @@ _BAD: list[tuple[Any, str, list[Any], type[Exception], str]] = [
     (roll, "roll", [(2, 3), [1, 2]], RuntimeError, "one shift without dims"),
     (roll, "roll", [(2, 3), [1, 2], [0]], RuntimeError, "as many shifts as dims"),
     (roll, "roll", [(2, 3), 1, 2], IndexError, "expected dim in"),
-    (masked_fill, "masked_fill", [(3,), (3,), 1.0], RuntimeError, "a mask of type bool"),
-    (masked_fill, "masked_fill", [(3,), ("bool", (3,)), (3,)], RuntimeError, "0-d tensor"),
-    (
-        masked_fill,
-        "masked_fill",
-        [(3,), ("bool", (4,)), 1.0],
-        RuntimeError,
-        "shapes that broadcast",
-    ),
-    (masked_fill, "masked_fill", [(3,), ("bool", (3,)), "a"], TypeError, "a tensor or a number"),
     (tril, "tril", [(3,)], RuntimeError, "at least 2 dimensions"),
     (tril, "tril", [(3, 3), 1.5], TypeError, "sizes as ints"),
     (tril, "tril", [[1.0]], TypeError, "expected input as a Tensor"),

@@ -127,8 +127,10 @@ def batch_norm(
     for name, value in zip(("running_mean", "running_var", "weight", "bias"), given, strict=True):
         _normalization.check_parameter(op, name, value, input.shape[1:2], input)
     if not training and (running_mean is None or running_var is None):
-        message = f"{op}: expected running_mean and running_var in inference, got None; pass both, "
-        message += "or training=True for the statistics of the input"
+        message = (
+            f"{op}: expected running_mean and running_var in inference, got None; pass both, or "
+            "training=True for the statistics of the input"
+        )
         raise RuntimeError(message)
     if training:
         check_batch(op, input, eps)
@@ -151,7 +153,7 @@ def check_batch(op: str, input: Tensor, eps: float) -> None:
         )
         raise ValueError(message)
     if not eps > 0.0:
-        message = f"{op}: expected eps > 0 when training, got {eps}"
+        message = f"{op}: expected eps > 0 when training, got {eps}; its default is 1e-5"
         raise ValueError(message)
 
 

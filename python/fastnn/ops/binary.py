@@ -150,16 +150,25 @@ def _scaled(op: type[Binary], name: str, input: Any, other: Any, alpha: Any) -> 
     if isinstance(alpha, Tensor) and alpha.ndim == 0:
         alpha = alpha.item()
     if not _common.is_operand(alpha) or isinstance(alpha, Tensor):
-        message = f"{name}: expected alpha as a number, got {type(alpha).__name__}"
+        message = (
+            f"{name}: expected alpha as a number, got {type(alpha).__name__}; multiply other by a "
+            "tensor before"
+        )
         raise TypeError(message)
     input = _common.as_operand(name, input)
     dtype = common_type(op, input, other)
     given = _dtypes.of_scalar(alpha)
     if given.category == 2 and dtype.category < 2:
-        message = f"{name}: expected alpha as an integer for a result of type {dtype}, got {alpha}"
+        message = (
+            f"{name}: expected alpha as an integer for a result of type {dtype}, got {alpha}; "
+            "convert input with .float()"
+        )
         raise RuntimeError(message)
     if given.category == 0 and dtype.category > 0:
-        message = f"{name}: expected alpha as a number for a result of type {dtype}, got {alpha}"
+        message = (
+            f"{name}: expected alpha as a number for a result of type {dtype}, got {alpha}; 1 "
+            "stands for True"
+        )
         raise RuntimeError(message)
     table = _common.table_of(input, other, op=name)
     if not isinstance(other, Tensor):

@@ -67,7 +67,7 @@ def _expanded(name: str, what: str, weight: Any, input: Tensor) -> Tensor | None
     if _common.broadcast_shape(name, input.shape, weight.shape) != input.shape:
         message = (
             f"{name}: expected {what} that broadcasts to the input's shape {tuple(input.shape)}, "
-            f"got {tuple(weight.shape)}"
+            f"got {tuple(weight.shape)}; reshape() it to the last sizes of the input, or to 1"
         )
         raise RuntimeError(message)
     return expand(weight, input.shape)

@@ -103,7 +103,10 @@ def bitwise_not(input: Tensor) -> Tensor:
     """
     _common.require_tensor("bitwise_not", "input", input)
     if input.array.dtype.kind == "f":
-        message = "bitwise_not: expected integers or bools, got floating-point numbers"
+        message = (
+            "bitwise_not: expected integers or bools, got floating-point numbers; convert it with "
+            ".long()"
+        )
         raise RuntimeError(message)
     return BitwiseNot.apply((input,))  # type: ignore[no-any-return]
 

@@ -73,10 +73,10 @@ def checked_pair(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
         )
         raise RuntimeError(message)
     if x.dtype.kind == "b":
-        message = f"{name}: expected numbers, got bool tensors"
+        message = f"{name}: expected numbers, got bool tensors; convert them with .float()"
         raise RuntimeError(message)
     if type(x) is not type(y):
-        _common.table_of(a, b)
+        _common.table_of(a, b, op=name)
     return a, b
 
 

@@ -59,7 +59,8 @@ def check_operands(op: str, n: int, input: Any, weight: Any, bias: Any) -> None:
     if input.ndim not in (n + 1, n + 2) or weight.ndim != n + 2:
         message = (
             f"{op}: expected input of {n + 1} dimensions (unbatched) or {n + 2} (batched) and "
-            f"weight of {n + 2}, got {input.shape} and {weight.shape}"
+            f"weight of {n + 2}, got {input.shape} and {weight.shape}; reshape input to (n, c, "
+            f"{', '.join('dhw'[3 - n :])})"
         )
         raise RuntimeError(message)
     for name, other in (("weight", weight), ("bias", bias)):
@@ -78,13 +79,14 @@ def check_channels(
     if rows < groups or rows % groups:
         message = (
             f"{op}: expected weight with a multiple of groups = {groups} at dimension 0, got "
-            f"{shapes[1]}"
+            f"{shapes[1]}; choose groups that divide it"
         )
         raise RuntimeError(message)
     if channels != wanted:
         message = (
             f"{op}: expected input with {wanted} channels for weight {shapes[1]} and groups = "
-            f"{groups}, got {channels} in {shapes[0]}"
+            f"{groups}, got {channels} in {shapes[0]}; in torch's order, (n, c, ...), channels "
+            "come second"
         )
         raise RuntimeError(message)
 
@@ -92,7 +94,10 @@ def check_channels(
 def check_bias(op: str, bias: Tensor | None, channels: int) -> None:
     """Whether a bias has one element for each channel of the output."""
     if bias is not None and bias.shape != (channels,):
-        message = f"{op}: expected bias ({channels},), got {bias.shape}"
+        message = (
+            f"{op}: expected bias ({channels},), got {bias.shape}; it has one number for each "
+            "output channel"
+        )
         raise RuntimeError(message)
 
 
@@ -106,10 +111,16 @@ def _paddings(
     if padding == "valid":
         return (0,) * len(kernel), (0,) * len(kernel)
     if padding != "same":
-        message = f"{op}: expected padding 'same', 'valid' or ints, got {padding!r}"
+        message = (
+            f"{op}: expected padding 'same', 'valid' or ints, got {padding!r}; an int pads both "
+            "sides alike"
+        )
         raise RuntimeError(message)
     if max(stride) > 1:
-        message = f"{op}: expected a stride of 1 with padding='same', got {stride}"
+        message = (
+            f"{op}: expected a stride of 1 with padding='same', got {stride}; give the padding in "
+            "ints"
+        )
         raise RuntimeError(message)
     both = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
     return tuple([b // 2 for b in both]), tuple([b - b // 2 for b in both])
@@ -226,7 +237,8 @@ def _plain(
 def _case(x: Any, w: Any, bias: bool = True, bench: bool = False, **kwargs: Any) -> OpCase:
     fn = conv1d if len(w) == 3 else conv2d
     arguments = [x, w, (w[0],) if bias else None]
-    out = math.prod(x[-len(w) + 2 :]) if bench else 0
+    s, p = kwargs.get("stride", 1), kwargs.get("padding", 0)
+    out = math.prod((x[i] + 2 * p - w[i]) // s + 1 for i in range(2, len(w) if bench else 2))
     flops = 2.0 * x[0] * math.prod(w) * out if bench else None
     return OpCase(fn, fn.__name__, arguments, kwargs, ref=_plain, bench=bench, flops=flops)
 
@@ -255,26 +267,26 @@ CASES = [
     _case((2, 1, 12, 12), (7, 1, 5, 5)),
     _case((4, 5, 7, 7), (19, 5, 3, 3), padding=1),
     _case((1, 50, 4, 4), (3, 50, 3, 3), padding=1),
-    _case((8, 16, 14, 14), (24, 16, 3, 3), padding=1, bench=True),
     _case((32, 1, 28, 28), (32, 1, 5, 5), padding=2, bench=True),
     _case((32, 32, 14, 14), (64, 32, 3, 3), padding=1, bench=True),
-    _case((8, 64, 28, 28), (64, 1, 3, 3), padding=1, groups=64, bench=True),
+    _case((16, 64, 56, 56), (64, 64, 3, 3), padding=1, bench=True),
+    _case((16, 64, 56, 56), (256, 64, 1, 1), bench=True),
+    _case((16, 3, 64, 64), (64, 3, 7, 7), stride=2, padding=3, bench=True),
+    _case((16, 128, 28, 28), (128, 1, 3, 3), padding=1, groups=128, bench=True),
 ]
 _OK = [(2, 4, 8, 8), (6, 4, 3, 3)]
 ERRORS = [
     ErrorCase(conv2d, "conv2d", [(2, 3, 8, 8), (6, 4, 3, 3)], RuntimeError, "with 4 channels"),
     ErrorCase(conv2d, "conv2d", [*_OK, (5,)], RuntimeError, "expected bias (6,), got (5,)"),
     ErrorCase(conv2d, "conv2d", [(8, 8), _OK[1]], RuntimeError, "3 dimensions (unbatched)"),
-    ErrorCase(conv2d, "conv2d", _OK, RuntimeError, "expected groups of", {"groups": 0}),
+    ErrorCase(conv2d, "conv2d", _OK, RuntimeError, "expected groups >=", {"groups": 0}),
     ErrorCase(conv2d, "conv2d", _OK, RuntimeError, "multiple of groups = 4", {"groups": 4}),
-    ErrorCase(conv2d, "conv2d", _OK, RuntimeError, "expected stride of", {"stride": 0}),
+    ErrorCase(conv2d, "conv2d", _OK, RuntimeError, "expected stride >=", {"stride": 0}),
     ErrorCase(conv2d, "conv2d", _OK, RuntimeError, "stride as an int", {"stride": (1, 2, 3)}),
     ErrorCase(conv2d, "conv2d", _OK, TypeError, "stride as an int", {"stride": 1.5}),
-    ErrorCase(conv2d, "conv2d", _OK, RuntimeError, "expected padding of", {"padding": -1}),
+    ErrorCase(conv2d, "conv2d", _OK, RuntimeError, "expected padding >=", {"padding": -1}),
     ErrorCase(conv2d, "conv2d", _OK, RuntimeError, "'same', 'valid' or", {"padding": "full"}),
-    ErrorCase(
-        conv2d, "conv2d", _OK, RuntimeError, "a stride of 1", {"padding": "same", "stride": 2}
-    ),
+    ErrorCase(conv2d, "conv2d", _OK, RuntimeError, "stride of 1", {"padding": "same", "stride": 2}),
     ErrorCase(conv2d, "conv2d", _OK, RuntimeError, "as large as the kernel", {"dilation": 5}),
     ErrorCase(conv2d, "conv2d", _OK, RuntimeError, "fewer than 2^60", {"padding": 2**62}),
     ErrorCase(

@@ -15,6 +15,7 @@ Source:   Zeiler et al., "Deconvolutional networks", 2010; Dumoulin and Visin, 2
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING, Any
 
 from fastnn._backend import array_module
@@ -50,7 +51,7 @@ def _plan(
     if any(e >= max(s, d) for e, s, d in zip(extra, steps, spread, strict=True)):
         message = (
             f"{op}: expected output_padding below stride or dilation, got output_padding {extra}, "
-            f"stride {steps} and dilation {spread}"
+            f"stride {steps} and dilation {spread}; take less output_padding"
         )
         raise RuntimeError(message)
     of = zip(shape[-n:], weight[2:], steps, front, extra, spread, strict=True)
@@ -146,7 +147,8 @@ def _plain(
 def _case(x: Any, w: Any, bias: bool = True, bench: bool = False, **kwargs: Any) -> OpCase:
     fn = conv_transpose1d if len(w) == 3 else conv_transpose2d
     arguments = [x, w, (w[1] * kwargs.get("groups", 1),) if bias else None]
-    return OpCase(fn, fn.__name__, arguments, kwargs, ref=_plain, bench=bench)
+    flops = 2.0 * math.prod(x) * math.prod(w[1:]) if bench else None
+    return OpCase(fn, fn.__name__, arguments, kwargs, ref=_plain, bench=bench, flops=flops)
 
 
 CASES = [
@@ -168,6 +170,7 @@ CASES = [
     _case((3, 8, 7, 9), (8, 19, 4, 4), stride=2, padding=1),
     _case((1, 20, 3, 3), (20, 17, 3, 3)),
     _case((8, 32, 14, 14), (32, 16, 4, 4), stride=2, padding=1, bench=True),
+    _case((16, 64, 14, 14), (64, 32, 4, 4), stride=2, padding=1, bench=True),
 ]
 _OK = [(2, 4, 8, 8), (4, 3, 3, 3)]
 ERRORS = [
@@ -206,7 +209,7 @@ ERRORS = [
     ),
     ErrorCase(
         conv_transpose1d, "conv_transpose1d", [(2, 4, 8), (4, 3, 3)], RuntimeError,
-        "expected stride of", {"stride": -1},
+        "expected stride >=", {"stride": -1},
     ),
     ErrorCase(
         conv_transpose1d, "conv_transpose1d", [2.0, (4, 3, 3)], TypeError, "input as a Tensor"

@@ -212,7 +212,7 @@ def copy_(t: Tensor, source: Any) -> Tensor:
         _common.as_operand("copy_", source)
         return fill_(t, source)
     if _common.broadcast_shape("copy_", t.shape, source.shape) != t.shape:
-        message = f"copy_: expected a source that broadcasts to {t.shape}, got {source.shape}"
+        message = f"copy_: expected a source that fits {t.shape}, got {source.shape}; reshape() it"
         raise RuntimeError(message)
     if recording:
         wide = expand(to(source, t.dtype), t.shape)
@@ -235,7 +235,7 @@ def fill_(t: Tensor, value: Any) -> Tensor:
     recording = check_in_place("fill_", t)
     if isinstance(value, Tensor):
         if value.ndim != 0:
-            message = f"fill_: expected a number or a 0-d tensor, got shape {value.shape}"
+            message = f"fill_: expected a 0-d tensor, got shape {value.shape}; copy_() takes others"
             raise RuntimeError(message)
         number = to(value.detach().cpu(), t.dtype).array
     else:
@@ -292,7 +292,7 @@ ERRORS = [
     ErrorCase(type_as, "type_as", [3.0, (2,)], TypeError, "expected input as a Tensor"),
     ErrorCase(copy_, "copy_", [(2, 3), (4,)], RuntimeError, "expected shapes that broadcast"),
     ErrorCase(copy_, "copy_", [(2, 3), "a"], TypeError, "expected a tensor or a number"),
-    ErrorCase(copy_, "copy_", [(3,), (2, 3)], RuntimeError, "expected a source that broadcasts"),
+    ErrorCase(copy_, "copy_", [(3,), (2, 3)], RuntimeError, "expected a source that fits"),
     ErrorCase(fill_, "fill_", [(2, 3), (2,)], RuntimeError, "0-d tensor"),
     ErrorCase(fill_, "fill_", [(2, 3), "a"], TypeError, "expected a tensor or a number"),
     ErrorCase(fill_, "fill_", [3.0, 1.0], TypeError, "expected the tensor to change as a Tensor"),

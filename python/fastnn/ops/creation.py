@@ -72,7 +72,10 @@ asarray = as_tensor
 def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     """A tensor on the memory of a NumPy array (copied only if unaligned or byte-swapped)."""
     if not isinstance(array, np.ndarray):
-        message = f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}"
+        message = (
+            f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}; fastnn.tensor(...) "
+            "takes lists and numbers"
+        )
         raise TypeError(message)
     return Tensor._wrap(native_order(array))
 
@@ -92,16 +95,24 @@ def size_argument(op: str, sizes: tuple[Any, ...], size: Any) -> tuple[int, ...]
             raise TypeError(message)
         return _fitting(op, sizes)
     if sizes:
-        message = f"{op}: expected the size once, got {sizes} and size={size!r}"
+        message = (
+            f"{op}: expected the size once, got {sizes} and size={size!r}; leave one of them out"
+        )
         raise TypeError(message)
     if not isinstance(size, tuple | list):
-        message = f"{op}: expected size as a tuple of ints, got {type(size).__name__}"
+        message = (
+            f"{op}: expected size as a tuple of ints, got {type(size).__name__}; for one dimension "
+            "write (n,)"
+        )
         raise TypeError(message)
     return _fitting(op, (size,))
 
 
 def _fitting(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
     shape = _common.shape_argument(op, sizes)
+    if any(n < 0 for n in shape):
+        message = f"{op}: expected sizes >= 0, got {shape}; write -1 out, nothing tells its value"
+        raise ValueError(message)
     _common.check_extent(op, shape)
     return shape
 
@@ -120,7 +131,10 @@ def legacy(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     if "size" in kwargs:
         return empty(size=kwargs["size"], device=device)
     if set(kwargs) - {"data"}:
-        message = f"Tensor: expected data, size or device as keyword, got {next(iter(kwargs))}"
+        message = (
+            f"Tensor: expected data, size or device as keyword, got {next(iter(kwargs))}; "
+            "fastnn.tensor(...) takes dtype"
+        )
         raise TypeError(message)
     if not args and not kwargs:
         return empty(0, device=device)
@@ -248,13 +262,19 @@ def arange(
     dtype = _dtypes.argument("arange", dtype)
     for name, value in (("start", start), ("end", end), ("step", step)):
         if not _common.is_operand(value):
-            message = f"arange: expected {name} as a number, got {value!r}"
+            message = (
+                f"arange: expected {name} as a number, got {value!r}; convert it with int() or "
+                "float()"
+            )
             raise TypeError(message)
     if step == 0:
-        message = "arange: expected a step other than 0, got 0"
+        message = "arange: expected a step other than 0, got 0; the default is 1"
         raise RuntimeError(message)
     if (end - start) * step < 0:
-        message = f"arange: expected a step towards end, got start {start}, end {end}, step {step}"
+        message = (
+            f"arange: expected a step towards end, got start {start}, end {end}, step {step}; turn "
+            "its sign"
+        )
         raise RuntimeError(message)
     if dtype is None:
         whole = all(isinstance(v, numbers.Integral) for v in (start, end, step))

@@ -183,7 +183,10 @@ def cross_entropy(
     _common.require_float(name, "input", input)
     check_reduction(name, reduction, size_average, reduce)
     if not 0.0 <= label_smoothing <= 1.0:
-        message = f"{name}: expected label_smoothing between 0 and 1, got {label_smoothing}"
+        message = (
+            f"{name}: expected label_smoothing between 0 and 1, got {label_smoothing}; 0.1 gives "
+            "10 per cent to all classes"
+        )
         raise RuntimeError(message)
     if target.shape == input.shape and input.ndim > 0 and target.array.dtype.kind == "f":
         return _soft(input, target, weight, ignore_index, reduction, label_smoothing)

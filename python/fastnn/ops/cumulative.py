@@ -79,7 +79,10 @@ def cumprod_backward(x: Any, y: Any, grad_y: Any, grad_x: Any) -> None:
 
 def _without_zeros(name: str, x: Tensor) -> None:
     if x.array.size and not bool((x.detach() != 0).all()):
-        message = f"{name}: the second derivative of a product with a zero is not there yet"
+        message = (
+            f"{name}: the second derivative of a product with a zero is not there yet; leave "
+            "create_graph out, or zeros out of the input"
+        )
         raise NotImplementedError(message)
 
 

@@ -153,7 +153,7 @@ def embedding(
             )
             raise RuntimeError(message)
         padding = padding_idx % n
-    _common.table_of(input, weight)
+    _common.table_of(input, weight, op="embedding")
     numbers = to(input, _dtypes.int64)
     try:
         if max_norm is not None:
@@ -183,7 +183,10 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     numbers = to(tensor.detach(), _dtypes.int64)
     flat = numbers.reshape(-1)
     if (num_classes == -1 and not flat.array.size) or num_classes < -1 or num_classes == 0:
-        message = f"one_hot: expected num_classes > 0, got {num_classes} for shape {tensor.shape}"
+        message = (
+            f"one_hot: expected num_classes > 0, got {num_classes} for shape {tensor.shape}; name "
+            "the number of classes"
+        )
         raise RuntimeError(message)
     classes = num_classes
     if flat.array.size:
@@ -191,7 +194,10 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         classes = largest + 1 if num_classes == -1 else num_classes
         if least < 0 or largest >= classes:
             bad = least if least < 0 else largest
-            message = f"one_hot: expected numbers in [0, {classes - 1}], got {bad}"
+            message = (
+                f"one_hot: expected numbers in [0, {classes - 1}], got {bad}; number the classes "
+                "from 0, or raise num_classes"
+            )
             raise RuntimeError(message)
     wide = expand(numbers.unsqueeze(-1), *numbers.shape, classes)
     return to(eq_tensors(wide, arange(classes, device=tensor.device)), _dtypes.int64)

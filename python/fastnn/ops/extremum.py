@@ -149,7 +149,10 @@ class Extreme(NamedTuple):
 def _along(name: str, place: Any, input: Tensor, dim: Any, keepdim: bool) -> Extreme:
     d = _common.one_dim(name, dim, input.ndim)
     if input.ndim and input.shape[d] == 0:
-        message = f"{name}: expected at least one element along dim {dim}, got {input.shape}"
+        message = (
+            f"{name}: expected at least one element along dim {dim}, got {input.shape}; choose a "
+            "dim that is not empty"
+        )
         raise IndexError(message)
     indices = place(input.detach(), d, keepdim)
     return Extreme(Pick.apply((input, indices), d, keepdim), indices)

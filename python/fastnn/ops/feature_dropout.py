@@ -82,7 +82,7 @@ def _channels(
     if input.ndim not in (ndim - 1, ndim):
         message = (
             f"{op}: expected an input of {ndim} dimensions (n, c, ...), or {ndim - 1} without "
-            f"batch, got {input.shape}"
+            f"batch, got {input.shape}; unsqueeze(0) adds a dimension"
         )
         raise RuntimeError(message)
     if not training or p == 0.0:
@@ -175,7 +175,10 @@ def feature_alpha_dropout(
     """
     _check("feature_alpha_dropout", input, p)
     if input.ndim < 2:
-        message = f"feature_alpha_dropout: expected input (n, c, ...), got {input.shape}"
+        message = (
+            f"feature_alpha_dropout: expected input (n, c, ...), got {input.shape}; unsqueeze(0) "
+            "adds a batch"
+        )
         raise RuntimeError(message)
     if not training or p == 0.0:
         return input

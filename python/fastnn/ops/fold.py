@@ -110,7 +110,10 @@ def _check(op: str, input: Any, low: int, shape: str) -> None:
     _common.require_tensor(op, "input", input)
     _common.require_float(op, "input", input)
     if input.ndim not in (low, low + 1):
-        message = f"{op}: expected input {shape}, batched or not, got {input.shape}"
+        message = (
+            f"{op}: expected input {shape}, batched or not, got {input.shape}; unsqueeze(0) adds a "
+            "dimension"
+        )
         raise RuntimeError(message)
 
 
@@ -154,7 +157,8 @@ def fold(
     if input.shape[-2] % taps or input.shape[-1] != positions:
         message = (
             f"fold: expected input (n, a multiple of {taps}, {positions}) for output_size {size} "
-            f"and kernel_size {blocks.kernel}, got {input.shape}"
+            f"and kernel_size {blocks.kernel}, got {input.shape}; pass the arguments that unfold "
+            "was given"
         )
         raise RuntimeError(message)
     if input.ndim == 3:
@@ -241,7 +245,7 @@ ERRORS = [
     ErrorCase(unfold, "unfold", [(2, 3)], RuntimeError, "(n, c, h, w)", {"kernel_size": 1}),
     ErrorCase(unfold, "unfold", [(2, 3, 4, 4)], RuntimeError, "hold a block", {"kernel_size": 5}),
     ErrorCase(
-        unfold, "unfold", [(2, 3, 4, 4)], RuntimeError, "stride of", {"kernel_size": 2, "stride": 0}
+        unfold, "unfold", [(2, 3, 4, 4)], RuntimeError, "stride >=", {"kernel_size": 2, "stride": 0}
     ),
     ErrorCase(
         unfold, "unfold", [(2, 3, 4, 4)], RuntimeError, "fewer than 2^60",

@@ -173,7 +173,10 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     x = floats_only("glu", input)
     d = _common.one_dim("glu", dim, x.ndim)
     if x.ndim == 0 or x.shape[d] % 2:
-        message = f"glu: expected an even size along dim {dim}, got shape {x.shape}"
+        message = (
+            f"glu: expected an even size along dim {dim}, got shape {x.shape}; it is split in "
+            "halves: make the layer before twice as wide"
+        )
         raise RuntimeError(message)
     return Glu.apply((x,), d)  # type: ignore[no-any-return]
 
@@ -187,7 +190,10 @@ def maxout(input: Tensor, pieces: int, dim: int = -1) -> Tensor:
     x = floats_only("maxout", input)
     d = _common.one_dim("maxout", dim, x.ndim)
     if x.ndim == 0 or pieces < 1 or x.shape[d] % pieces:
-        message = f"maxout: expected a multiple of {pieces} along dim {dim}, got shape {x.shape}"
+        message = (
+            f"maxout: expected a multiple of {pieces} along dim {dim}, got shape {x.shape}; change "
+            "pieces or the layer before"
+        )
         raise RuntimeError(message)
     split = (*x.shape[:d], x.shape[d] // pieces, pieces, *x.shape[d + 1 :])
     return _max(reshape(x, *split), d + 1).values  # type: ignore[no-any-return]

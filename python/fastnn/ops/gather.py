@@ -118,10 +118,16 @@ def prepared(name: str, input: Any, dim: Any, index: Any, src: Any = None) -> tu
     _common.require_tensor(name, "index", index)
     d = _common.one_dim(name, dim, input.ndim)
     if index.array.dtype.kind not in "iu":
-        message = f"{name}: expected index as a tensor of integers, got {index.dtype}"
+        message = (
+            f"{name}: expected index as a tensor of integers, got {index.dtype}; convert it with "
+            ".long()"
+        )
         raise RuntimeError(message)
     if src is not None and src.array.dtype != input.array.dtype:
-        message = f"{name}: expected src in the type of input, {input.dtype}, got {src.dtype}"
+        message = (
+            f"{name}: expected src in the type of input, {input.dtype}, got {src.dtype}; convert "
+            f"it with .to({input.dtype})"
+        )
         raise RuntimeError(message)
     fits = index.ndim == input.ndim and (src is None or src.ndim == input.ndim)
     for i, n in enumerate(index.shape if fits else ()):
@@ -131,10 +137,10 @@ def prepared(name: str, input: Any, dim: Any, index: Any, src: Any = None) -> tu
         message = (
             f"{name}: expected index with as many dimensions as input, its sizes up to those of "
             f"input but for dim {d} (and up to those of src), got input {input.shape}, index "
-            f"{index.shape}{beside}"
+            f"{index.shape}{beside}; unsqueeze() and expand() the index, or slice it"
         )
         raise RuntimeError(message)
-    _common.table_of(input, index)
+    _common.table_of(input, index, op=name)
     return d, to(index, _dtypes.int64)
 
 
@@ -179,7 +185,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     if input.ndim != indices.ndim or indices.array.dtype.kind not in "iu":
         message = (
             f"take_along_dim: expected indices of integers with {input.ndim} dimensions, as input "
-            f"has, got {indices.dtype} {indices.shape}"
+            f"has, got {indices.dtype} {indices.shape}; unsqueeze() adds dimensions, .long() "
+            "converts"
         )
         raise RuntimeError(message)
     d = _common.one_dim("take_along_dim", dim, input.ndim)

@@ -155,14 +155,18 @@ def group_norm(
         raise RuntimeError(message)
     channels = input.shape[1]
     if groups < 1 or channels % groups != 0:
-        message = f"{op}: expected num_groups that divides the {channels} channels of input "
-        message += f"{input.shape}, got {groups}"
+        message = (
+            f"{op}: expected num_groups that divides the {channels} channels of input "
+            f"{input.shape}, got {groups}; 1 takes all channels together"
+        )
         raise RuntimeError(message)
     for name, value in (("weight", weight), ("bias", bias)):
         _normalization.check_parameter(op, name, value, (channels,), input)
     if input.array.size == groups:
-        message = f"{op}: expected more than 1 value per channel when training, got input "
-        message += f"{input.shape} in {groups} groups; use fewer groups"
+        message = (
+            f"{op}: expected more than 1 value per channel when training, got input "
+            f"{input.shape} in {groups} groups; use fewer groups"
+        )
         raise ValueError(message)
     out: Tensor = GroupNorm.apply((input, weight, bias), groups, float(eps))
     return out
@@ -198,13 +202,17 @@ def instance_norm(
         _normalization.check_parameter(op, name, value, (c,), input)
     if not use_input_stats:
         if running_mean is None or running_var is None:
-            message = f"{op}: expected running_mean and running_var, got None; pass both, or "
-            message += "use_input_stats=True"
+            message = (
+                f"{op}: expected running_mean and running_var, got None; pass both, or "
+                "use_input_stats=True"
+            )
             raise RuntimeError(message)
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     if input.array.size == n * c > 0:
-        message = f"{op}: expected more than 1 spatial element when training, got input "
-        message += f"{input.shape}; use evaluation mode, or batch_norm"
+        message = (
+            f"{op}: expected more than 1 spatial element when training, got input "
+            f"{input.shape}; use evaluation mode, or batch_norm"
+        )
         raise ValueError(message)
     # One image of n c channels; what belongs to a channel is repeated for every image.
     many: list[Any] = [None if t is None else t.expand(n, c).reshape(n * c) for t in given]

@@ -109,14 +109,23 @@ def split(input: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
     if isinstance(split_size, tuple | list):
         sizes = [int(s) for s in split_size]
         if sum(sizes) != n or any(s < 0 for s in sizes):
-            message = f"split: expected sizes >= 0 that add up to {n}, got {sizes}"
+            message = (
+                f"split: expected sizes >= 0 that add up to {n}, got {sizes}; one int as size "
+                "makes equal pieces"
+            )
             raise RuntimeError(message)
     else:
         if not hasattr(split_size, "__index__"):
-            message = f"split: expected a size as an int, or a list of sizes, got {split_size!r}"
+            message = (
+                f"split: expected a size as an int, or a list of sizes, got {split_size!r}; "
+                "convert it with int()"
+            )
             raise TypeError(message)
         if split_size <= 0:
-            message = f"split: expected a size > 0, got {split_size}"
+            message = (
+                f"split: expected a size > 0, got {split_size}; chunk() takes the number of pieces "
+                "instead"
+            )
             raise RuntimeError(message)
         sizes = [min(split_size, n - s) for s in range(0, n, split_size)] or [0]
     pieces, start = [], 0

@@ -143,7 +143,7 @@ def setitem(t: Tensor, index: Any, value: Any) -> None:
         raise outside(t.shape, index, name) from None
     if not recording:
         if isinstance(value, Tensor):
-            copy_(place, _without_leading_ones(value, place.ndim))
+            copy_(place, _spread(value, place.shape))
         else:
             fill_(place, value)
         return
@@ -155,12 +155,21 @@ def _fitted(t: Tensor, value: Any, shape: tuple[int, ...]) -> Tensor:
     name = "index assignment"
     if not isinstance(value, Tensor):
         table = _backend.kernels(t.array)
-        value = Tensor._wrap(_common.scalar_array(table, value, t.dtype))
+        value = Tensor._wrap(_common.scalar_array(table, value, t.dtype, op=name))
+    return to(_spread(value, shape), t.dtype)
+
+
+def _spread(value: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A value without the leading dimensions of size 1 that a shape to broadcast to has not."""
+    name = "index assignment"
     value = _without_leading_ones(value, len(shape))
     if _common.broadcast_shape(name, shape, value.shape) != shape:
-        message = f"{name}: expected a value that fits {shape}, got {value.shape}"
+        message = (
+            f"{name}: expected a value that fits {shape}, got {value.shape}; reshape() it, sizes "
+            "of 1 are repeated"
+        )
         raise RuntimeError(message)
-    return to(value, t.dtype)
+    return value
 
 
 def _record(t: Tensor, index: Any, value: Tensor) -> None:
@@ -170,7 +179,7 @@ def _record(t: Tensor, index: Any, value: Tensor) -> None:
 def _put_picks(t: Tensor, p: Picks, value: Any, recording: bool) -> None:
     name = "index assignment"
     value = _fitted(t, value, p.shape)
-    table = _common.table_of(t, value)
+    table = _common.table_of(t, value, op=name)
     try:
         where = p.numbers.array if p.kept is None else p.kept.mask
         if recording or table.xp.may_share_memory(where, t.array):
@@ -229,7 +238,10 @@ ERRORS = [
     ErrorCase(
         assigned, "__setitem__", [(4, 3), 4, 0.0], IndexError, "expected indices within shape"
     ),
-    ErrorCase(assigned, "__setitem__", [(4, 3), 0, (4,)], RuntimeError, "expected"),
+    ErrorCase(
+        assigned, "__setitem__", [(4, 3), 0, (4,)], RuntimeError, "index assignment: expected"
+    ),
+    ErrorCase(assigned, "__setitem__", [(4, 3), 0, (2, 3)], RuntimeError, "a value that fits (3,)"),
     ErrorCase(assigned, "__setitem__", [(4, 3), 0, "a"], TypeError, "a tensor or a number"),
     ErrorCase(assigned, "__setitem__", [(4, 3), "a", 0.0], TypeError, "expected ints, slices"),
     ErrorCase(assigned, "__setitem__", [(4, 3), [4], 0.0], IndexError, "in [-4, 3], got 4"),

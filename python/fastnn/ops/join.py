@@ -54,10 +54,15 @@ class Cat(Op):
 
 def _given(name: str, tensors: Any) -> list[Tensor]:
     if isinstance(tensors, Tensor) or not isinstance(tensors, tuple | list):
-        message = f"{name}: expected a tuple or list of tensors, got {type(tensors).__name__}"
+        message = (
+            f"{name}: expected a tuple or list of tensors, got {type(tensors).__name__}; write [a, "
+            "b]"
+        )
         raise TypeError(message)
     if not tensors:
-        message = f"{name}: expected at least one tensor, got none"
+        message = (
+            f"{name}: expected at least one tensor, got none; check the loop that fills the list"
+        )
         raise RuntimeError(message)
     for i, t in enumerate(tensors):
         _common.require_tensor(name, f"tensors[{i}]", t)
@@ -70,10 +75,10 @@ def _joined(name: str, tensors: list[Tensor], d: int) -> Tensor:
         if (*first[:d], *first[d + 1 :]) != (*t.shape[:d], *t.shape[d + 1 :]):
             message = (
                 f"{name}: expected tensors of equal sizes but for dimension {d}, got {first} and, "
-                f"at place {i}, {t.shape}"
+                f"at place {i}, {t.shape}; slice the larger or pad() the smaller"
             )
             raise RuntimeError(message)
-    _common.table_of(*tensors)
+    _common.table_of(*tensors, op=name)
     dtype = _common.result_type(*tensors)
     return Cat.apply(tuple([to(t, dtype) for t in tensors]), d)  # type: ignore[no-any-return]
 
@@ -97,7 +102,7 @@ def cat(tensors: Any, dim: int = 0) -> Tensor:
         if t.ndim != kept[0].ndim:
             message = (
                 f"cat: expected tensors of equally many dimensions, got {kept[0].shape} and, at "
-                f"place {i}, {t.shape}"
+                f"place {i}, {t.shape}; unsqueeze() adds a dimension"
             )
             raise RuntimeError(message)
     return _joined("cat", [to(t, dtype) for t in kept], d)
@@ -111,7 +116,7 @@ def stack(tensors: Any, dim: int = 0) -> Tensor:
         if t.shape != given[0].shape:
             message = (
                 f"stack: expected tensors of one shape, got {given[0].shape} and, at place {i}, "
-                f"{t.shape}"
+                f"{t.shape}; cat() joins tensors whose sizes differ along one dimension"
             )
             raise RuntimeError(message)
     return _joined("stack", [unsqueeze(t, d) for t in given], d)
@@ -132,7 +137,10 @@ def vstack(tensors: Any) -> Tensor:
 def _in_name(name: str, given: list[Tensor], d: int) -> Tensor:
     if any(t.ndim != given[0].ndim for t in given):
         shapes = [t.shape for t in given]
-        message = f"{name}: expected tensors of equally many dimensions, got {shapes}"
+        message = (
+            f"{name}: expected tensors of equally many dimensions, got {shapes}; unsqueeze() adds "
+            "a dimension"
+        )
         raise RuntimeError(message)
     return _joined(name, given, d)
 

@@ -187,7 +187,8 @@ def _checked(op: str, input: Any, normalized_shape: Any, weight: Any, bias: Any)
     if not shape or input.shape[max(input.ndim - len(shape), 0) :] != shape:
         message = (
             f"{op}: expected normalized_shape to be the last sizes of the input, at least one of "
-            f"them, got {shape} for an input of shape {input.shape}"
+            f"them, got {shape} for an input of shape {input.shape}; input.shape[-1:] is the last "
+            "one alone"
         )
         raise RuntimeError(message)
     _normalization.check_parameter(op, "weight", weight, shape, input)

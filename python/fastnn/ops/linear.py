@@ -121,7 +121,8 @@ def linear(
     _common.require_float("linear", "input", input)
     if activation not in ACTIVATIONS:
         message = (
-            f"linear: expected activation None, 'relu', 'tanh' or 'sigmoid', got {activation!r}"
+            f"linear: expected activation None, 'relu', 'tanh' or 'sigmoid', got {activation!r}; "
+            "None leaves it out"
         )
         raise ValueError(message)
     if input.ndim == 0 or weight.ndim != 2 or input.shape[-1] != weight.shape[1]:
@@ -133,7 +134,10 @@ def linear(
     if bias is not None:
         _common.require_tensor("linear", "bias", bias)
         if bias.shape != weight.shape[:1]:
-            message = f"linear: expected bias ({weight.shape[0]},), got {bias.shape}"
+            message = (
+                f"linear: expected bias ({weight.shape[0]},), got {bias.shape}; it has one number "
+                "for each row of weight"
+            )
             raise RuntimeError(message)
     for other in (weight, bias):
         if other is not None and other.array.dtype != input.array.dtype:
@@ -168,13 +172,9 @@ CASES = [
         for a in ("tanh", "sigmoid")
     ),
     OpCase(linear, "linear", [(3, 2), (4, 2), (4,)], kwargs={"activation": "relu"}, ref=_plain),
-    OpCase(
-        linear,
-        "linear",
-        [(64, 784), (128, 784), (128,)],
-        ref=_plain,
-        bench=True,
-        flops=2.0 * 64 * 784 * 128,
+    *(
+        OpCase(linear, "linear", [(n, k), (o, k), (o,)], bench=True, flops=2.0 * n * k * o)
+        for n, k, o in ((64, 784, 128), (128, 512, 512), (32, 1024, 4096))
     ),
 ]
 ERRORS = [

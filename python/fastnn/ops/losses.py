@@ -160,7 +160,7 @@ def smooth_l1_loss(
     """
     _losses.check_reduction("smooth_l1_loss", reduction, size_average, reduce)
     if not beta >= 0:
-        message = f"smooth_l1_loss: expected beta >= 0, got {beta}"
+        message = f"smooth_l1_loss: expected beta >= 0, got {beta}; its default is 1.0"
         raise RuntimeError(message)
     return pointwise_loss(SmoothL1Loss, input, target, reduction, float(beta))
 

@@ -176,7 +176,7 @@ def lstm_variant_layer(
         "lengths": lengths, "c0": c0, "w_hr": w_hr, "peephole": peephole, "norm": norm,
     }  # fmt: skip
     if not 0.0 <= zoneout < 1.0:
-        message = f"{name}: expected 0 <= zoneout < 1, got {zoneout}"
+        message = f"{name}: expected 0 <= zoneout < 1, got {zoneout}; 0 turns it off"
         raise ValueError(message)
     for key, t in (("w_ih", w_ih), ("w_hh", w_hh), ("w_hr", w_hr)):
         if t is not None:

@@ -161,7 +161,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
         message = f"masked_select: expected a mask of type bool, got {mask.dtype}; use .bool()"
         raise RuntimeError(message)
     shape = _common.broadcast_shape("masked_select", input.shape, mask.shape)
-    table = _common.table_of(input, mask)
+    table = _common.table_of(input, mask, op="masked_select")
     kept = counted(table, _common.broadcast_array(table, mask.array, shape))
     wide = reshape(expand(input, shape), 1, kept.mask.size, 1)
     return reshape(TakeTrue.apply((wide,), kept), kept.count)

@@ -65,7 +65,7 @@ class MatMul(Op):
 def _no_fit(a: Tensor, b: Tensor) -> RuntimeError:
     message = (
         "matmul: expected input (..., k) and other (..., k, n) or (k,) with equal k, got "
-        f"{a.shape} and {b.shape}"
+        f"{a.shape} and {b.shape}; transpose(-1, -2) turns a matrix"
     )
     return RuntimeError(message)
 
@@ -131,6 +131,11 @@ def mm_transposed(a: Tensor, b: Tensor) -> Tensor:
     return mm(a.t(), b)
 
 
+def mm_second_transposed(a: Tensor, b: Tensor) -> Tensor:
+    """a b^T, for the case table."""
+    return mm(a, b.t())
+
+
 def mm_both_transposed(a: Tensor, b: Tensor) -> Tensor:
     """a^T b^T, for the case table."""
     return mm(a.t(), b.t())
@@ -162,10 +167,19 @@ CASES = [
     ),
     OpCase(mm, "mm", [(3, 4), (4, 2)], ref=lambda a, b: a @ b),
     OpCase(mm_transposed, "mm a^T b", [(70, 33), (70, 65)], ref=lambda a, b: a.T @ b),
+    OpCase(mm_second_transposed, "mm a b^T", [(33, 70), (65, 70)], ref=lambda a, b: a @ b.T),
     OpCase(mm_both_transposed, "mm a^T b^T", [(70, 33), (65, 70)], ref=lambda a, b: a.T @ b.T),
     *(
+        OpCase(f, name, [(512, 512), (512, 512)], bench=True, flops=2.0 * 512**3)
+        for f, name in (
+            (mm_transposed, "mm a^T b"),
+            (mm_second_transposed, "mm a b^T"),
+            (mm_both_transposed, "mm a^T b^T"),
+        )
+    ),
+    *(
         OpCase(mm, "mm", [(n, n), (n, n)], ref=lambda a, b: a @ b, bench=True, flops=2.0 * n**3)
-        for n in (64, 256, 512, 1024)
+        for n in (64, 128, 256, 512, 1024, 2048)
     ),
 ]
 ERRORS = [

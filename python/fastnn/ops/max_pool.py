@@ -270,11 +270,11 @@ CASES = [
         )
     ),
     OpCase(max_pool2d, "max_pool2d", [(0, 3, 4, 4), 2], ref=lambda x, _: x[:, :, ::2, ::2]),
-    OpCase(max_pool2d, "max_pool2d", [(64, 64, 56, 56), 2], bench=True),
+    OpCase(max_pool2d, "max_pool2d", [(32, 64, 56, 56), 2], bench=True),
     OpCase(
         max_pool2d,
         "max_pool2d",
-        [(16, 64, 56, 56), 3],
+        [(32, 64, 56, 56), 3],
         kwargs={"stride": 2, "padding": 1},
         bench=True,
     ),
@@ -287,8 +287,8 @@ _BAD: list[tuple[list[Any], type[Exception], str]] = [
     ([(2, 5, 5), 2, 2, 2], RuntimeError, "at most half of kernel_size"),
     ([(2, 5, 5), 6], RuntimeError, "at least one window"),
     ([(2, 5, 5), 0], RuntimeError, "kernel_size >= 1"),
-    ([(2, 5, 5), [2, 2, 2]], TypeError, "expected kernel_size as an int or"),
-    ([(2, 5, 5), 2.0], TypeError, "expected kernel_size as an int or"),
+    ([(2, 5, 5), [2, 2, 2]], TypeError, "expected kernel_size as an int"),
+    ([(2, 5, 5), 2.0], TypeError, "expected kernel_size as an int"),
     ([(2, 5, 5), 2**62, 1, 2**61], RuntimeError, "up to 2^20"),
     ([(2, 5, 5), 2**40, 2**39, 2**39], RuntimeError, "up to 2^20"),
 ]

@@ -197,17 +197,17 @@ def _clamped(name: str, input: Tensor, low: Any, high: Any) -> Tensor:
     _common.require_tensor(name, "input", input)
     bounds = [None if b is None else _common.as_operand(name, b) for b in (low, high)]
     if bounds == [None, None]:
-        message = f"{name}: expected min, max or both, got neither"
+        message = f"{name}: expected min, max or both, got neither; pass at least one bound"
         raise RuntimeError(message)
     present = [b for b in bounds if b is not None]
     dtype = _common.result_type(input, *present)
-    table = _common.table_of(input, *present)
+    table = _common.table_of(input, *present, op=name)
     made = [
         b
         if b is None
         else to(b, dtype)
         if isinstance(b, Tensor)
-        else Tensor._wrap(_common.scalar_array(table, b, dtype))
+        else Tensor._wrap(_common.scalar_array(table, b, dtype, op=name))
         for b in bounds
     ]
     return Clamp.apply((to(input, dtype), *made))  # type: ignore[no-any-return]

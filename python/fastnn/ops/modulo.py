@@ -69,7 +69,10 @@ class Quotient(Binary):
         try:
             return super().forward(x, y)
         except ValueError:
-            message = f"{self.name}: expected divisors other than 0 for integers, got 0"
+            message = (
+                f"{self.name}: expected divisors other than 0 for integers, got 0; convert with "
+                ".float() for inf and nan"
+            )
             raise RuntimeError(message) from None
 
     def keep(self, x: Any, y: Any) -> None:
@@ -172,7 +175,10 @@ def divide_rounded(input: Any, other: Any, rounding_mode: Any, in_place: bool = 
     """div with a ``rounding_mode``, 'floor' or 'trunc'."""
     modes: dict[Any, type[Quotient]] = {"floor": FloorDiv, "trunc": TruncDivide}
     if rounding_mode not in modes:
-        message = f"div: expected rounding_mode None, 'floor' or 'trunc', got {rounding_mode!r}"
+        message = (
+            f"div: expected rounding_mode None, 'floor' or 'trunc', got {rounding_mode!r}; 'floor' "
+            "rounds down, 'trunc' towards 0"
+        )
         raise RuntimeError(message)
     op = modes[rounding_mode]
     return binary_(op, input, other) if in_place else binary(op, input, other)

@@ -141,7 +141,8 @@ def class_shape(name: str, input: Tensor, target: Tensor) -> tuple[int, int, int
     ):
         message = (
             f"{name}: expected input (c,) and target (), or input (n, c, ...) and target (n, ...), "
-            f"got {tuple(input.shape)} and {tuple(target.shape)}"
+            f"got {tuple(input.shape)} and {tuple(target.shape)}; target holds class numbers and "
+            "has no dimension of classes"
         )
         raise ValueError(message)
     if target.array.dtype.kind not in "iu":
@@ -156,7 +157,8 @@ def no_class(name: str, target: Tensor, classes: int, ignore_index: int) -> Inde
     """The error for a target that is not one of the classes."""
     message = (
         f"{name}: expected classes in [0, {classes - 1}], as input has {classes} classes (or "
-        f"ignore_index {ignore_index}), got {int(target.array.min())} ... {int(target.array.max())}"
+        f"ignore_index {ignore_index}), got {int(target.array.min())} ... "
+        f"{int(target.array.max())}; number the classes from 0"
     )
     return IndexError(message)
 

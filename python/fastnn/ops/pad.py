@@ -135,13 +135,16 @@ def pad_tensor(
     """
     _common.require_tensor("pad", "input", input)
     if mode not in MODES:
-        message = f"pad: expected mode as one of {', '.join(map(repr, MODES))}, got {mode!r}"
+        message = (
+            f"pad: expected mode as one of {', '.join(map(repr, MODES))}, got {mode!r}; 'constant' "
+            "pads with zeros"
+        )
         raise NotImplementedError(message)
     given = _common.shape_argument("pad", (pad,) if isinstance(pad, tuple | list) else tuple(pad))
     if len(given) % 2 or len(given) > 2 * input.ndim:
         message = (
             f"pad: expected up to {input.ndim} pairs of ints for a tensor of {input.ndim} "
-            f"dimensions, got {given}"
+            f"dimensions, got {given}; give (before, after) of the last dimension first"
         )
         raise RuntimeError(message)
     skipped = input.ndim - len(given) // 2
@@ -150,10 +153,11 @@ def pad_tensor(
     if mode != "constant" and value not in (None, 0):
         message = f"pad: expected no value in mode {mode!r}, got {value!r}; leave it out"
         raise ValueError(message)
+    _common.as_operand("pad", 0 if value is None else value)
     _check_widths(mode, tuple(input.shape), low, high, skipped)
     dtype = _dtypes.from_numpy(input.array.dtype)
     table = _common.table_of(input)
-    cell = _common.scalar_array(table, 0 if value is None else value, dtype).reshape(1)
+    cell = _common.scalar_array(table, 0 if value is None else value, dtype, op="pad").reshape(1)
     if mode == "constant":
         return _padded(input, cell, low, high, mode)
     cut = tuple([min(a, 0) for a in low]), tuple([min(b, 0) for b in high])
@@ -280,6 +284,8 @@ _BAD: list[tuple[list[Any], type[Exception], str]] = [
     ([(1, 4), [-3, 2], "circular"], RuntimeError, "up to its size"),
     ([(1, 4), [-5, 0], "circular"], RuntimeError, "expected to cut no more"),
     ([(1, 3), [1, 0], "replicate", 1.0], ValueError, "expected no value"),
+    ([(1, 3), [1, 0], "constant", "a"], TypeError, "a tensor or a number"),
+    ([("int", (3,), 0, 9), [1, 0], "constant", "a"], TypeError, "a tensor or a number"),
     ([(1, 3), [1, 0], "mirror"], NotImplementedError, "expected mode as one of"),
 ]
 ERRORS = [ErrorCase(pad_tensor, "pad", *bad) for bad in _BAD]

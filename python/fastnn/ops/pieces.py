@@ -41,7 +41,7 @@ def split_with_sizes(input: Tensor, split_sizes: Any, dim: int = 0) -> tuple[Ten
     if any(s < 0 for s in sizes) or sum(sizes) != input.shape[d]:
         message = (
             f"split_with_sizes: expected sizes >= 0 that add up to dimension {d} of {input.shape}, "
-            f"got {sizes}"
+            f"got {sizes}; chunk() makes equal pieces"
         )
         raise RuntimeError(message)
     return split(input, sizes, d)
@@ -67,7 +67,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     if not 0 <= begin <= n or count < 0 or begin + count > n:
         message = (
             f"narrow: expected start in [{-n}, {n}] and length within dimension {d} of "
-            f"{input.shape}, got {first} and {count}"
+            f"{input.shape}, got {first} and {count}; input[start:end] cuts off what lies outside"
         )
         raise (RuntimeError if 0 <= begin <= n else IndexError)(message)
     place = (*(slice(None),) * d, slice(begin, begin + count), Ellipsis)
@@ -82,7 +82,10 @@ def select(input: Tensor, dim: int, index: Any) -> Tensor:
     (i,) = _common.shape_argument("select", (index,))
     n = input.shape[d]
     if not -n <= i < n:
-        message = f"select: expected index in [{-n}, {n - 1}] for {input.shape}, got {i}"
+        message = (
+            f"select: expected index in [{-n}, {n - 1}] for {input.shape}, got {i}; entries are "
+            "counted from 0"
+        )
         raise IndexError(message)
     return BasicIndex.apply((input,), (*(slice(None),) * d, i, Ellipsis))  # type: ignore[no-any-return]
 
@@ -100,7 +103,10 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
         shape = tuple([n // known if s == -1 else s for s in shape])
         known = n
     if not shape or known != n or any(s < 0 for s in shape):
-        message = f"unflatten: expected sizes whose product is {n}, got {tuple(shape)}"
+        message = (
+            f"unflatten: expected sizes whose product is {n}, got {tuple(shape)}; -1 for one size "
+            "works it out"
+        )
         raise RuntimeError(message)
     return reshape(input, *input.shape[:d], *shape, *input.shape[d + 1 :])
 
@@ -113,13 +119,13 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
         many = tuple(dims) if isinstance(dims, tuple | list) else (dims,)
         found = tuple([_common.one_dim("movedim", d, input.ndim) for d in many])
         if len(set(found)) != len(found):
-            message = f"movedim: expected distinct dims as {name}, got {many}"
+            message = f"movedim: expected distinct dims as {name}, got {many}; name each once"
             raise RuntimeError(message)
         pairs.append(found)
     if len(pairs[0]) != len(pairs[1]):
         message = (
             f"movedim: expected as many dims in source as in destination, got {source} and "
-            f"{destination}"
+            f"{destination}; name one destination for each source"
         )
         raise RuntimeError(message)
     rest = [d for d in range(input.ndim) if d not in pairs[0]]
@@ -156,7 +162,10 @@ def view_as(input: Tensor, other: Tensor) -> Tensor:
     _common.require_tensor("view_as", "input", input)
     _common.require_tensor("view_as", "other", other)
     if input.numel() != other.numel():
-        message = f"view_as: expected another tensor of {input.numel()} elements, got {other.shape}"
+        message = (
+            f"view_as: expected another tensor of {input.numel()} elements, got {other.shape}; "
+            "expand_as() repeats elements"
+        )
         raise RuntimeError(message)
     return view(input, *other.shape)
 
@@ -190,20 +199,20 @@ CASES = [
 ]
 _BAD: list[tuple[Any, str, list[Any], type[Exception], str]] = [
     (chunk, "chunk", [(5, 3), 0], RuntimeError, "a number of pieces > 0"),
-    (chunk, "chunk", [(), 1], RuntimeError, "a tensor with dimensions"),
+    (chunk, "chunk", [(), 1], RuntimeError, "at least one dimension"),
     (chunk, "chunk", [(5, 3), 1, 2], IndexError, "expected dim in"),
     (split_with_sizes, "split_with_sizes", [(5,), [1, 3]], RuntimeError, "add up to"),
     (split_with_sizes, "split_with_sizes", [(5,), [-1, 6]], RuntimeError, "sizes >= 0"),
     (split_with_sizes, "split_with_sizes", [(5,), [2.5]], TypeError, "sizes as ints"),
-    (unbind, "unbind", [()], RuntimeError, "a tensor with dimensions"),
+    (unbind, "unbind", [()], RuntimeError, "at least one dimension"),
     (unbind, "unbind", [(2,), 1], IndexError, "expected dim in"),
     (unbind, "unbind", [None], TypeError, "expected input as a Tensor"),
     (narrow, "narrow", [(5,), 0, 3, 3], RuntimeError, "length within dimension 0"),
     (narrow, "narrow", [(5,), 0, 6, 0], IndexError, "start in [-5, 5]"),
-    (narrow, "narrow", [(), 0, 0, 0], RuntimeError, "a tensor with dimensions"),
+    (narrow, "narrow", [(), 0, 0, 0], RuntimeError, "at least one dimension"),
     (select, "select", [(5,), 0, 5], IndexError, "index in [-5, 4]"),
     (select, "select", [(5,), 1, 0], IndexError, "expected dim in"),
-    (select, "select", [(), 0, 0], IndexError, "a tensor with dimensions"),
+    (select, "select", [(), 0, 0], IndexError, "at least one dimension"),
     (unflatten, "unflatten", [(6,), 0, [4, 2]], RuntimeError, "whose product is 6"),
     (unflatten, "unflatten", [(6,), 0, [-1, 4]], RuntimeError, "whose product is 6"),
     (unflatten, "unflatten", [(6,), 1, [6]], IndexError, "expected dim in"),

@@ -27,7 +27,10 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     """
     a, b = checked_pair("mv", input, vec)
     if a.ndim != 2 or b.ndim != 1 or a.shape[1] != b.shape[0]:
-        message = f"mv: expected a matrix (m, k) and a vector (k,), got {a.shape} and {b.shape}"
+        message = (
+            f"mv: expected a matrix (m, k) and a vector (k,), got {a.shape} and {b.shape}; t() "
+            "turns a matrix, matmul() takes other shapes"
+        )
         raise RuntimeError(message)
     return matmul(a, b)
 
@@ -39,7 +42,10 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """
     a, b = checked_pair("dot", input, tensor)
     if a.ndim != 1 or a.shape != b.shape:
-        message = f"dot: expected two vectors of one length, got {a.shape} and {b.shape}"
+        message = (
+            f"dot: expected two vectors of one length, got {a.shape} and {b.shape}; matmul() takes "
+            "other shapes"
+        )
         raise RuntimeError(message)
     return matmul(a, b)
 
@@ -52,7 +58,10 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     _common.require_tensor("outer", "input", input)
     _common.require_tensor("outer", "vec2", vec2)
     if input.ndim != 1 or vec2.ndim != 1:
-        message = f"outer: expected two vectors, got {input.shape} and {vec2.shape}"
+        message = (
+            f"outer: expected two vectors, got {input.shape} and {vec2.shape}; flatten() makes "
+            "vectors"
+        )
         raise RuntimeError(message)
     return mul_tensors(unsqueeze(input, 1), unsqueeze(vec2, 0))
 
@@ -61,11 +70,15 @@ def _add_product(name: str, input: Tensor, product: Tensor, beta: Any, alpha: An
     _common.require_tensor(name, "input", input)
     if input.array.dtype != product.array.dtype:
         message = (
-            f"{name}: expected input of the type of the product, {product.dtype}, got {input.dtype}"
+            f"{name}: expected input of the type of the product, {product.dtype}, got "
+            f"{input.dtype}; convert it with .to({product.dtype})"
         )
         raise RuntimeError(message)
     if _common.broadcast_shape(name, input.shape, product.shape) != product.shape:
-        message = f"{name}: expected input that broadcasts to {product.shape}, got {input.shape}"
+        message = (
+            f"{name}: expected input that broadcasts to {product.shape}, got {input.shape}; "
+            "reshape() it, sizes of 1 are repeated"
+        )
         raise RuntimeError(message)
     number(name, "beta", beta)
     if number(name, "alpha", alpha) != 1:

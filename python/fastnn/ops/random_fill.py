@@ -94,7 +94,7 @@ def _target(name: str, t: Tensor, generator: Generator | None) -> tuple[Any, Any
     from fastnn.random import cell_of  # noqa: PLC0415
 
     if check_in_place(name, t):
-        message = f"{name}: expected a tensor that does not require grad; use no_grad()"
+        message = f"{name}: expected a tensor without grad, got one that requires it; use no_grad()"
         raise RuntimeError(message)
     _common.require_float(name, "the tensor", t)
     return _backend.kernels(t.array), cell_of(name, generator)

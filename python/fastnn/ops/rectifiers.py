@@ -89,7 +89,7 @@ def _celu(input: Tensor, alpha: float = 1.0) -> Tensor:
     x = floats_only("celu", input)
     a = number("celu", "alpha", alpha)
     if a == 0.0:
-        message = "celu: expected alpha other than 0, got 0"
+        message = "celu: expected alpha other than 0, got 0; its default is 1.0"
         raise RuntimeError(message)
     return Elu.apply((x,), a, 1.0, 1.0 / a)  # type: ignore[no-any-return]
 
@@ -98,7 +98,9 @@ def _hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Ten
     x = floats_only("hardtanh", input)
     low, high = number("hardtanh", "min_val", min_val), number("hardtanh", "max_val", max_val)
     if low > high:
-        message = f"hardtanh: expected min_val <= max_val, got {min_val} and {max_val}"
+        message = (
+            f"hardtanh: expected min_val <= max_val, got {min_val} and {max_val}; exchange them"
+        )
         raise ValueError(message)
     return Hardtanh.apply((x,), low, high)  # type: ignore[no-any-return]
 
@@ -220,7 +222,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """
     x = floats_only("softshrink", input)
     if number("softshrink", "lambd", lambd) < 0.0:
-        message = f"softshrink: expected lambd >= 0, got {lambd}"
+        message = f"softshrink: expected lambd >= 0, got {lambd}; its default is 0.5"
         raise RuntimeError(message)
     return Softshrink.apply((x,), float(lambd))  # type: ignore[no-any-return]
 
@@ -268,7 +270,7 @@ _FAMILY: tuple[tuple[Any, Any, dict[str, Any], tuple[float, float], float], ...]
 CASES = [
     OpCase(f, f.__name__, [s], k, ref, kink=kink, low=low, high=high, bench=s == (1024, 4096))
     for f, ref, k, (low, high), kink in _FAMILY
-    for s in ((3, 5), (), (0, 4), (7, 1, 33), *(((1024, 4096),) if f is elu else ()))
+    for s in ((3, 5), (), (0, 4), (7, 1, 33), *(((1024, 4096),) if f in (leaky_relu, elu) else ()))
 ]
 _OPTIONS: dict[Any, list[Any]] = {threshold: [0.0, 1.0]}
 ERRORS = [

@@ -87,7 +87,10 @@ def _numpy_names(
 ) -> tuple[Any, bool]:
     """NumPy's names for the same two arguments, which torch takes too."""
     if (axis is not None and dim is not None) or (keepdims is not None and keepdim):
-        message = f"{op}: expected dim or axis, keepdim or keepdims, got an argument under both"
+        message = (
+            f"{op}: expected dim or axis, keepdim or keepdims, got an argument under both; leave "
+            "axis and keepdims out"
+        )
         raise TypeError(message)
     return (dim if axis is None else axis), (keepdim if keepdims is None else keepdims)
 
@@ -186,7 +189,10 @@ def _place(name: str, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
         x = x.reshape(1)
     n = x.shape[d]
     if n == 0:
-        message = f"{name}: expected at least one element along dim {dim}, got shape {shape}"
+        message = (
+            f"{name}: expected at least one element along dim {dim}, got shape {shape}; choose a "
+            "dim that is not empty"
+        )
         raise IndexError(message)
     outer, inner = math.prod(x.shape[:d]), math.prod(x.shape[d + 1 :])
     x = _common.reshaped(table, x, (outer, n, inner))

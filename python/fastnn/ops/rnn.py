@@ -146,7 +146,10 @@ def rnn_layer(
         "lengths": lengths,
     }  # fmt: skip
     if nonlinearity not in NONLINEARITIES:
-        message = f"rnn_layer: expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}"
+        message = (
+            f"rnn_layer: expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}; 'tanh' is "
+            "the default"
+        )
         raise ValueError(message)
     tensors = _recurrent.check_layer("rnn_layer", 1, given)
     return Rnn.apply(  # type: ignore[no-any-return]

@@ -136,10 +136,10 @@ def index_add(
     if input.ndim == 0 or source.shape != wanted or not same_type:
         message = (
             f"index_add: expected source {wanted} of {input.dtype}, got {source.shape} of "
-            f"{source.dtype}"
+            f"{source.dtype}; reshape() it, and convert it with .to({input.dtype})"
         )
         raise RuntimeError(message)
-    _common.table_of(input, index, source)
+    _common.table_of(input, index, source, op="index_add")
     numbers = to(index, _dtypes.int64)
     scaled = source if alpha == 1 else source * alpha
     try:
@@ -159,7 +159,7 @@ def select_rows(name: str, input: Tensor, dim: int, index: Tensor, *, negative: 
     _require_row(name, index, 0)
     d = _common.one_dim(name, dim, input.ndim)
     _common.require_dims(name, input)
-    _common.table_of(input, index)
+    _common.table_of(input, index, op=name)
     numbers = to(index, _dtypes.int64).reshape(-1)
     try:
         return IndexSelect.apply((input, numbers), d, negative)  # type: ignore[no-any-return]

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnn import _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
@@ -150,7 +149,7 @@ def _scattered(name: str, op: type[Op], input: Any, dim: Any, index: Any, src: A
         _common.require_tensor(name, "index", index)
         _common.as_operand(name, src)
         table = _common.table_of(input)
-        cell = _common.scalar_array(table, src, _dtypes.from_numpy(input.array.dtype))
+        cell = _common.scalar_array(table, src, input.dtype, op=name)
         src = Tensor._wrap(_common.broadcast_array(table, cell, index.shape))
     d, numbers = prepared(name, input, dim, index, src)
     return run(name, op, (input, numbers, src), d)

@@ -136,7 +136,7 @@ def _prepared(name: str, input: Any, dim: Any, dtype: Any, axis: Any) -> tuple[T
     _common.require_tensor(name, "input", input)
     if axis is not None:
         if dim is not None:
-            message = f"{name}: expected dim or axis, its other name, got both"
+            message = f"{name}: expected dim or axis, its other name, got both; leave axis out"
             raise TypeError(message)
         dim = axis
     if dim is None:

@@ -105,12 +105,18 @@ def _spread(
     if isinstance(dim, bool):  # torch's older form: var(input, unbiased)
         dim, unbiased = None, dim
     if unbiased is not None and correction is not None:
-        message = f"{name}: expected unbiased or correction, got both"
+        message = (
+            f"{name}: expected unbiased or correction, got both; correction=0 stands for "
+            "unbiased=False"
+        )
         raise TypeError(message)
     if correction is None:
         correction = 1 if unbiased is None or unbiased else 0
     if isinstance(correction, bool) or not isinstance(correction, int | float):
-        message = f"{name}: expected correction as a number, got {type(correction).__name__}"
+        message = (
+            f"{name}: expected correction as a number, got {type(correction).__name__}; 1 divides "
+            "by n - 1"
+        )
         raise TypeError(message)
     dims = _common.many_dims(name, dim, input.ndim)
     return Variance.apply((input,), dims, keepdim, float(correction), root)  # type: ignore[no-any-return]

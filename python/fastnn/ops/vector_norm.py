@@ -68,7 +68,10 @@ def _norm(name: str, x: Tensor, p: float, dims: tuple[int, ...], keepdim: bool) 
         return sum(where(ne_tensors(x.detach(), 0), 1.0, x * 0.0), dims, keepdim)
     if math.isinf(p):
         if any(x.shape[d] == 0 for d in dims):
-            message = f"{name}: expected at least one element for p {p}, got shape {x.shape}"
+            message = (
+                f"{name}: expected at least one element for p {p}, got shape {x.shape}; choose a "
+                "dim that is not empty"
+            )
             raise RuntimeError(message)
         kernel = "amax" if p > 0 else "amin"
         return Extremum.apply((abs(x),), dims, keepdim, kernel, True)  # type: ignore[no-any-return]

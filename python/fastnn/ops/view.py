@@ -109,8 +109,8 @@ def view(input: Tensor, *shape: Any) -> Tensor:
     wanted = fitted("view", input, shape)
     if not can_view(input, wanted):
         message = (
-            f"view: a tensor of shape {input.shape} and strides {input.stride()} cannot be seen "
-            f"as {wanted} without a copy; use reshape()"
+            f"view: expected a shape that {input.shape} with strides {input.stride()} takes "
+            f"without a copy, got {wanted}; use reshape()"
         )
         raise RuntimeError(message)
     return Reshape.apply((input,), wanted)  # type: ignore[no-any-return]
@@ -122,7 +122,9 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     start = _common.one_dim("flatten", start_dim, input.ndim)
     end = _common.one_dim("flatten", end_dim, input.ndim)
     if start > end:
-        message = f"flatten: expected start_dim <= end_dim, got {start_dim} and {end_dim}"
+        message = (
+            f"flatten: expected start_dim <= end_dim, got {start_dim} and {end_dim}; exchange them"
+        )
         raise RuntimeError(message)
     shape = input.shape
     if not shape:
@@ -141,7 +143,10 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     given = _common.shape_argument("permute", dims)
     order = tuple(_common.one_dim("permute", d, input.ndim) for d in given)
     if sorted(order) != list(range(input.ndim)):
-        message = f"permute: expected every one of {input.ndim} dimensions once, got {given}"
+        message = (
+            f"permute: expected every one of {input.ndim} dimensions once, got {given}; name each "
+            "once"
+        )
         raise RuntimeError(message)
     return Permute.apply((input,), order)  # type: ignore[no-any-return]
 
@@ -186,7 +191,7 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
     if not fits:
         message = (
             f"expand: expected sizes to which {input.shape} can be expanded (dimensions of size 1 "
-            f"grow, new ones come first), got {given}"
+            f"grow, new ones come first), got {given}; tile() repeats elements"
         )
         raise RuntimeError(message)
     _common.check_extent("expand", shape)

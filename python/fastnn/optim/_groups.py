@@ -82,9 +82,8 @@ def _listed(owner: str, params: Any) -> list[Any]:
         return [params]
     if isinstance(params, (set, frozenset)):
         message = (
-            f"{owner}: optimizer parameters need to be organized in ordered collections, but the"
-            f" ordering of tensors in sets will change between runs, got {type(params).__name__};"
-            " use a list instead"
+            f"{owner}: expected parameters in ordered collections, got a {type(params).__name__}, "
+            "whose order changes between runs; use a list instead"
         )
         raise TypeError(message)
     if not isinstance(params, Iterable):
@@ -100,28 +99,28 @@ def _check_params(owner: str, params: list[Any], known: set[int]) -> None:
     for i, p in enumerate(params):
         if not isinstance(p, Tensor):
             message = (
-                f"{owner}: optimizer can only optimize Tensors, but one of the params is"
-                f" {type(p).__name__} (position {i}); leave it out, or make it an nn.Parameter"
+                f"{owner}: expected params as Tensors, got {type(p).__name__} at position {i}; "
+                "leave it out, or make it an nn.Parameter"
             )
             raise TypeError(message)
         if not p.is_leaf:
             message = (
-                f"{owner}: can't optimize a non-leaf Tensor (position {i}, shape"
-                f" {tuple(p.shape)}): it was computed from others; pass the leaves, or detach() it"
-                " and set requires_grad"
+                f"{owner}: expected leaf Tensors, got a non-leaf Tensor (position {i}, shape "
+                f"{tuple(p.shape)}) that was computed from others; pass the leaves, or detach() it "
+                "and set requires_grad"
             )
             raise ValueError(message)
     own = {id(p) for p in params}
     if len(own) != len(params):
         message = (
-            f"{owner}: optimizer contains a parameter group with duplicate parameters, which would"
-            " be updated twice; model.parameters() lists shared ones once"
+            f"{owner}: expected every parameter once, got duplicate parameters in a group, which "
+            "would be updated twice; pass model.parameters(), which lists shared ones once"
         )
         raise ValueError(message)
     if own & known:
         message = (
-            f"{owner}: some parameters appear in more than one parameter group;"
-            " leave them out of all but one"
+            f"{owner}: expected every parameter in one group, got some in more than one parameter "
+            "group; leave them out of all but one"
         )
         raise ValueError(message)
 
@@ -132,12 +131,15 @@ def make_group(
     """A checked group. ``known`` holds the ids of the parameters of the other groups."""
     if not isinstance(description, dict):
         message = (
-            f"{owner}: param_group must be a dict, but got {type(description).__name__}; pass"
-            ' {"params": parameters}'
+            f"{owner}: expected a parameter group that is a dict, got "
+            f"{type(description).__name__}; pass {{'params': parameters}}"
         )
         raise TypeError(message)
     if "params" not in description:
-        message = f"{owner}: a parameter group needs an entry 'params'; got {sorted(description)}"
+        message = (
+            f"{owner}: expected an entry 'params' in a parameter group, got {sorted(description)}; "
+            "add one with the parameters"
+        )
         raise ValueError(message)
     params = _listed(owner, description["params"])
     group = ParamGroup(description)
@@ -145,8 +147,8 @@ def make_group(
     if any(tuples):
         if not all(tuples):
             message = (
-                f"{owner}: all optimizer params should be with/without names,"
-                " some param names are missing; pass model.named_parameters() or model.parameters()"
+                f"{owner}: expected params all with names or all without, got some whose names are "
+                "missing; pass model.named_parameters() or model.parameters()"
             )
             raise ValueError(message)
         group["param_names"] = [name for name, _ in params]
@@ -157,8 +159,8 @@ def make_group(
         if name not in group:
             if default is required:
                 message = (
-                    f"{owner}: parameter group didn't specify a value of required optimization"
-                    f" parameter {name}; add {name}=... or the group's entry '{name}'"
+                    f"{owner}: expected a value of the required optimization parameter {name}, got "
+                    f"none; add {name}=... or the group's entry '{name}'"
                 )
                 raise ValueError(message)
             group[name] = default

@@ -19,16 +19,16 @@ def check_common(owner: str, options: dict[str, Any]) -> None:
     lr, decay = options["lr"], options["weight_decay"]
     if isinstance(lr, Tensor) and lr.numel() != 1:
         message = (
-            f"{owner}: Tensor lr must be 1-element, got shape {tuple(lr.shape)}; rates of their own"
-            " need parameter groups of their own"
+            f"{owner}: expected lr as a number or a 1-element Tensor, got shape {tuple(lr.shape)}; "
+            "for several rates make several parameter groups"
         )
         raise ValueError(message)
     require(owner, "learning rate", lr, lr >= 0.0, "lr >= 0")
     require(owner, "weight_decay value", decay, decay >= 0.0, "weight_decay >= 0")
     if options["differentiable"]:
         message = (
-            f"{owner}: differentiable=True is not supported, the update is one fused kernel; to"
-            " differentiate through it, write the step in Tensor operations"
+            f"{owner}: expected differentiable=False, got True: the update is one fused kernel; to "
+            "differentiate through it, write the step in Tensor operations"
         )
         raise NotImplementedError(message)
 
@@ -48,7 +48,9 @@ def check_number(owner: str, name: str, value: Any) -> None:
 def require(owner: str, what: str, value: Any, good: Any, wanted: str) -> None:
     """Raise unless ``good``."""
     if not good:
-        message = f"{owner}: Invalid {what}: {value}; expected {wanted}"
+        message = (
+            f"{owner}: Invalid {what}: got {value}, expected {wanted}; leave it out for its default"
+        )
         raise ValueError(message)
 
 

@@ -46,10 +46,7 @@ class ReduceLROnPlateau(LRScheduler):
         name = "ReduceLROnPlateau"
         require_optimizer(name, optimizer)
         if factor >= 1.0:
-            message = (
-                f"{name}: Factor should be < 1.0, got {factor}; it multiplies the rate: 0.1 makes"
-                " it a tenth"
-            )
+            message = f"{name}: expected a factor < 1.0, got {factor}; 0.1 makes the rate a tenth"
             raise ValueError(message)
         groups = len(optimizer.param_groups)
         self.default_min_lr: float | None = None
@@ -78,14 +75,15 @@ class ReduceLROnPlateau(LRScheduler):
     def _check_modes(self) -> None:
         if self.mode not in ("min", "max"):
             message = (
-                f"ReduceLROnPlateau: mode {self.mode} is unknown, expected 'min' or 'max'; use"
-                " 'min' for a loss, 'max' for an accuracy"
+                f"ReduceLROnPlateau: expected mode 'min' or 'max', got {self.mode!r}; use 'min' "
+                "for a loss, 'max' for an accuracy"
             )
             raise ValueError(message)
         if self.threshold_mode not in ("rel", "abs"):
             message = (
-                f"ReduceLROnPlateau: threshold mode {self.threshold_mode} is unknown, expected"
-                " 'rel' or 'abs'; use 'rel' for a share of the best, 'abs' for a difference"
+                "ReduceLROnPlateau: expected threshold_mode 'rel' or 'abs', got "
+                f"{self.threshold_mode!r}; use 'rel' for a share of the best, 'abs' for a "
+                "difference"
             )
             raise ValueError(message)
         self.mode_worse = math.inf if self.mode == "min" else -math.inf

@@ -46,8 +46,8 @@ def require_optimizer(owner: str, optimizer: Any) -> None:
     """TypeError unless it is an Optimizer."""
     if not isinstance(optimizer, Optimizer):
         message = (
-            f"{owner}: expected an Optimizer, {type(optimizer).__name__} is not an Optimizer; pass"
-            " one of fastnn.optim"
+            f"{owner}: expected an Optimizer, got {type(optimizer).__name__}, which is not an "
+            "Optimizer; pass one of fastnn.optim"
         )
         raise TypeError(message)
 
@@ -94,9 +94,9 @@ class LRScheduler:
                 group.setdefault("initial_lr", _copied(group["lr"]))
             elif "initial_lr" not in group:
                 message = (
-                    f"{name}: param 'initial_lr' is not specified in param_groups[{i}] when"
-                    " resuming a scheduler with last_epoch >= 0; load the optimizer's state first,"
-                    " or leave last_epoch at -1 to start"
+                    f"{name}: expected 'initial_lr' in param_groups[{i}] to resume with last_epoch "
+                    ">= 0, got none; load the optimizer's state first, or leave last_epoch at -1 "
+                    "to start"
                 )
                 raise KeyError(message)
         self.base_lrs = rates_of(optimizer, "initial_lr")
@@ -115,7 +115,8 @@ class LRScheduler:
     def get_lr(self) -> Sequence[Rate]:
         """The rates at ``last_epoch``; called by `step`. `get_last_lr` tells what they are."""
         message = (
-            f"{type(self).__name__} is missing the required method get_lr(); define it in the class"
+            f"{type(self).__name__}: expected the required method get_lr(), got none; define it in "
+            "the class"
         )
         raise NotImplementedError(message)
 

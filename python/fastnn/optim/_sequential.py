@@ -28,10 +28,8 @@ class SequentialLR(LRScheduler):
     ) -> None:
         if len(schedulers) != len(milestones) + 1:
             message = (
-                "SequentialLR: Sequential Schedulers expects number of schedulers provided to be"
-                f" one more than the number of milestone points, but got {len(schedulers)}"
-                f" schedulers and {len(milestones)} milestones; leave out a milestone, or"
-                " add a schedule"
+                "SequentialLR: expected schedulers to be one more than milestones, got "
+                f"{len(schedulers)} and {len(milestones)}; leave out a milestone, or add a schedule"
             )
             raise ValueError(message)
         for i, scheduler in enumerate(schedulers):
@@ -52,20 +50,21 @@ class SequentialLR(LRScheduler):
     def _check(optimizer: Optimizer, i: int, scheduler: Any) -> None:
         if not hasattr(scheduler, "optimizer"):
             message = (
-                f"SequentialLR: schedulers[{i}] should have `optimizer` as its attribute, got"
-                f" {type(scheduler).__name__}; pass schedules such as LinearLR(optimizer)"
+                "SequentialLR: expected schedulers with an attribute `optimizer`, got "
+                f"{type(scheduler).__name__} at index {i}; pass schedules such as "
+                "LinearLR(optimizer)"
             )
             raise TypeError(message)
         if isinstance(scheduler, ReduceLROnPlateau):
             message = (
-                "SequentialLR: does not support `ReduceLROnPlateau`, as it needs a metric at every"
-                f" `step`, but got one at index {i}; step that one by itself"
+                "SequentialLR: expected schedulers without a metric, got a ReduceLROnPlateau at "
+                f"index {i}; step that one by itself"
             )
             raise ValueError(message)
         if scheduler.optimizer is not optimizer:
             message = (
-                "SequentialLR: expects all schedulers to belong to the same optimizer, but"
-                f" schedulers[{i}], {type(scheduler).__name__}, has another; make it of this one"
+                "SequentialLR: expected schedulers of the same optimizer, got a "
+                f"{type(scheduler).__name__} of another at index {i}; make it of this one"
             )
             raise ValueError(message)
 
@@ -73,8 +72,8 @@ class SequentialLR(LRScheduler):
         """Goes on to the next step of the schedule whose turn it is; ``epoch`` must be None."""
         if epoch is not None:
             message = (
-                f"SequentialLR: step() expects no epoch, as it counts the steps, got {epoch!r};"
-                " call step() without arguments"
+                f"SequentialLR: expected no epoch, as it counts the steps, got {epoch!r}; call "
+                "step() without arguments"
             )
             raise TypeError(message)
         self.last_epoch += 1

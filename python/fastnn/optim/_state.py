@@ -52,15 +52,15 @@ def unpack(
     missing = [key for key in ("state", "param_groups") if key not in loaded]
     if missing:
         message = (
-            f"{owner}.load_state_dict: expected the entries 'state' and 'param_groups',"
-            f" {missing[0]!r} is missing; pass what {owner}.state_dict() gave"
+            f"{owner}.load_state_dict: expected the entries 'state' and 'param_groups', got a "
+            f"dictionary in which {missing[0]!r} is missing; pass what {owner}.state_dict() gave"
         )
         raise ValueError(message)
     saved_groups = loaded["param_groups"]
     if len(saved_groups) != len(groups):
         message = (
-            f"{owner}: loaded state dict has a different number of parameter groups:"
-            f" {len(saved_groups)}, this optimizer has {len(groups)}; make it with the same groups"
+            f"{owner}: expected {len(groups)} parameter groups, got a state dict with a different "
+            f"number of parameter groups, {len(saved_groups)}; make it with the same groups"
         )
         raise ValueError(message)
     parameters: dict[Any, Tensor] = {}
@@ -68,9 +68,8 @@ def unpack(
     for i, (own, saved) in enumerate(zip(groups, saved_groups, strict=True)):
         if len(own["params"]) != len(saved["params"]):
             message = (
-                f"{owner}: loaded state dict contains a parameter group that doesn't match the"
-                f" size of optimizer's group: group {i} has {len(saved['params'])} parameters,"
-                f" here {len(own['params'])}; make it of the same model"
+                f"{owner}: expected {len(own['params'])} parameters in group {i}, got a state dict"
+                f" with {len(saved['params'])}; make it of the same model"
             )
             raise ValueError(message)
         parameters.update(zip(saved["params"], own["params"], strict=True))

@@ -67,7 +67,7 @@ class Adam(Optimizer):
         require(owner, "epsilon value", eps, eps >= 0.0, "eps >= 0")
         given: object = betas
         if not isinstance(given, tuple | list) or len(given) != 2:
-            message = f"{owner}: expected betas as two numbers, got {betas!r}; such as (0.9, 0.999)"
+            message = f"{owner}: expected betas as two numbers, got {betas!r}; try (0.9, 0.999)"
             raise TypeError(message)
         for i, beta in enumerate(betas):
             check_number(owner, f"betas[{i}]", beta)

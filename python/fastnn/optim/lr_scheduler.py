@@ -57,8 +57,8 @@ class LambdaLR(LRScheduler):
             self.lr_lambdas = [lr_lambda] * groups
         elif len(lr_lambda) != groups:
             message = (
-                f"LambdaLR: Expected {groups} lr_lambdas, but got {len(lr_lambda)}; give one"
-                " function for all groups, or one for each"
+                f"LambdaLR: expected {groups} lr_lambdas, got {len(lr_lambda)}; give one function "
+                "for all groups, or one for each"
             )
             raise ValueError(message)
         else:
@@ -180,7 +180,7 @@ class LinearLR(LRScheduler):
         if not 0 < start_factor <= 1.0:
             message = (
                 "LinearLR: Starting multiplicative factor expected to be greater than 0 and less"
-                f" or equal to 1, got {start_factor}; for a start at zero take a small one"
+                f" or equal to 1, got {start_factor}; 1 starts at the optimizer's lr"
             )
             raise ValueError(message)
         if not 0 <= end_factor <= 1.0:

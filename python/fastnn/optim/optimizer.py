@@ -32,8 +32,8 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
             if changed is not None:
                 if not (isinstance(changed, tuple) and len(changed) == 2):
                     message = (
-                        f"{type(self).__name__}: {hook} must return None or a tuple of (new_args,"
-                        f" new_kwargs), but got {changed!r}; return None to change nothing"
+                        f"{type(self).__name__}: expected None or a tuple of (new_args, "
+                        f"new_kwargs) from {hook}, got {changed!r}; return None to change nothing"
                     )
                     raise RuntimeError(message)
                 args, kwargs = changed
@@ -75,21 +75,22 @@ class Optimizer:
         name = type(self).__name__
         if isinstance(params, Tensor):
             message = (
-                f"{name}: params argument given to the optimizer should be an iterable of Tensors"
-                f" or dicts, but got {type(params).__name__}; pass [tensor]"
+                f"{name}: expected params as an iterable of Tensors or dicts, got "
+                f"{type(params).__name__}; pass [tensor]"
             )
             raise TypeError(message)
         if isinstance(params, Mapping) or not isinstance(params, Iterable):
             message = (
-                f"{name}: params should be an iterable of Tensors, of (name, Tensor) pairs or of"
-                f" dicts, but got {type(params).__name__}; pass model.parameters()"
+                f"{name}: expected params as an iterable of Tensors, of (name, Tensor) pairs or of "
+                f"dicts, got {type(params).__name__}; pass model.parameters()"
             )
             raise TypeError(message)
         groups = list(params)
         if not groups:
             message = (
-                f"{name}: optimizer got an empty parameter list; if it came from a generator such"
-                " as model.parameters(), that was used up before or the model has none"
+                f"{name}: expected one parameter or more, got an empty parameter list; call "
+                "model.parameters() anew, for a generator is used up once, or see that the model "
+                "has any"
             )
             raise ValueError(message)
         if not isinstance(groups[0], dict):
@@ -105,8 +106,8 @@ class Optimizer:
         group = make_group(type(self).__name__, param_group, self.defaults, known)
         if named and ("param_names" in group) != named[0]:
             message = (
-                f"{type(self).__name__}: all param groups must be with names or all without;"
-                " pass named_parameters() to every group or to none"
+                f"{type(self).__name__}: expected all param groups with names or all without, got "
+                "both; pass named_parameters() to every group or to none"
             )
             raise ValueError(message)
         bump_mutation_stamp()
@@ -115,8 +116,8 @@ class Optimizer:
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the parameters from their gradients. ``closure`` recomputes the loss."""
         message = (
-            f"{type(self).__name__} is missing the required method step(closure=None); define it in"
-            " the class"
+            f"{type(self).__name__}: expected the required method step(closure=None), got none; "
+            "define it in the class"
         )
         raise NotImplementedError(message)
 

@@ -57,8 +57,8 @@ class SGD(Optimizer):
         require("SGD", "momentum value", momentum, momentum >= 0.0, "momentum >= 0")
         if nesterov and (momentum <= 0 or dampening != 0):
             message = (
-                "SGD: Nesterov momentum requires a momentum and zero dampening, got"
-                f" momentum={momentum}, dampening={dampening}; set momentum=0.9, dampening=0"
+                f"SGD: expected momentum > 0 and dampening = 0 with nesterov=True, got {momentum} "
+                f"and {dampening}; set momentum=0.9, dampening=0"
             )
             raise ValueError(message)
         super().__init__(params, defaults)

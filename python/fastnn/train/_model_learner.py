@@ -61,14 +61,14 @@ class ModelLearner:
         data. Raises: KeyError, TypeError, ValueError, RuntimeError, OverflowError."""
         updates = state["updates"]
         if not isinstance(updates, int) or isinstance(updates, bool) or updates < done:
-            message = f"the number of steps is {updates!r:.40}, expected at least {done}"
-            raise ValueError(message)
+            problem = f"the number of steps is {updates!r:.40}, expected at least {done}"
+            raise ValueError(problem)
         if (updates - done) % steps_per_epoch:
-            message = (
+            problem = (
                 f"the place in the data is after {done} steps of an epoch, but {updates!r:.40} "
                 f"were done in epochs of {steps_per_epoch}"
             )
-            raise ValueError(message)
+            raise ValueError(problem)
         checked_model_state(self.model, state["model"])
         checked_optimizer_state(self.optimizer, state["optimizer"], updates, state["remembered"])
         if self.schedule is not None:

@@ -44,16 +44,16 @@ def _check_entry(
     got = (tuple(saved.shape), saved.dtype) if isinstance(saved, Tensor) else type(saved)
     if not isinstance(saved, Tensor) or got != wanted:
         of = f"the shape {got[0]} and {got[1]}" if isinstance(got, tuple) else repr(got)
-        message = f"{name} has {of}, expected {wanted[0]} and {wanted[1]}"
-        raise ValueError(message)
+        problem = f"{name} has {of}, expected {wanted[0]} and {wanted[1]}"
+        raise ValueError(problem)
     check_finite(name, saved)
     lowest = saved.min().item() if saved.numel() else 0.0
     if name.partition(" of ")[0].endswith("_sq") and lowest < 0.0:  # a mean of squares
-        message = f"{name} is {lowest}, expected numbers of at least 0"
-        raise ValueError(message)
+        problem = f"{name} is {lowest}, expected numbers of at least 0"
+        raise ValueError(problem)
     if not model.ndim and not (0 <= lowest <= most and lowest == int(lowest)):
-        message = f"{name} is {lowest}, expected a number of steps from 0 to {most}"
-        raise ValueError(message)
+        problem = f"{name} is {lowest}, expected a number of steps from 0 to {most}"
+        raise ValueError(problem)
 
 
 def checked_optimizer_state(
@@ -67,31 +67,31 @@ def checked_optimizer_state(
     parameters: list[Tensor] = []
     for mine, group, saved in zip(own, optimizer.param_groups, state["param_groups"], strict=True):
         if saved["params"] != mine["params"]:
-            message = f"the optimiser's group has the parameters {saved['params']!r:.60}"
-            raise ValueError(message)
+            problem = f"the optimiser's group has the parameters {saved['params']!r:.60}"
+            raise ValueError(problem)
         for name, value in mine.items():
             if name != "params":
                 check_like(f"the optimiser's {name}", saved[name], value)
         parameters += group["params"]
         models += [_remembered(optimizer, saved, parameter) for parameter in group["params"]]
     if len(state["state"]) != remembered:
-        message = (
+        problem = (
             f"the optimiser remembers {len(state['state'])} parameters, expected {remembered!r:.40}"
         )
-        raise ValueError(message)
+        raise ValueError(problem)
     for index, entries in state["state"].items():
         if not isinstance(index, int) or not 0 <= index < len(parameters):
-            message = f"the optimiser remembers a parameter {index!r:.40} of {len(parameters)}"
-            raise ValueError(message)
+            problem = f"the optimiser remembers a parameter {index!r:.40} of {len(parameters)}"
+            raise ValueError(problem)
         model = models[index]
         if model is None:
             continue
         if entries.keys() != model.keys():
-            message = (
+            problem = (
                 f"the optimiser remembers {', '.join(map(str, entries))!r:.80} of parameter "
                 f"{index}, expected {', '.join(model)!r}"
             )
-            raise ValueError(message)
+            raise ValueError(problem)
         shape = tuple(parameters[index].shape)
         for name, like in model.items():
             what = f"{name} of parameter {index}"

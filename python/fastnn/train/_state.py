@@ -41,8 +41,8 @@ def checked_model_state(model: Module, state: Mapping[str, Any]) -> Mapping[str,
     own = model.state_dict()
     for what, names in (("lacks", own.keys() - state.keys()), ("has", state.keys() - own.keys())):
         if names:
-            message = f"the saved model {what} {', '.join(sorted(names)[:5])}; make the same model"
-            raise ValueError(message)
+            problem = f"the saved model {what} {', '.join(sorted(names)[:5])}; make the same model"
+            raise ValueError(problem)
     for name, value in own.items():
         saved = state[name]
         if not isinstance(value, Tensor):
@@ -50,8 +50,8 @@ def checked_model_state(model: Module, state: Mapping[str, Any]) -> Mapping[str,
         wanted = (tuple(value.shape), value.dtype)
         got = (tuple(saved.shape), saved.dtype) if isinstance(saved, Tensor) else type(saved)
         if got != wanted:
-            message = f"{name} is saved as {got}, the model has {wanted}; make the same model"
-            raise ValueError(message)
+            problem = f"{name} is saved as {got}, the model has {wanted}; make the same model"
+            raise ValueError(problem)
         check_finite(name, saved)
     return state
 
@@ -59,8 +59,8 @@ def checked_model_state(model: Module, state: Mapping[str, Any]) -> Mapping[str,
 def check_finite(name: str, value: Tensor) -> None:
     """A tensor without NaN and infinities."""
     if value.is_floating_point() and not np.isfinite(value.detach().cpu().numpy()).all():
-        message = f"{name} is saved with numbers that are not finite; go back to an older file"
-        raise ValueError(message)
+        problem = f"{name} is saved with numbers that are not finite; go back to an older file"
+        raise ValueError(problem)
 
 
 def check_like(name: str, saved: object, own: object) -> None:
@@ -76,8 +76,8 @@ def check_like(name: str, saved: object, own: object) -> None:
     else:
         good = type(saved) is type(own)
     if not good:
-        message = f"{name} is saved as {saved!r:.60}, it should be like {own!r:.60}"
-        raise ValueError(message)
+        problem = f"{name} is saved as {saved!r:.60}, it should be like {own!r:.60}"
+        raise ValueError(problem)
 
 
 def checked_schedule_state(
@@ -87,15 +87,15 @@ def checked_schedule_state(
     makes attributes of whatever it is given. ``later``: by how many steps it is ahead."""
     own = schedule.state_dict()
     if not isinstance(state, dict) or state.keys() != own.keys():
-        message = f"the schedule is saved as {state!r:.80}, expected the entries {', '.join(own)}"
-        raise ValueError(message)
+        problem = f"the schedule is saved as {state!r:.80}, expected the entries {', '.join(own)}"
+        raise ValueError(problem)
     for name, value in own.items():
         if not isinstance(value, float) or math.isfinite(value):  # the best so far starts infinite
             check_like(f"the schedule's {name}", state[name], value)
     if "last_epoch" in own and state["last_epoch"] != own["last_epoch"] + later:
-        message = (
+        problem = (
             f"the schedule is saved after step {state['last_epoch']!r:.40}, the optimiser after "
             f"step {own['last_epoch'] + later}"
         )
-        raise ValueError(message)
+        raise ValueError(problem)
     return state

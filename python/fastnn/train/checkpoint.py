@@ -91,8 +91,8 @@ def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
         return tuple(_unpack(item, tensors) for item in value["items"])
     if kind == "map":
         return {_unpack(key, tensors): _unpack(item, tensors) for key, item in value["items"]}
-    message = f"the unknown kind {kind!r}"
-    raise ValueError(message)
+    problem = f"the unknown kind {kind!r}"
+    raise ValueError(problem)
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
@@ -111,16 +111,22 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         file = load_tensors(path)
     except TensorFileError as error:
-        message = f"checkpoint: {error}; take an older one or start a new run"
+        message = f"checkpoint: {error}; without one, start a new run"
         raise CheckpointError(message) from None
     about = file.about
     if not isinstance(about, dict) or about.get("format") != FORMAT:
-        message = f"checkpoint: {path} is no checkpoint of this version of fastnn"
+        message = (
+            f"checkpoint: expected one of this version of fastnn, got {path}, which is no "
+            "checkpoint of this version; load it with the version that wrote it, or start a new run"
+        )
         raise CheckpointError(message)
     try:
         return {str(key): _unpack(value, file.tensors) for key, value in about["tree"].items()}
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        message = f"checkpoint: {path} is damaged: {type(error).__name__} {error}"
+        message = (
+            f"checkpoint: expected a whole one, got {path}, which is damaged: "
+            f"{type(error).__name__} {error}; take an older one or start a new run"
+        )
         raise CheckpointError(message) from None
 
 
@@ -162,8 +168,8 @@ def restore_run(
         what = "is missing" if isinstance(error, KeyError) else ""
         problem = f"{error} {what}".rstrip()
         message = (
-            f"{name}: the state does not fit this run: {problem}; resume with the data and the "
-            "version of fastnn that wrote it, or start a new run"
+            f"{name}: expected a state of this run, got one that does not fit this run: {problem}; "
+            "resume with the data and the version of fastnn that wrote it, or start a new run"
         )
         raise CheckpointError(message) from error
     return position

@@ -39,8 +39,8 @@ def streams(numbers: _Numbers, count: int) -> tuple[_Numbers, _Numbers]:
     length = (len(numbers) - 1) // count
     if length < 1:
         message = (
-            f"streams: {len(numbers)} characters do not make {count} pieces; take a longer text or "
-            "a smaller batch"
+            f"streams: expected at least {count + 1} characters, got {len(numbers)}, which do not "
+            f"make {count} pieces; take a longer text or a smaller batch"
         )
         raise ValueError(message)
     end = count * length
@@ -150,11 +150,11 @@ class LanguageLearner(ModelLearner):
         OverflowError."""
         chunk, carried, steps = state["chunk"], state["carried"], self.steps_per_epoch()
         if not isinstance(chunk, int) or isinstance(chunk, bool) or not 0 <= chunk <= steps:
-            message = f"the position in the text is {chunk!r:.40}, of {steps}"
-            raise ValueError(message)
+            problem = f"the position in the text is {chunk!r:.40}, of {steps}"
+            raise ValueError(problem)
         if (carried is None) != (chunk == 0):
-            message = f"the carried state is {carried!r:.40} after {chunk} steps of the epoch"
-            raise ValueError(message)
+            problem = f"the carried state is {carried!r:.40} after {chunk} steps of the epoch"
+            raise ValueError(problem)
         if carried is not None:
             for part in carried if isinstance(carried, tuple) else (carried,):
                 check_finite("the carried state", part)

@@ -119,7 +119,7 @@ def _run_epoch(
         loss = stats.sums["loss"]
         if not math.isfinite(loss):
             at = f"epoch {position.epoch}, step {position.step + 1}"
-            message = f"the loss became {loss} in {at}"
+            message = f"fit: expected a finite loss, got {loss} in {at}; try a lower learning rate"
             raise TrainingDiverged(message)
         with point.change():
             learner.update()

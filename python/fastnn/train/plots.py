@@ -30,7 +30,8 @@ def save_curves(path: Path, epochs: Sequence[EpochResult], title: str) -> None:
         from matplotlib.figure import Figure  # noqa: PLC0415
         from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
     except ImportError as error:
-        raise MatplotlibMissing(str(error)) from error
+        message = f"save_curves: expected matplotlib, got {error}; pip install matplotlib"
+        raise MatplotlibMissing(message) from error
 
     panels: dict[str, list[str]] = {}
     for full in epochs[0].metrics:

@@ -72,7 +72,10 @@ class Position:
         metrics.update(test_metrics)
         for name, value in metrics.items():
             if not math.isfinite(value):
-                message = f"{name} became {value} in epoch {self.epoch}"
+                message = (
+                    f"fit: expected a finite {name}, got {value} in epoch {self.epoch}; try a "
+                    "lower learning rate"
+                )
                 raise TrainingDiverged(message)
         result = EpochResult(self.epoch, metrics, self.samples, self.seconds)
         self.epochs.append(result)
@@ -120,23 +123,23 @@ class Position:
 
 def _whole(name: str, value: object, lowest: int, highest: int = 2**53) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
-        message = f"{name} is {value!r:.40}, expected a whole number from {lowest} to {highest}"
-        raise ValueError(message)
+        problem = f"{name} is {value!r:.40}, expected a whole number from {lowest} to {highest}"
+        raise ValueError(problem)
     return value
 
 
 def _number(name: str, value: object) -> float:
     if not isinstance(value, float | int) or not math.isfinite(value):
-        message = f"{name} is {value!r:.40}, expected a finite number"
-        raise ValueError(message)
+        problem = f"{name} is {value!r:.40}, expected a finite number"
+        raise ValueError(problem)
     return float(value)
 
 
 def _duration(name: str, value: object) -> float:
     seconds = _number(name, value)
     if seconds < 0.0:
-        message = f"{name} is {value!r:.40}, expected a number of at least 0"
-        raise ValueError(message)
+        problem = f"{name} is {value!r:.40}, expected a number of at least 0"
+        raise ValueError(problem)
     return seconds
 
 
@@ -146,5 +149,5 @@ def _numbers(name: str, values: Mapping[str, object]) -> dict[str, float]:
 
 def _same(name: str, values: Mapping[str, float], expected: set[str]) -> None:
     if set(values) != expected:
-        message = f"{name} are {sorted(values)!r:.80}, expected {sorted(expected)}"
-        raise ValueError(message)
+        problem = f"{name} are {sorted(values)!r:.80}, expected {sorted(expected)}"
+        raise ValueError(problem)

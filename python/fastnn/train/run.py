@@ -115,7 +115,10 @@ def _locked(path: Path) -> int | None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(descriptor)
-        message = f"another process is training in {path}"
+        message = (
+            f"RunFolder: expected a folder without a process, got {path}: another process is "
+            f"training in {path}; wait for it, or take another folder"
+        )
         raise BlockingIOError(message) from error
     except OSError:  # a file system without locks
         os.close(descriptor)
@@ -127,16 +130,22 @@ def _read_config(path: Path) -> dict[str, Any]:
     """Raises: OSError, ValueError."""
 
     def refuse(name: str) -> Any:
-        message = f"{name} is no number of JSON"
-        raise ValueError(message)
+        problem = f"{name} is no number of JSON"
+        raise ValueError(problem)
 
     try:
         config = json.loads(path.read_text("utf-8"), parse_constant=refuse)
     except (ValueError, RecursionError) as error:
-        message = f"{path} is damaged: {error}"
+        message = (
+            f"RunFolder: expected JSON in {path}, got text that is damaged: {error}; start a new "
+            "run in another folder"
+        )
         raise ValueError(message) from None
     if not isinstance(config, dict):
-        message = f"{path} is not the configuration of a run"
+        message = (
+            f"RunFolder: expected the configuration of a run in {path}, got a "
+            f"{type(config).__name__}; start a new run in another folder"
+        )
         raise ValueError(message)
     return config
 

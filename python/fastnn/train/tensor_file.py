@@ -100,7 +100,10 @@ def load_tensors(path: Path, mmap: bool = False) -> TensorFile:
     try:
         return _read(path, mmap)
     except _Malformed as error:
-        message = f"{path} cannot be read as safetensors: {error}"
+        message = (
+            f"load_tensors: expected a whole file, got {path}, which cannot be read as "
+            f"safetensors: {error}; take an undamaged copy"
+        )
         raise TensorFileError(message) from None
 
 

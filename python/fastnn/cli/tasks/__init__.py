@@ -73,8 +73,8 @@ def check_memory(task: str, needed: int, cure: str) -> None:
         return
     if needed > there > 0:
         message = (
-            f"{task}: a step would need at least {needed / 2**30:,.0f} GiB of memory, this machine "
-            f"has {there / 2**30:,.0f}; {cure}"
+            f"{task}: expected sizes for {there / 2**30:,.0f} GiB of memory, got ones with which a "
+            f"step would need at least {needed / 2**30:,.0f} GiB; {cure}"
         )
         raise MemoryError(message)
 

@@ -182,8 +182,8 @@ def build(arguments: argparse.Namespace) -> Job:
     try:
         learner = LanguageLearner(model, optimizer, numbers[:border], numbers[border:], *sizes)
     except ValueError as error:
-        message = f"{arguments.data}: {error}"
-        raise DataFileError(message) from None
+        problem = f"{arguments.data}: {error}"
+        raise DataFileError(problem) from None
     factor = warmup_cosine(arguments.epochs * learner.steps_per_epoch(), _FLOOR)
     learner.schedule = optim.lr_scheduler.LambdaLR(optimizer, factor)
     weights = count_weights(model)

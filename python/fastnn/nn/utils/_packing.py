@@ -87,7 +87,7 @@ def listed(name: str, sequences: Any) -> list[Tensor]:
         raise TypeError(message)
     if not parts:
         message = (
-            f"{name}: expected one sequence or more, received an empty list of sequences; leave "
+            f"{name}: expected one sequence or more, got an empty list of sequences; leave "
             "empty batches out"
         )
         raise RuntimeError(message)

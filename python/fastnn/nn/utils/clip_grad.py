@@ -102,9 +102,9 @@ def get_total_norm(
         total = total.reshape(())
     if error_if_nonfinite and not math.isfinite(float(total.item())):
         message = (
-            f"get_total_norm: The total norm of order {p} for gradients from `parameters` is"
-            " non-finite, so it cannot be clipped; skip this step, or, to scale the gradients by"
-            " the non-finite norm anyway, set `error_if_nonfinite=False`"
+            f"get_total_norm: expected a finite norm, got {total.item()}: the total norm of order "
+            f"{p} is non-finite, so it cannot be clipped; skip this step, or, to scale the "
+            "gradients by the non-finite norm anyway, set `error_if_nonfinite=False`"
         )
         raise RuntimeError(message)
     return total

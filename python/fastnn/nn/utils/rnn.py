@@ -62,7 +62,7 @@ def pack_padded_sequence(
     if sizes.shape != (batch,) or batch == 0:
         message = (
             f"{name}: expected lengths as {batch} integers, one for each row of a batch that is "
-            f"not empty, got {sizes.shape}; empty batches cannot be packed"
+            f"not empty, got {sizes.shape}; give every row its length"
         )
         raise RuntimeError(message)
     order = None
@@ -125,9 +125,8 @@ def pad_packed_sequence(
         raise TypeError(message)
     if total < sizes.size:
         message = (
-            "pad_packed_sequence: Expected total_length to be at least the length of the longest "
-            f"sequence in input, but got total_length={total} and max sequence length being "
-            f"{sizes.size}"
+            f"{name}: expected total_length of at least {sizes.size}, the length of the longest "
+            f"sequence, got {total}; leave it out for that length"
         )
         raise ValueError(message)
     rows, inside = places(sizes, total)

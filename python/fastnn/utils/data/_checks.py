@@ -31,7 +31,10 @@ def check_kinds(
             )
             raise TypeError(message)
     if generator is not None and not isinstance(generator, Generator):
-        message = f"DataLoader: expected generator as a fastnn.Generator or None, got {generator!r}"
+        message = (
+            f"DataLoader: expected generator as a fastnn.Generator or None, got {generator!r}; make"
+            " one with fastnn.Generator()"
+        )
         raise TypeError(message)
     for name in ("num_workers", "prefetch_factor"):
         value = options[name]
@@ -47,7 +50,10 @@ def check_kinds(
     for name in ("collate_fn", "worker_init_fn"):
         value = options[name]
         if value is not None and not callable(value):
-            message = f"DataLoader: expected {name} as a function or None, got {value!r}"
+            message = (
+                f"DataLoader: expected {name} as a function or None, got {value!r}; pass the"
+                " function itself, not what it returns"
+            )
             raise TypeError(message)
 
 
@@ -57,7 +63,7 @@ def check_position(state: Any) -> tuple[int, int]:
     if not isinstance(state, Mapping):
         message = (
             "DataLoader.load_state_dict: expected what state_dict() returned, got "
-            f"{type(state).__name__}"
+            f"{type(state).__name__}; pass that dictionary itself"
         )
         raise TypeError(message)
     missing = [name for name in names if name not in state]
@@ -70,7 +76,10 @@ def check_position(state: Any) -> tuple[int, int]:
     for name in ("epoch", "batch"):
         value = state[name]
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            message = f"DataLoader.load_state_dict: expected {name} as an int >= 0, got {value!r}"
+            message = (
+                f"DataLoader.load_state_dict: expected {name} as an int >= 0, got {value!r}; pass"
+                " what state_dict() returned, unchanged"
+            )
             raise ValueError(message)
     return state["epoch"], state["batch"]
 
@@ -80,19 +89,28 @@ def check_workers(
 ) -> None:
     if num_workers < 0:
         message = (
-            "DataLoader: num_workers option should be non-negative; use num_workers=0 to load in"
-            f" the calling thread, got {num_workers}"
+            f"DataLoader: expected the num_workers option to be non-negative, got {num_workers}; 0 "
+            "loads in the calling thread"
         )
         raise ValueError(message)
     if timeout < 0:
-        message = f"DataLoader: timeout option should be non-negative, got {timeout}"
+        message = (
+            f"DataLoader: expected the timeout option to be non-negative, got {timeout}; 0 waits "
+            "for ever"
+        )
         raise ValueError(message)
     if num_workers == 0 and (prefetch_factor is not None or persistent):
         option = "persistent_workers" if persistent else "prefetch_factor"
-        message = f"DataLoader: {option} option needs num_workers > 0"
+        message = (
+            f"DataLoader: expected num_workers > 0 with the {option} option, got 0; raise it, or "
+            f"leave {option} out"
+        )
         raise ValueError(message)
     if prefetch_factor is not None and prefetch_factor < 1:
-        message = f"DataLoader: prefetch_factor should be positive, got {prefetch_factor}"
+        message = (
+            f"DataLoader: expected a positive prefetch_factor, got {prefetch_factor}; 1 loads one "
+            "batch ahead in every worker"
+        )
         raise ValueError(message)
 
 
@@ -105,6 +123,6 @@ def check_iterable(shuffle: bool | None, sampler: Any, batch_sampler: Any) -> No
         if value is not None:
             message = (
                 f"DataLoader: with an IterableDataset expected unspecified {option} option, got"
-                f" {option}={value!r}; the data set itself decides the order"
+                f" {option}={value!r}; leave it out: the data set decides the order"
             )
             raise ValueError(message)

@@ -57,8 +57,8 @@ def default_collate(batch: Sequence[Any]) -> Any:
     if isinstance(first, (np.ndarray, np.generic)):
         if _is_text_array(first):
             message = (
-                f"default_collate: batch must contain numbers, found an array of {first.dtype};"
-                " pass a collate_fn of your own"
+                f"default_collate: expected numbers, got an array of {first.dtype}; pass a "
+                "collate_fn of your own"
             )
             raise TypeError(message)
         return stack_rows([as_tensor(value) for value in batch])
@@ -74,7 +74,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     if isinstance(first, Sequence):
         if any(len(sample) != len(first) for sample in batch):
             message = (
-                "default_collate: each element in list of batch should be of equal size, got"
+                "default_collate: expected the lists of a batch to be of equal size, got"
                 f" lengths {sorted({len(sample) for sample in batch})}; pad the samples, or pass a"
                 " collate_fn of your own"
             )
@@ -84,7 +84,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
             return type(first)(*columns)
         return columns if isinstance(first, tuple) else _rebuild(first, columns)
     message = (
-        "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists;"
-        f" found {type(first).__name__}; convert it in the data set, or pass a collate_fn"
+        "default_collate: expected tensors, numpy arrays, numbers, dicts or lists, got "
+        f"{type(first).__name__}; convert it in the data set, or pass a collate_fn"
     )
     raise TypeError(message)

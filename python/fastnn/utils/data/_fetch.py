@@ -116,7 +116,10 @@ class Workers:
 
     def _work(self, job: Callable[[], Any]) -> Any:
         if self._failed is not None:
-            message = f"worker_init_fn raised {self._failed!r}"
+            message = (
+                "DataLoader: expected worker_init_fn to end, got an exception: worker_init_fn "
+                f"raised {self._failed!r}; correct it: no worker can start without it"
+            )
             raise RuntimeError(message) from self._failed
         return job()
 
@@ -147,8 +150,8 @@ class Workers:
             if future.done():  # the data set itself raised a TimeoutError
                 raise
             message = (
-                f"DataLoader timed out after {self._timeout} seconds waiting for batch {number};"
-                " give a longer timeout, or more workers"
+                f"DataLoader: expected a batch in time, got none: timed out after {self._timeout} "
+                f"seconds waiting for batch {number}; give a longer timeout, or more workers"
             )
             raise RuntimeError(message) from error
         except Exception as error:

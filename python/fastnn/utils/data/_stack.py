@@ -22,9 +22,9 @@ def stack_rows(samples: Sequence[Tensor]) -> Tensor:
     for i, sample in enumerate(samples):
         if sample.shape != first.shape:
             message = (
-                "default_collate: stack expects each tensor to be equal size, but got"
-                f" {list(first.shape)} at entry 0 and {list(sample.shape)} at entry {i};"
-                " pad the samples in the data set, or pass a collate_fn of your own"
+                "default_collate: expected tensors of equal size to stack, got "
+                f"{list(first.shape)} at entry 0 and {list(sample.shape)} at entry {i}; pad the "
+                "samples in the data set, or pass a collate_fn of your own"
             )
             raise RuntimeError(message)
     dtype = functools.reduce(promote_types, (s.dtype for s in samples))

@@ -83,20 +83,24 @@ class DataLoader:
         if self._iterable:
             check_iterable(shuffle, sampler, batch_sampler)
         if sampler is not None and shuffle:
-            message = "DataLoader: sampler option is mutually exclusive with shuffle; drop one"
+            message = (
+                "DataLoader: expected a sampler, which is mutually exclusive with shuffle, or "
+                "shuffle, got both; drop one"
+            )
             raise ValueError(message)
         if batch_sampler is not None:
             if batch_size != 1 or shuffle or sampler is not None or drop_last:
                 message = (
-                    "DataLoader: batch_sampler option is mutually exclusive with batch_size,"
-                    " shuffle, sampler, and drop_last; give those to the batch sampler"
+                    "DataLoader: expected batch_sampler, which is mutually exclusive with "
+                    "batch_size, shuffle, sampler, and drop_last, alone, got one of these too; "
+                    "give those to the batch sampler"
                 )
                 raise ValueError(message)
             batch_size, drop_last = None, False
         elif batch_size is None and drop_last:
             message = (
-                "DataLoader: batch_size=None option disables auto-batching and is mutually"
-                " exclusive with drop_last"
+                "DataLoader: expected drop_last=False with batch_size=None, which leaves no "
+                "batches, got True; give a batch_size, or leave drop_last out"
             )
             raise ValueError(message)
         if sampler is None and not self._iterable:
@@ -140,8 +144,9 @@ class DataLoader:
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _FIXED and self.__dict__.get("_ready", False):
             message = (
-                f"{name} attribute should not be set after {type(self).__name__} is initialized;"
-                " make a new loader"
+                f"{type(self).__name__}: expected {name} as it was, got another value: the {name} "
+                f"attribute should not be set after {type(self).__name__} is initialized; make a "
+                "new loader"
             )
             raise ValueError(message)
         object.__setattr__(self, name, value)
@@ -251,22 +256,23 @@ class DataLoader:
         for what, mine in (("batch_size", self.batch_size), ("samples", samples)):
             if state.get(what) != mine:
                 message = (
-                    f"DataLoader.load_state_dict: the position was taken with {what}="
-                    f"{state.get(what)}, this loader has {mine}; make the loader as it was, or"
-                    " start a new epoch"
+                    "DataLoader.load_state_dict: expected a position of this loader, got one taken "
+                    f"with {what}={state.get(what)}, this loader has {mine}; make the loader as it "
+                    "was, or start a new epoch"
                 )
                 raise ValueError(message)
         order = self._order()
         if (order is None) != (state["sampler"] is None):
             message = (
-                "DataLoader.load_state_dict: the position was taken with another kind of sampler"
-                " (shuffle, sampler or batch_sampler differ); make the loader as it was"
+                "DataLoader.load_state_dict: expected a position of this loader, got one taken "
+                "with another kind of sampler (shuffle, sampler or batch_sampler differ); make the "
+                "loader as it was"
             )
             raise ValueError(message)
         if samples is not None and batch > len(self):
             message = (
                 f"DataLoader.load_state_dict: expected a batch of at most {len(self)}, the batches"
-                f" of an epoch, got {batch}; the position is not one of this loader"
+                f" of an epoch, got {batch}; make the loader as it was"
             )
             raise ValueError(message)
         if order is not None:

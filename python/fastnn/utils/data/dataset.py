@@ -39,7 +39,10 @@ class Dataset(Generic[T_co]):
     """Base class of map-style data sets. A subclass defines ``__getitem__`` and ``__len__``."""
 
     def __getitem__(self, index: Any) -> T_co:
-        message = f"{type(self).__name__} must define __getitem__(self, index)"
+        message = (
+            f"{type(self).__name__}: expected a method of its own, got none: it must define "
+            "__getitem__(self, index); return the sample at an index there"
+        )
         raise NotImplementedError(message)
 
     def __add__(self, other: Dataset[T_co]) -> ConcatDataset[T_co]:
@@ -50,7 +53,10 @@ class IterableDataset(Dataset[T_co]):
     """Base class of data sets that can only be read in order. A subclass defines ``__iter__``."""
 
     def __iter__(self) -> Iterator[T_co]:
-        message = f"{type(self).__name__} must define __iter__(self)"
+        message = (
+            f"{type(self).__name__}: expected a method of its own, got none: it must define "
+            "__iter__(self); yield the samples there, one by one"
+        )
         raise NotImplementedError(message)
 
 
@@ -71,8 +77,8 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
                 raise TypeError(message)
         if len({t.shape[0] for t in tensors}) > 1:
             message = (
-                "TensorDataset: size mismatch between tensors: their first dimensions are"
-                f" {[t.shape[0] for t in tensors]} and must be equal"
+                "TensorDataset: expected tensors of one length, got a size mismatch of their first "
+                f"dimensions, {[t.shape[0] for t in tensors]}; cut them to one length"
             )
             raise ValueError(message)
         self.tensors = tensors
@@ -100,10 +106,16 @@ class ConcatDataset(Dataset[T_co]):
     def __init__(self, datasets: Iterable[Dataset[T_co]]) -> None:
         self.datasets = list(datasets)
         if not self.datasets:
-            message = "ConcatDataset: datasets should not be an empty iterable"
+            message = (
+                "ConcatDataset: expected one data set or more, got an empty iterable; pass a list "
+                "of data sets"
+            )
             raise ValueError(message)
         if any(isinstance(d, IterableDataset) for d in self.datasets):
-            message = "ConcatDataset: an IterableDataset has no length; use itertools.chain"
+            message = (
+                "ConcatDataset: expected data sets with a length, got an IterableDataset, which "
+                "has no length; use itertools.chain"
+            )
             raise TypeError(message)
         self.cumulative_sizes = list(itertools.accumulate(_length(d) for d in self.datasets))
 
@@ -113,7 +125,10 @@ class ConcatDataset(Dataset[T_co]):
     def __getitem__(self, index: int) -> T_co:
         position = index + len(self) if index < 0 else index
         if not 0 <= position < len(self):
-            message = f"ConcatDataset: index {index} is out of range for {len(self)} samples"
+            message = (
+                f"ConcatDataset: expected an index of its {len(self)} samples, got {index}; the "
+                f"last is {len(self) - 1}"
+            )
             raise IndexError(message)
         which = bisect.bisect_right(self.cumulative_sizes, position)
         before = self.cumulative_sizes[which - 1] if which else 0
@@ -186,7 +201,10 @@ def random_split(
     if math.isclose(sum(lengths), 1.0):
         for i, fraction in enumerate(lengths):
             if not 0.0 <= fraction <= 1.0:
-                message = f"random_split: fraction at index {i} is not between 0 and 1: {fraction}"
+                message = (
+                    f"random_split: expected fractions between 0 and 1, got {fraction} at index "
+                    f"{i}; give shares that sum to 1"
+                )
                 raise ValueError(message)
         sizes = [math.floor(n * fraction) for fraction in lengths]
         for i in range(n - sum(sizes)):
@@ -194,9 +212,8 @@ def random_split(
     else:
         if any(int(x) != x or x < 0 for x in lengths) or sum(lengths) != n:
             message = (
-                "random_split: Sum of input lengths does not equal the length of the input"
-                f" dataset: {list(lengths)} for {n} samples; give whole numbers that sum to {n},"
-                " or fractions that sum to 1"
+                f"random_split: expected lengths that sum to {n}, the length of the data set, got "
+                f"{list(lengths)}; give whole numbers that sum to {n}, or fractions that sum to 1"
             )
             raise ValueError(message)
         sizes = [int(x) for x in lengths]

@@ -33,7 +33,10 @@ class Sampler(Generic[T_co]):
     """Base class. A subclass defines ``__iter__``, and ``__len__`` if it knows its length."""
 
     def __iter__(self) -> Iterator[T_co]:
-        message = f"{type(self).__name__} must define __iter__(self)"
+        message = (
+            f"{type(self).__name__}: expected a method of its own, got none: it must define "
+            "__iter__(self); yield the indices there, one by one"
+        )
         raise NotImplementedError(message)
 
 
@@ -94,13 +97,19 @@ class _Shuffling(Sampler[int]):
         """Let the next ``iter()`` give the order that was running when ``state`` was taken."""
         name = f"{type(self).__name__}.load_state_dict"
         if not isinstance(state, Mapping) or not {"start", "generator"} <= state.keys():
-            message = f"{name}: expected what state_dict() returned, got {state!r:.100}"
+            message = (
+                f"{name}: expected what state_dict() returned, got {state!r:.100}; pass it whole,"
+                " with 'start' and 'generator'"
+            )
             raise ValueError(message)
         for cell in (state["start"], state["generator"]):
             if cell is None:
                 continue
             if not (isinstance(cell, Sequence) and [type(x) for x in cell] == [int, int]):
-                message = f"{name}: expected a generator's state as two ints, got {cell!r:.100}"
+                message = (
+                    f"{name}: expected a generator's state as two ints, got {cell!r:.100}; pass"
+                    " what state_dict() returned, unchanged"
+                )
                 raise ValueError(message)
         start = state["start"]
         self._start, self._resume = None, None if start is None else [int(x) for x in start]
@@ -130,15 +139,18 @@ class RandomSampler(_Shuffling):
         super().__init__(generator)
         given: object = replacement
         if not isinstance(given, bool):
-            message = f"RandomSampler: replacement should be a boolean value, got {given!r}"
+            message = (
+                f"RandomSampler: expected replacement as a boolean value, got {given!r}; True "
+                "draws every index anew"
+            )
             raise TypeError(message)
         self.data_source = data_source
         self.replacement = replacement
         self._num_samples = num_samples
         if num_samples is not None and num_samples < 0:
             message = (
-                "RandomSampler: num_samples should be a non-negative integer value, but got"
-                f" num_samples={num_samples}"
+                "RandomSampler: expected num_samples as a non-negative integer value, got "
+                f"{num_samples}; leave it out for all of them"
             )
             raise ValueError(message)
 
@@ -190,12 +202,16 @@ class BatchSampler(Sampler[list[int]]):
         size: object = batch_size
         if isinstance(size, bool) or not isinstance(size, int) or size <= 0:
             message = (
-                f"batch_size should be a positive integer value, but got batch_size={batch_size!r}"
+                "BatchSampler: expected batch_size as a positive integer value, got "
+                f"{batch_size!r}; 1 is the smallest"
             )
             raise ValueError(message)
         drop: object = drop_last
         if not isinstance(drop, bool):
-            message = f"drop_last should be a boolean value, but got drop_last={drop!r}"
+            message = (
+                f"BatchSampler: expected drop_last as a boolean value, got {drop!r}; True leaves a "
+                "shorter last batch out"
+            )
             raise ValueError(message)
         self.sampler = sampler
         self.batch_size = batch_size
