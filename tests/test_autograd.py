@@ -502,3 +502,35 @@ def test_inference_mode_and_decorators() -> None:
     assert fastnn.is_grad_enabled()
     assert (inferred(), disabled(), list(steps())) == (False, False, [False, False])
     assert fastnn.is_grad_enabled()
+
+
+def test_fill_carries_the_gradient_of_its_value() -> None:
+    for dtype in (fastnn.float32, fastnn.float64):
+        x = fastnn.tensor(2.0, requires_grad=True)
+        y = fastnn.ones(3, dtype=dtype)
+        y.fill_(x)
+        (y * y).sum().backward()
+        assert x.grad is not None
+        assert x.grad.item() == 12.0
+    x, y = fastnn.tensor(2.0, requires_grad=True), fastnn.ones(3, requires_grad=True)
+    z = y * 1
+    z.fill_(x)
+    (z * z).sum().backward()
+    assert x.grad.item() == 12.0
+    assert y.grad.tolist() == [0.0] * 3
+    with pytest.raises(RuntimeError, match="fill_: expected a tensor without grad"):
+        y.fill_(x)
+    whole = fastnn.ones(2, dtype=fastnn.int64)
+    assert not whole.fill_(x).requires_grad
+    with fastnn.no_grad():
+        assert y.fill_(x).tolist() == [2.0] * 3
+    assert y.is_leaf
+
+
+def test_a_tensor_is_not_its_own_gradient() -> None:
+    for x in (fastnn.ones(2, requires_grad=True), fastnn.ones(2)):
+        with pytest.raises(RuntimeError, match=r"grad: expected another tensor.*; assign a detach"):
+            x.grad = x
+        assert x.grad is None
+        x.grad = x.detach()
+        assert x.grad.tolist() == [1.0, 1.0]

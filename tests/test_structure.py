@@ -24,7 +24,7 @@ OPS = sorted((PACKAGE / "ops").glob("*.py"))
 
 # The higher a name, the more it may import.
 LAYERS = [
-    {"_dtypes", "_device", "_grad_mode", "_hooks", "_startup"},
+    {"_dtypes", "_device", "_grad_mode", "_hooks", "_startup", "_system"},
     {"_backend", "_config"},
     {
         "_op",

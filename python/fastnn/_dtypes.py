@@ -101,10 +101,11 @@ def argument(op: str, value: Any, default: dtype | None = None, name: str = "dty
             return d
     # NumPy's types and dtypes have names too; ours are the same.
     name_given = getattr(value, "name", getattr(value, "__name__", value))
-    meant = next((d.name for d in ALL if d.name == name_given), "float32 or another")
+    known = {d.name for d in ALL}
+    meant = name_given if isinstance(name_given, str) and name_given in known else None
     message = (
         f"{op}: expected a fastnn dtype, int, float or bool as {name}, got {value!r}; pass "
-        f"fastnn.{meant}"
+        f"fastnn.{meant or 'float32 or another'}"
     )
     raise TypeError(message)
 

@@ -7,6 +7,7 @@ eager calls, recorded plans, checkpoints and forked processes all use the same c
 
 from __future__ import annotations
 
+import math
 import numbers
 import os
 from typing import Any
@@ -35,7 +36,9 @@ class Generator:
     def manual_seed(self, seed: int) -> Generator:
         """Starts over from a seed: any integer of 64 bits, negative ones included."""
         given: object = seed
-        if not isinstance(given, numbers.Real):
+        if not isinstance(given, int) and not (
+            isinstance(given, numbers.Real) and _common.is_finite(given)
+        ):
             message = f"manual_seed: expected an int, got {seed!r}; seed() takes one of the system"
             raise TypeError(message)
         number = int(seed)
@@ -220,19 +223,16 @@ def randint(
     for i, value in zip(absent, args, strict=True):
         named[i] = value
     low, high, size = named
-    for name, value in (("low", low), ("high", high)):
-        if not hasattr(value, "__index__"):
-            message = f"randint: expected {name} as an int, got {value!r}; convert it with int()"
-            raise TypeError(message)
-    low, high = int(low), int(high)
+    low = _common.integer("randint", "low", low)
+    high = _common.integer("randint", "high", high)
     if not high > low:
         message = (
             f"randint: expected low < high, got {low} and {high}; high itself is never drawn, so "
             "pass the largest plus 1"
         )
         raise RuntimeError(message)
-    shape = _common.shape_argument("randint", (size,))
-    n = int(np.prod(shape, dtype=np.int64))
+    shape = size_argument("randint", (size,), None)
+    n = math.prod(shape)
     pairs = _words("randint", 2 * n, generator).astype(np.uint64).reshape(n, 2)
     wide = (pairs[:, 0] << np.uint64(32)) | pairs[:, 1]
     values = (wide % np.uint64(high - low)).astype(np.int64) + low
@@ -242,14 +242,16 @@ def randint(
 
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None) -> Tensor:
     """A random order of 0 ... n-1: the order that sorts n random 64-bit keys."""
-    if not hasattr(n, "__index__"):
+    if isinstance(n, bool):
         message = f"randperm: expected n as an int, got {n!r}; convert it with int()"
         raise TypeError(message)
+    n = _common.integer("randperm", "n", n)
     if n < 0:
         message = (
             f"randperm: expected n >= 0, got {n}; pass the number of entries, such as len(data)"
         )
         raise RuntimeError(message)
+    _common.check_extent("randperm", (n, 2))
     pairs = _words("randperm", 2 * n, generator).astype(np.uint64).reshape(n, 2)
     keys = (pairs[:, 0] << np.uint64(32)) | pairs[:, 1]
     order = np.argsort(keys, kind="stable").astype(np.int64)

@@ -127,6 +127,12 @@ class Tensor(Methods):
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         if value is not None:
+            if value is self:
+                message = (
+                    "grad: expected another tensor, got the tensor itself as its own gradient; "
+                    "assign a detach() or clone() of it"
+                )
+                raise RuntimeError(message)
             if not isinstance(value, Tensor):
                 message = (
                     f"grad: expected a Tensor or None, got {type(value).__name__}; None removes "

@@ -248,3 +248,17 @@ def test_parameters_as_a_vector_and_back() -> None:
     assert model[0].bias.tolist() == [6.0, 7.0]
     assert [p.data_ptr() for p in model.parameters()] == memory
     assert all(p.requires_grad and p.is_leaf for p in model.parameters())
+
+
+def test_order_zero_counts_the_tensors_that_are_not_zero() -> None:
+    def total(*lists: list[float]) -> float:
+        return float(nn.utils.get_total_norm([fastnn.tensor(v) for v in lists], 0).item())
+
+    assert total([1.0, 2.0, 3.0], [4.0, 0.0, 0.0]) == 2.0
+    assert total([0.0, 0.0], [1.0, 1.0]) == total([1.0, 2.0]) == total([math.nan]) == 1.0
+    assert total([0.0]) == total([]) == 0.0
+    mixed = [fastnn.ones(2, dtype=fastnn.float64), fastnn.zeros(3), fastnn.ones(3)]
+    assert nn.utils.get_total_norm(mixed, 0.0).item() == 2.0
+    first, second = with_gradients([np.float32([1, 2, 3]), np.float32([4, 0, 0])])
+    assert nn.utils.clip_grad_norm_([first, second], 1.0, norm_type=0).item() == 2.0
+    np.testing.assert_allclose(first.grad.numpy(), [0.5, 1.0, 1.5], rtol=1e-5)

@@ -151,3 +151,17 @@ def test_modules_are_torchs() -> None:
             np.testing.assert_allclose(
                 own.weight.detach().numpy(), other.weight.detach().numpy(), rtol=1e-6
             )
+
+
+def test_a_table_on_read_only_memory_is_copied_before_it_is_held() -> None:
+    memory = np.frombuffer(np.ones((3, 2), np.float32).tobytes(), np.float32).reshape(3, 2)
+    layer = nn.Embedding(3, 2, max_norm=0.5, _weight=fastnn.from_numpy(memory))
+    out = layer(fastnn.tensor([0, 0]))
+    np.testing.assert_allclose(out.detach().numpy(), np.full((2, 2), 0.5**1.5), rtol=1e-6)
+    np.testing.assert_allclose(layer.weight.detach().numpy()[:, 0], [0.5**1.5, 1, 1], rtol=1e-6)
+    assert (memory == 1.0).all()
+    out.sum().backward()
+    assert layer.weight.grad is not None
+    wide = fastnn.ones(1, 2).expand(3, 2)
+    with pytest.raises(RuntimeError, match=r"embedding: expected a weight with .*; clone\(\) it"):
+        F.embedding(fastnn.tensor([0]), wide, max_norm=0.5)

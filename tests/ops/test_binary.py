@@ -258,3 +258,15 @@ def test_alpha_is_a_number_of_the_results_kind() -> None:
     for alpha in ("a", None, 1j):
         with pytest.raises(TypeError, match="alpha as a number"):
             fastnn.add(real, real, alpha=alpha)
+
+
+def test_the_gradient_of_the_angle_of_no_point_is_zero() -> None:
+    values = ([0.0, -0.0, 0.0, 3.0], [0.0, 0.0, 1e-30, 4.0])
+    for graph in (False, True):
+        y, x = (fastnn.tensor(v, requires_grad=True) for v in values)
+        gy, gx = fastnn.autograd.grad(y.atan2(x).sum(), [y, x], create_graph=graph)
+        np.testing.assert_allclose(gy.detach().numpy(), [0.0, 0.0, 0.0, 0.16], rtol=1e-6)
+        np.testing.assert_allclose(gx.detach().numpy(), [0.0, 0.0, 0.0, -0.12], rtol=1e-6)
+    y, x = (fastnn.zeros(1, requires_grad=True) for _ in range(2))
+    nan = fastnn.tensor([float("nan")])
+    assert all(g.isnan().item() for g in fastnn.autograd.grad(y.atan2(x), [y, x], nan))

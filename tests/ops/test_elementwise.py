@@ -288,3 +288,15 @@ def test_bools_beside_numbers_as_in_torch(name: str) -> None:
                 if ours is not None:
                     assert ours[0] == theirs[0], (a, b)
                     assert ours[1] == pytest.approx(theirs[1], rel=1e-6), (a, b)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_mish_has_its_second_derivative_at_zero_and_far_out(dtype: str) -> None:
+    x = fastnn.tensor([0.0, -0.0, 40.0, -40.0, 100.0, -100.0], dtype=getattr(fastnn, dtype))
+    x.requires_grad_()
+    (g,) = fastnn.autograd.grad(F.mish(x).sum(), [x], create_graph=True)
+    (h,) = fastnn.autograd.grad(g.sum(), [x])
+    np.testing.assert_allclose(g.detach().numpy(), [0.6, 0.6, 1.0, 0.0, 1.0, 0.0], atol=1e-6)
+    np.testing.assert_allclose(h.numpy(), [0.64, 0.64, 0.0, 0.0, 0.0, 0.0], atol=1e-6)
+    zero = fastnn.zeros(2, dtype=fastnn.float64, requires_grad=True)
+    assert fastnn.autograd.gradgradcheck(F.mish, (zero,))

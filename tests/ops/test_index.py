@@ -131,3 +131,55 @@ def test_indexing_is_one_launch() -> None:
     y.backward(fastnn.ones(2, 3))
     assert x.grad is not None
     assert x.grad.tolist() == [[1.0] * 3, [0.0] * 3, [0.0] * 3, [1.0] * 3]
+
+
+BYTES = np.array([0, 1, 2, 0], np.uint8)
+
+
+@pytest.mark.parametrize("mask", [fastnn.tensor(BYTES), BYTES], ids=["tensor", "array"])
+def test_uint8_is_a_mask_as_in_torch(mask: Any) -> None:
+    x = fastnn.arange(4.0)
+    assert x[mask].tolist() == x[mask,].tolist() == [1.0, 2.0]
+    assert x[mask[1]].tolist() == ([[0.0, 1.0, 2.0, 3.0]] if mask is not BYTES else 1.0)
+    assert x.reshape(2, 2)[mask.reshape(2, 2)].tolist() == [1.0, 2.0]
+    y = fastnn.arange(12.0).reshape(4, 3)
+    assert y[mask, fastnn.tensor([0, 1])].tolist() == [3.0, 7.0]
+    assert y[:, mask[:3]].tolist() == [[1.0, 2.0], [4.0, 5.0], [7.0, 8.0], [10.0, 11.0]]
+    with pytest.raises(IndexError, match="a mask of shape"):
+        x[mask[:3]]
+    w = fastnn.arange(4.0, requires_grad=True)
+    w[mask].sum().backward()
+    assert w.grad is not None
+    assert w.grad.tolist() == [0.0, 1.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("mask", [fastnn.tensor(BYTES), BYTES], ids=["tensor", "array"])
+def test_a_uint8_mask_is_written_through_as_in_torch(mask: Any) -> None:
+    x = fastnn.arange(4.0)
+    for value in (9, fastnn.tensor(9.0), fastnn.tensor([9.0])):
+        with pytest.raises(RuntimeError, match=r"a mask of bool.*got uint8; .*\.bool\(\)"):
+            x[mask] = value
+    assert x.tolist() == [0.0, 1.0, 2.0, 3.0]
+    x[mask] = fastnn.tensor([5.0, 6.0])
+    x[mask] += 1
+    assert x.tolist() == [0.0, 6.0, 7.0, 3.0]
+    x[mask, None] = fastnn.tensor([[1.0], [2.0]])
+    assert x.tolist() == [0.0, 1.0, 2.0, 3.0]
+    y = fastnn.arange(12.0).reshape(4, 3)
+    y[mask, fastnn.tensor([0, 1])] = 0
+    assert y.reshape(-1).tolist() == [0, 1, 2, 0, 4, 5, 6, 0, 8, 9, 10, 11]
+    x[fastnn.tensor(1, dtype=fastnn.uint8)] = 7
+    assert x.tolist() == [7.0] * 4
+
+
+@pytest.mark.parametrize("dtype", [fastnn.int8, fastnn.int16])
+def test_small_integers_are_no_index_tensors_but_numbers(dtype: Any) -> None:
+    x, index = fastnn.arange(4.0), fastnn.tensor([2, 0], dtype=dtype)
+    for bad in (index, (index,), (slice(None), index)):
+        with pytest.raises(IndexError, match=r"int64, int32, uint8 or bool, got .*; .*\.long\(\)"):
+            x.reshape(4, 1)[bad]
+    with pytest.raises(IndexError, match="index assignment: expected index tensors"):
+        x[index] = 1.0
+    assert x[index[0]].item() == 2.0
+    assert x[index.numpy()].tolist() == [2.0, 0.0]
+    assert x[np.uint8(2)].item() == x[np.int8(2)].item() == 2.0

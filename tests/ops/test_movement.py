@@ -321,3 +321,18 @@ def test_padding_index_as_in_torch() -> None:
     (h * h).sum().backward()
     assert ours.grad is not None
     np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), rtol=1e-13)
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect", "replicate", "circular"])
+def test_padding_of_nothing_has_a_gradient(mode: str) -> None:
+    for shape, pad in (((2, 3, 0), ()), ((0, 3), ()), ((0, 3, 4), (0, 0)), ((0, 3, 4), (1, 2))):
+        x = fastnn.zeros(shape, requires_grad=True)
+        y = fastnn.nn.functional.pad(x, pad, mode)
+        y.sum().backward()
+        assert x.grad is not None
+        assert x.grad.shape == shape
+    x = fastnn.zeros(4, 0, requires_grad=True)
+    layers = fastnn.nn.ReflectionPad2d(0), fastnn.nn.ReplicationPad2d(0)
+    for layer in layers:  # torch has none of these either
+        with pytest.raises(RuntimeError, match="pad: expected dimensions with elements"):
+            layer(x)

@@ -259,3 +259,37 @@ def test_repr():
     )
     expected = f"SGD (\nParameter Group 0\n{group.format(0.1)}\nParameter Group 1\n"
     assert repr(opt) == expected + group.format(1) + ")"
+
+
+@pytest.mark.parametrize("make", ALL, ids=IDS)
+def test_plain_dicts_as_groups_step_like_groups(make):
+    ours, theirs = parameters(), parameters()
+    opt, twin = make(ours), make(theirs)
+    opt.param_groups = [dict(g) for g in opt.param_groups]
+    late, late_twin = fastnn.ones(3, requires_grad=True), fastnn.ones(3, requires_grad=True)
+    for step in range(3):
+        if step == 1:
+            opt.param_groups.append({**opt.param_groups[0], "params": [late], "lr": 0.5})
+            twin.add_param_group({**twin.param_groups[0], "params": [late_twin], "lr": 0.5})
+        if step == 2:  # an edit of the user's own dict counts
+            opt.param_groups[1]["lr"] = twin.param_groups[1]["lr"] = 0.25
+        give_gradients([*ours, late], step)
+        give_gradients([*theirs, late_twin], step)
+        stamp = mutation_stamp()
+        opt.step()
+        assert mutation_stamp() != stamp
+        twin.step()
+    assert_same(values([*ours, late]), values([*theirs, late_twin]))
+    saved = opt.state_dict()
+    assert saved["param_groups"] == twin.state_dict()["param_groups"]
+    opt.load_state_dict(saved)
+    opt.step()
+    twin.step()
+    assert_same(values([*ours, late]), values([*theirs, late_twin]))
+
+
+def test_a_plain_group_without_an_option_is_named():
+    opt = optim.SGD(parameters(), lr=0.1)
+    opt.param_groups.append({"params": parameters(), "lr": 0.1})
+    with pytest.raises(KeyError, match=r"SGD: expected every option .*; add_param_group\(\)"):
+        opt.step()

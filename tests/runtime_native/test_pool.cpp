@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdint>
@@ -364,6 +365,22 @@ TEST_CASE(participants_are_counted_per_calling_thread) {
         CHECK_EQUAL(fastnn::pool_last_participants(), 1);
     }).join();
     CHECK_EQUAL(fastnn::pool_last_participants(), 2);
+}
+
+TEST_CASE(gathered_workers_all_take_part) {
+    fastnn::pool_gather_workers(true);
+    for (const int threads : {1, 4, 2, 3}) {
+        fastnn::pool_set_threads(threads);
+        for (int i = 0; i < 50; ++i)
+            for (const int pieces : {2, 3, 4, 40}) {
+                std::atomic<int> calls{0};
+                run(pieces, 1, [&](idx, idx) { calls.fetch_add(1); });
+                CHECK_EQUAL(calls.load(), pieces);
+                CHECK_EQUAL(fastnn::pool_last_participants(), std::min(threads, pieces));
+            }
+    }
+    fastnn::pool_gather_workers(false);
+    check_job(100, 3);
 }
 
 TEST_CASE(refused_threads_make_the_pool_smaller) {

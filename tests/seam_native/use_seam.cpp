@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Uses the launch seam from C++ alone: finds a kernel by name, fills a block, checks it, reads its
-// slot table, records it, moves its buffers and launches it again. Linked with csrc/runtime and two
-// kernel files, without Python. Prints what failed and exits with 1, or "0 failures".
+// slot table, records it, moves its buffers and launches it again. Linked with csrc/runtime and
+// csrc/ops/activation.cpp, compiled once per level, without Python. Prints what failed and exits
+// with 1, or "0 failures".
 #include <algorithm>
 #include <cmath>
 #include <cstdint>

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from fastnn.nn import functional as F
 from fastnn.nn.module import Module
+from fastnn.ops._elementwise import number
 from fastnn.tensor import Tensor
 
 __all__ = [
@@ -138,7 +139,8 @@ class Hardtanh(_Options):
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
-        if max_val <= min_val:
+        low, high = (number("Hardtanh", *v) for v in (("min_val", min_val), ("max_val", max_val)))
+        if high <= low:
             message = f"Hardtanh: expected min_val < max_val, got {min_val}, {max_val}; swap them"
             raise ValueError(message)
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace

@@ -10,6 +10,8 @@ from fastnn.nn.linear import Linear
 from fastnn.nn.module import Module
 from fastnn.nn.parameter import Parameter
 from fastnn.ops import full, maxout
+from fastnn.ops._common import integer
+from fastnn.ops._elementwise import number
 from fastnn.tensor import Tensor
 
 __all__ = ["GLU", "LogSoftmax", "Maxout", "PReLU", "Softmax", "Softmax2d", "Softmin"]
@@ -95,6 +97,8 @@ class PReLU(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        num_parameters = integer("PReLU", "num_parameters", num_parameters)
+        start = number("PReLU", "init", init)
         if num_parameters < 1:
             message = (
                 f"PReLU: expected num_parameters >= 1, got {num_parameters}; give 1, or the number"
@@ -102,7 +106,7 @@ class PReLU(Module):
             )
             raise ValueError(message)
         self.num_parameters, self.init = num_parameters, init
-        self.weight = Parameter(full((num_parameters,), float(init), dtype=dtype, device=device))
+        self.weight = Parameter(full((num_parameters,), start, dtype=dtype, device=device))
 
     def forward(self, input: Tensor) -> Tensor:
         return F.prelu(input, self.weight)
@@ -137,6 +141,8 @@ class Maxout(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        out_features = integer("Maxout", "out_features", out_features)
+        pieces = integer("Maxout", "pieces", pieces)
         if pieces < 1:
             message = f"Maxout: expected pieces >= 1, got {pieces}; choose 2 or more"
             raise ValueError(message)

@@ -12,6 +12,7 @@ from fastnn.nn import init
 from fastnn.nn.module import Module
 from fastnn.nn.parameter import Parameter
 from fastnn.ops import empty, empty_like, ones, tensor, zeros
+from fastnn.ops._common import integer
 from fastnn.tensor import Tensor
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d"]
@@ -47,6 +48,7 @@ class _NormBase(Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
+        num_features = integer(self._get_name(), "num_features", num_features)
         if num_features < 0:
             message = (
                 f"{self._get_name()}: expected num_features >= 0, got {num_features}; give the"

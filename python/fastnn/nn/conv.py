@@ -12,6 +12,7 @@ from fastnn.nn import init
 from fastnn.nn.module import Module
 from fastnn.nn.parameter import Parameter
 from fastnn.ops import empty
+from fastnn.ops._common import integer
 from fastnn.tensor import Tensor
 
 __all__ = ["Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d"]
@@ -20,9 +21,10 @@ _MODES = ("zeros", "reflect", "replicate", "circular")
 Sizes = int | tuple[int, ...]
 
 
-def _tuple(value: Any, n: int) -> tuple[int, ...]:
-    """One value for each direction; given as they are, or repeated."""
-    return tuple(value) if isinstance(value, tuple | list) else (value,) * n
+def _tuple(name: str, key: str, value: Any, n: int) -> tuple[int, ...]:
+    """One int for each direction; given as they are, or repeated."""
+    values = value if isinstance(value, tuple | list) else (value,) * n
+    return tuple([integer(name, key, v) for v in values])
 
 
 class _Conv(Module):
@@ -49,24 +51,30 @@ class _Conv(Module):
     ) -> None:  # fmt: skip
         super().__init__()
         name, n = type(self).__name__, self.directions
+        in_channels = integer(name, "in_channels", in_channels)
+        out_channels = integer(name, "out_channels", out_channels)
+        groups = integer(name, "groups", groups)
         if groups <= 0 or in_channels % groups or out_channels % groups:
             message = (
                 f"{name}: expected groups of at least 1 that divides in_channels and out_channels,"
                 f" got {groups} for {in_channels} and {out_channels}; 1 divides all"
             )
             raise ValueError(message)
-        if padding_mode not in _MODES or (self.transposed and padding_mode != "zeros"):
-            known = ("zeros",) if self.transposed else _MODES
+        known = ("zeros",) if self.transposed else _MODES
+        if not isinstance(padding_mode, str) or padding_mode not in known:
             message = (
                 f"{name}: expected padding_mode one of {known}, got {padding_mode!r}; for another"
                 " padding call F.pad on the input first"
             )
             raise ValueError(message)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size = _tuple(kernel_size, n)
-        self.stride, self.dilation = _tuple(stride, n), _tuple(dilation, n)
-        self.padding = padding if isinstance(padding, str) else _tuple(padding, n)
-        self.output_padding, self.padding_mode = _tuple(output_padding, n), padding_mode
+        self.kernel_size = _tuple(name, "kernel_size", kernel_size, n)
+        self.stride = _tuple(name, "stride", stride, n)
+        self.dilation = _tuple(name, "dilation", dilation, n)
+        words = isinstance(padding, str)
+        self.padding = padding if words else _tuple(name, "padding", padding, n)
+        self.output_padding = _tuple(name, "output_padding", output_padding, n)
+        self.padding_mode = padding_mode
         if isinstance(self.padding, str) and self.padding not in ("same", "valid"):
             message = (
                 f"{name}: expected padding 'same', 'valid' or ints, got {padding!r}; 'same' keeps"

@@ -11,6 +11,7 @@ from fastnn.nn import init
 from fastnn.nn.module import Module
 from fastnn.nn.parameter import Parameter
 from fastnn.ops import empty
+from fastnn.ops._common import integer
 from fastnn.tensor import Tensor
 
 __all__ = ["Identity", "Linear"]
@@ -52,9 +53,7 @@ class Linear(Module):
     ) -> None:
         super().__init__()
         for name, size in (("in_features", in_features), ("out_features", out_features)):
-            if not isinstance(size, int):
-                message = f"Linear: expected {name} as an int, got {size!r}; round it first"
-                raise TypeError(message)
+            integer("Linear", name, size)
         if in_features < 0 or out_features < 0:
             message = (
                 "Linear: expected in_features >= 0 and out_features >= 0,"

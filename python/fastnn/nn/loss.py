@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from fastnn.nn import functional as F
 from fastnn.nn.module import Module
+from fastnn.ops._common import integer
+from fastnn.ops._losses import label_share
 from fastnn.tensor import Tensor
 
 __all__ = [
@@ -227,12 +229,8 @@ class CrossEntropyLoss(_WeightedLoss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(weight, size_average, reduce, reduction)
-        if not 0.0 <= label_smoothing <= 1.0:
-            message = (
-                f"CrossEntropyLoss: expected label_smoothing between 0 and 1, got"
-                f" {label_smoothing}; 0 leaves the classes as they are"
-            )
-            raise ValueError(message)
+        label_share("CrossEntropyLoss", label_smoothing, ValueError)
+        integer("CrossEntropyLoss", "ignore_index", ignore_index)
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing
 

@@ -96,6 +96,12 @@ class Module(State, Traversal):
 
     def apply(self: _Self, fn: Callable[[Module], Any]) -> _Self:
         """Call ``fn`` on every module below this one, then on this one."""
+        if not callable(fn):
+            message = (
+                f"apply: expected a function of a module, got {type(fn).__name__}; pass fn itself, "
+                "not what it returns"
+            )
+            raise TypeError(message)
         for child in self.children():
             child.apply(fn)
         fn(self)

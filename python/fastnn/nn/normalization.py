@@ -13,6 +13,7 @@ from fastnn.nn.batchnorm import _NormBase
 from fastnn.nn.module import Module
 from fastnn.nn.parameter import Parameter
 from fastnn.ops import empty
+from fastnn.ops._common import integer, shape_argument
 from fastnn.tensor import Tensor
 
 __all__ = [
@@ -25,8 +26,12 @@ __all__ = [
 ]
 
 
-def _shape(given: Any) -> tuple[int, ...]:
-    return (int(given),) if hasattr(given, "__index__") else tuple(given)
+def _shape(name: str, given: Any) -> tuple[int, ...]:
+    try:
+        sizes = tuple(given)
+    except TypeError:  # one size
+        sizes = (given,)
+    return shape_argument(name, sizes)
 
 
 class _Affine(Module):
@@ -75,7 +80,7 @@ class LayerNorm(_Affine):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        self.normalized_shape = _shape(normalized_shape)
+        self.normalized_shape = _shape("LayerNorm", normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
         own = elementwise_affine
@@ -115,7 +120,7 @@ class RMSNorm(_Affine):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        self.normalized_shape = _shape(normalized_shape)
+        self.normalized_shape = _shape("RMSNorm", normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
         self._make(self.normalized_shape, elementwise_affine, False, device, dtype)
@@ -162,6 +167,8 @@ class GroupNorm(_Affine):
         bias: bool = True,
     ) -> None:
         super().__init__()
+        num_groups = integer("GroupNorm", "num_groups", num_groups)
+        num_channels = integer("GroupNorm", "num_channels", num_channels)
         if num_groups < 1 or num_channels % num_groups != 0:
             message = (
                 f"GroupNorm: expected num_groups that divides num_channels, got {num_groups} and "

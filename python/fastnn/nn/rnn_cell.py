@@ -39,7 +39,11 @@ class RNNCellBase(Module):
     ) -> None:
         super().__init__()
         for key, value in (("input_size", input_size), ("hidden_size", hidden_size)):
-            if isinstance(value, bool) or not hasattr(value, "__index__"):
+            if (
+                isinstance(value, bool)
+                or getattr(value, "ndim", False)
+                or not hasattr(value, "__index__")
+            ):
                 message = (
                     f"{type(self).__name__}: expected {key} as an int, got "
                     f"{type(value).__name__}; convert it with int()"

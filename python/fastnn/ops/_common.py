@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def one_dim(op: str, dim: Any, ndim: int) -> int:
     """A dimension as 0 <= d < ndim (0-d tensors count as having one); IndexError otherwise."""
     try:
         d = dim.__index__()
-    except AttributeError:
+    except (AttributeError, TypeError):  # arrays and float tensors have the method too
         message = f"{op}: expected dim as an int, got {type(dim).__name__}; -1 is the last one"
         raise TypeError(message) from None
     n = max(ndim, 1)
@@ -54,15 +55,52 @@ def many_dims(op: str, dim: Any, ndim: int) -> Shape:
     return tuple(sorted(dims)) if ndim else ()
 
 
+def shown(value: Any) -> str:
+    """A value for a message: its repr if that is short, else its type."""
+    try:
+        text = repr(value)
+    except ValueError:  # an int of more digits than Python writes
+        text = "\n"
+    return text if len(text) <= 60 and "\n" not in text else type(value).__name__
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a real number is one of a float's range."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def integer(op: str, name: str, value: Any) -> int:
+    """An option as an int; TypeError for what is none, RuntimeError beyond 64 bits."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        message = f"{op}: expected {name} as an int, got {shown(value)}; convert it with int()"
+        raise TypeError(message) from None
+    if not -(1 << 63) <= number < 1 << 63:
+        message = f"{op}: expected {name} of at most 64 bits, got {shown(value)}; choose a less one"
+        raise RuntimeError(message)
+    return number
+
+
 def shape_argument(op: str, sizes: tuple[Any, ...]) -> Shape:
     """``f(2, 3)`` and ``f((2, 3))`` alike."""
     if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
         sizes = tuple(sizes[0])
     try:
         return tuple([int(s.__index__()) for s in sizes])
-    except AttributeError:
+    except (AttributeError, TypeError):
         message = f"{op}: expected sizes as ints, got {sizes!r}; convert them with int()"
         raise TypeError(message) from None
+
+
+def hashed(value: Any) -> Any:
+    """A list as a tuple, and what else has no hash as its type's name, for a message to follow."""
+    if isinstance(value, list):
+        return tuple(value)
+    return value if type(value).__hash__ is not None else type(value).__name__
 
 
 _MOST_ELEMENTS = 1 << 60  # 8 bytes each are all that can have an address
@@ -146,7 +184,7 @@ def scalar_array(
         if dtype.category == 1:
             value = _wrapped(int(value), dtype, wrap)
         return table.xp.asarray(value, dtype.numpy)
-    except OverflowError:
+    except (OverflowError, ValueError):  # ValueError: NaN as an integer
         message = f"{op}: expected a number that fits {dtype}, got {value}; choose a wider type"
         raise RuntimeError(message) from None
 

@@ -99,10 +99,11 @@ def floats_only(name: str, input: Tensor) -> Tensor:
 
 def number(name: str, argument: str, value: Any) -> float:
     """An option as a float; TypeError for what is no number."""
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
-        message = (
-            f"{name}: expected {argument} as a number, got {type(value).__name__}; convert it with "
-            "float()"
-        )
-        raise TypeError(message)
-    return float(value)
+    try:
+        if not isinstance(value, bool) and hasattr(value, "__float__"):
+            return float(value)
+    except (TypeError, ValueError, OverflowError):  # arrays; ints beyond all floats
+        pass
+    kind = type(value).__name__
+    message = f"{name}: expected {argument} as a number, got {kind}; convert it with float()"
+    raise TypeError(message)

@@ -10,7 +10,7 @@ from fastnn import _dtypes
 from fastnn.autograd import no_grad
 from fastnn.ops import _common
 from fastnn.ops._elementwise import number
-from fastnn.ops.copy import to
+from fastnn.ops.copy import clone, to
 from fastnn.ops.vector_norm import norm
 from fastnn.ops.where import where
 from fastnn.tensor import Tensor
@@ -45,11 +45,20 @@ def check_options(
 def renormalise(weight: Tensor, numbers: Tensor, max_norm: float, norm_type: float) -> None:
     """weight[j] *= max_norm / (|weight[j]| + 1e-7), in place, for numbers j of a larger norm.
 
-    A row that is named twice is written twice, with the same values.
+    A row that is named twice is written twice, with the same values. A weight on read-only memory
+    (a mapped file) is given a copy that can be written.
     """
     if not numbers.numel():
         return
     with no_grad():
+        if not getattr(weight.array.flags, "writeable", True):
+            if weight.array.size and 0 in weight.array.strides:
+                message = (
+                    "embedding: expected a weight with memory for every element to hold below "
+                    "max_norm, got an expanded tensor; clone() it first"
+                )
+                raise RuntimeError(message)
+            weight.data = clone(weight.data)
         flat = numbers.reshape(-1)
         rows = weight[flat]
         norms = to(norm(rows, norm_type, 1, keepdim=True), _dtypes.float64)

@@ -13,6 +13,7 @@ from typing import Any
 
 from fastnn import _dtypes
 from fastnn.ops import _common
+from fastnn.ops._index_parts import as_part, is_number
 from fastnn.ops.copy import to
 from fastnn.ops.creation import as_tensor
 from fastnn.ops.masked import Kept, counted
@@ -32,7 +33,7 @@ def basic_index(index: Any, ndim: int, shape: tuple[int, ...]) -> tuple[Any, ...
         elif isinstance(p, slice):
             out.append(_plain_slice(p))
             used += 1
-        elif _is_number(p):
+        elif is_number(p):
             out.append(int(p.__index__()))
             used += 1
         else:
@@ -41,17 +42,6 @@ def basic_index(index: Any, ndim: int, shape: tuple[int, ...]) -> tuple[Any, ...
     if Ellipsis not in out:
         out.append(Ellipsis)
     return tuple(out)
-
-
-def _is_number(p: Any) -> bool:
-    """Whether a part stands for one int; bools and 0-d masks are masks."""
-    if isinstance(p, bool) or not hasattr(p, "__index__") or getattr(p, "ndim", 0) > 0:
-        return False
-    return not hasattr(p, "dtype") or _kind(p) in "iu"
-
-
-def _kind(p: Any) -> str:
-    return str(p.array.dtype.kind if isinstance(p, Tensor) else p.dtype.kind)
 
 
 def _check_count(used: int, ndim: int, shape: tuple[int, ...], dots: int) -> None:
@@ -73,27 +63,6 @@ def _plain_slice(s: slice) -> slice:
         )
         raise ValueError(message)
     return slice(*(None if v is None else int(v.__index__()) for v in (s.start, s.stop, s.step)))
-
-
-def row_numbers(index: Any) -> Tensor | None:
-    """An integer tensor from what stands for one alone: neither a mask nor part of a tuple."""
-    if isinstance(index, list) or hasattr(index, "__array__"):
-        made = index if isinstance(index, Tensor) else as_tensor(index)
-        if made.array.dtype.kind in "iu":
-            return made
-        if made.array.size == 0 and isinstance(index, list):
-            return Tensor._wrap(made.array.astype("int64"))
-    return None
-
-
-def unsupported(part: Any, name: str = "indexing") -> TypeError:
-    """The error for a part that means nothing."""
-    kind = f" of {part.dtype}" if isinstance(part, Tensor) else ""
-    message = (
-        f"{name}: expected ints, slices, None, ..., or tensors or lists of integers or bools, got "
-        f"{type(part).__name__}{kind}; convert it with int() or .long()"
-    )
-    return TypeError(message)
 
 
 @dataclasses.dataclass
@@ -176,15 +145,15 @@ def picks(index: Any, t: Tensor, name: str = "indexing") -> Picks:
 def _walked(index: Any, t: Tensor, name: str) -> tuple[tuple[Any, ...], list[tuple[int, Tensor]]]:
     """The basic part, and (dimension of the view, tensor) of every other one."""
     parts = [
-        p if p is None or p is Ellipsis or isinstance(p, slice | bool) or _is_number(p)
-        else _tensor(p, name)
+        p if p is None or p is Ellipsis or isinstance(p, slice | bool) or is_number(p)
+        else as_part(p, name)
         for p in (index if isinstance(index, tuple) else (index,))
     ]  # fmt: skip
     used = 0
     for p in parts:
-        if isinstance(p, Tensor) and not _is_number(p):
+        if isinstance(p, Tensor) and not is_number(p):
             used += p.ndim if p.array.dtype.kind == "b" else 1
-        elif isinstance(p, slice) or (not isinstance(p, bool) and _is_number(p)):
+        elif isinstance(p, slice) or (not isinstance(p, bool) and is_number(p)):
             used += 1
     dots = sum(p is Ellipsis for p in parts)
     _check_count(used, t.ndim, t.shape, dots)
@@ -211,7 +180,7 @@ def _walked(index: Any, t: Tensor, name: str) -> tuple[tuple[Any, ...], list[tup
             basic.append(None)
             found.append((to_dim, as_tensor([0] if bool(p) else [], dtype=_dtypes.int64)))
             to_dim += 1
-        elif _is_number(p):
+        elif is_number(p):
             i, n = int(p.__index__()), t.shape[at]
             if not -n <= i < n:
                 message = (
@@ -233,18 +202,6 @@ def _walked(index: Any, t: Tensor, name: str) -> tuple[tuple[Any, ...], list[tup
             found.append((to_dim, p if p.array.dtype.kind == "b" else to(p, _dtypes.int64)))
             at, to_dim = at + width, to_dim + width
     return tuple(basic), found
-
-
-def _tensor(p: Any, name: str) -> Tensor:
-    """A part as a tensor of integers or bools."""
-    if not isinstance(p, list | tuple | Tensor) and not hasattr(p, "__array__"):
-        raise unsupported(p, name)
-    made = p if isinstance(p, Tensor) else as_tensor(p)
-    if made.array.dtype.kind not in "iub":
-        if made.array.size == 0 and isinstance(p, list | tuple):
-            return Tensor._wrap(made.array.astype("int64"))
-        raise unsupported(made, name)
-    return made.detach()
 
 
 def _numbers(table: Any, found: Any, view: Shape) -> tuple[Kept | None, list[Tensor]]:

@@ -11,6 +11,7 @@ from fastnn.ops import (
     _common,
     _loss_reference,  # noqa: F401  (puts the references into the kernel table)
 )
+from fastnn.ops._elementwise import number
 from fastnn.ops.copy import to
 from fastnn.tensor import Tensor
 
@@ -87,6 +88,18 @@ def check_reduction(
             "is the default"
         )
         raise ValueError(message)
+
+
+def label_share(name: str, value: Any, error: type[Exception]) -> float:
+    """``label_smoothing`` as a float; TypeError for no number, ``error`` outside [0, 1]."""
+    share = number(name, "label_smoothing", value + 0 if isinstance(value, bool) else value)
+    if not 0.0 <= share <= 1.0:
+        message = (
+            f"{name}: expected label_smoothing between 0 and 1, got {value}; 0.1 gives 10 per cent "
+            "to all classes, 0 leaves them as they are"
+        )
+        raise error(message)
+    return share
 
 
 def check_pair(name: str, input: Any, target: Any) -> None:

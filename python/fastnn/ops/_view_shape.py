@@ -23,6 +23,8 @@ def fitted(op: str, t: Tensor, sizes: tuple[Any, ...]) -> tuple[int, ...]:
             raise RuntimeError(message)
         known *= n if n != -1 else 1
     size = t.array.size
+    if size == 0:
+        _common.check_extent(op, tuple(map(abs, shape)))
     unknown = shape.count(-1)
     if unknown == 1 and known > 0 and size % known == 0:
         return tuple(size // known if n == -1 else n for n in shape)

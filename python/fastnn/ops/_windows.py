@@ -53,9 +53,12 @@ def sizes(name: str, what: str, value: Any, n: int, least: int) -> Shape:
     given = tuple(value) if isinstance(value, tuple | list) else (value,)
     if len(given) == 1:
         given *= n
-    if len(given) != n or any(isinstance(v, bool) or not hasattr(v, "__index__") for v in given):
+    if len(given) != n or any(isinstance(v, bool) for v in given):
         raise wrong_count(name, what, n, value, TypeError)
-    numbers = tuple([int(v.__index__()) for v in given])
+    try:
+        numbers = tuple([int(v.__index__()) for v in given])
+    except (AttributeError, TypeError):
+        raise wrong_count(name, what, n, value, TypeError) from None
     if any(v < least for v in numbers):
         raise too_small(name, what, least, value)
     return numbers
@@ -79,7 +82,8 @@ def windows(
 ) -> tuple[Shape, Windows]:  # fmt: skip
     """The shape of the output and the arguments of the kernels; RuntimeError if they do not fit."""
     k = sizes(name, "kernel_size", kernel, n, 1)
-    s = k if stride is None or stride == [] else sizes(name, "stride", stride, n, 1)
+    absent = stride is None or (type(stride) is list and not stride)
+    s = k if absent else sizes(name, "stride", stride, n, 1)
     p = sizes(name, "padding", padding, n, 0)
     d = sizes(name, "dilation", dilation, n, 1)
     if any(2 * a > b for a, b in zip(p, k, strict=True)):

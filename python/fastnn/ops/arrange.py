@@ -127,7 +127,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     """Dimensions shifted round, as torch.roll; without ``dims`` the flattened tensor is."""
     _common.require_tensor("roll", "input", input)
     steps = _common.shape_argument("roll", (shifts,))
-    if dims is None or dims in ((), []):
+    if dims is None or (isinstance(dims, tuple | list) and not dims):
         if len(steps) != 1:
             message = (
                 f"roll: expected one shift without dims, got {steps}; pass dims, one for each shift"
@@ -150,7 +150,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
 
 def _triangle(name: str, input: Tensor, diagonal: Any, keep: Any) -> Tensor:
     _common.require_tensor(name, "input", input)
-    (k,) = _common.shape_argument(name, (diagonal,))
+    k = _common.integer(name, "diagonal", diagonal)
     if input.ndim < 2:
         message = (
             f"{name}: expected a tensor of at least 2 dimensions, got {input.shape}; unsqueeze(0) "
@@ -239,10 +239,10 @@ _BAD: list[tuple[Any, str, list[Any], type[Exception], str]] = [
     (roll, "roll", [(2, 3), [1, 2], [0]], RuntimeError, "as many shifts as dims"),
     (roll, "roll", [(2, 3), 1, 2], IndexError, "expected dim in"),
     (tril, "tril", [(3,)], RuntimeError, "at least 2 dimensions"),
-    (tril, "tril", [(3, 3), 1.5], TypeError, "sizes as ints"),
+    (tril, "tril", [(3, 3), 1.5], TypeError, "diagonal as an int"),
     (tril, "tril", [[1.0]], TypeError, "expected input as a Tensor"),
     (triu, "triu", [()], RuntimeError, "at least 2 dimensions"),
-    (triu, "triu", [(3, 3), None], TypeError, "sizes as ints"),
+    (triu, "triu", [(3, 3), None], TypeError, "diagonal as an int"),
     (triu, "triu", [None], TypeError, "expected input as a Tensor"),
 ]
 ERRORS = [ErrorCase(*bad) for bad in _BAD]

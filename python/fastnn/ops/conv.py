@@ -40,7 +40,7 @@ def per_direction(op: str, name: str, value: Any, n: int, least: int) -> tuple[i
         values *= n
     try:
         numbers = tuple([int(v.__index__()) for v in values])
-    except AttributeError:
+    except (AttributeError, TypeError):
         raise wrong_count(op, name, n, value, TypeError) from None
     if len(numbers) != n:
         raise wrong_count(op, name, n, value, RuntimeError)
@@ -153,7 +153,8 @@ def _plan(
 
 def as_key(value: Any) -> Any:
     """A list as a tuple, so that arguments can be the key of a cache."""
-    return tuple(value) if isinstance(value, list) else value
+    kind = type(value)
+    return value if kind is int or kind is tuple or kind is str else _common.hashed(value)
 
 
 def _convolve(

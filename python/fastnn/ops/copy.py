@@ -230,14 +230,15 @@ def copy_(t: Tensor, source: Any) -> Tensor:
 
 
 def fill_(t: Tensor, value: Any) -> Tensor:
-    """Sets every element to a number, in place; RuntimeError if it does not fit the type. The
-    number of a 0-d tensor is converted as by `to`."""
-    recording = check_in_place("fill_", t)
+    """Sets every element to a number, in place; RuntimeError if it does not fit the type."""
+    recording = check_in_place("fill_", t, value)
     if isinstance(value, Tensor):
         if value.ndim != 0:
             message = f"fill_: expected a 0-d tensor, got shape {value.shape}; copy_() takes others"
             raise RuntimeError(message)
-        number = to(value.detach().cpu(), t.dtype).array
+        if recording:
+            return copy_(t, to(value, t.device))
+        number = to(value.cpu(), t.dtype).array
     else:
         _common.as_operand("fill_", value)
         number = _dtypes.converted("fill_", value, t.dtype, finite=True)

@@ -84,6 +84,12 @@ def from_dlpack(external: Any) -> Tensor:
     """A tensor on the memory of another library's array."""
     if _backend.is_gpu_array(external):
         return Tensor._wrap(external)
+    if not hasattr(external, "__dlpack__"):
+        message = (
+            f"from_dlpack: expected an array with __dlpack__, got {type(external).__name__}; "
+            "fastnn.tensor(...) takes lists and numbers"
+        )
+        raise TypeError(message)
     return Tensor._wrap(native_order(np.from_dlpack(external)))
 
 
@@ -267,6 +273,11 @@ def arange(
                 "float()"
             )
             raise TypeError(message)
+    start, end, step = [v.item() if isinstance(v, Tensor) else v for v in (start, end, step)]
+    if not all(map(_common.is_finite, (start, end, step))):
+        given = ", ".join(map(_common.shown, (start, end, step)))
+        message = f"arange: expected finite numbers, got {given}; replace the others"
+        raise RuntimeError(message)
     if step == 0:
         message = "arange: expected a step other than 0, got 0; the default is 1"
         raise RuntimeError(message)

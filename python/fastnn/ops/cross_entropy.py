@@ -20,7 +20,7 @@ from fastnn import _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
-from fastnn.ops._losses import REDUCTIONS, check_reduction, class_weights, promoted
+from fastnn.ops._losses import REDUCTIONS, check_reduction, class_weights, label_share, promoted
 from fastnn.ops._soft_cross_entropy import SmoothCrossEntropy, SoftCrossEntropy
 from fastnn.ops.copy import to
 from fastnn.ops.nll import class_shape, kept_targets, no_class
@@ -182,18 +182,16 @@ def cross_entropy(
     _common.require_tensor(name, "target", target)
     _common.require_float(name, "input", input)
     check_reduction(name, reduction, size_average, reduce)
-    if not 0.0 <= label_smoothing <= 1.0:
-        message = (
-            f"{name}: expected label_smoothing between 0 and 1, got {label_smoothing}; 0.1 gives "
-            "10 per cent to all classes"
-        )
-        raise RuntimeError(message)
+    if type(label_smoothing) is not float or not 0.0 <= label_smoothing <= 1.0:
+        label_smoothing = label_share(name, label_smoothing, RuntimeError)
+    if type(ignore_index) is not int or ignore_index != -100:
+        ignore_index = _common.integer(name, "ignore_index", ignore_index)
     if target.shape == input.shape and input.ndim > 0 and target.array.dtype.kind == "f":
         return _soft(input, target, weight, ignore_index, reduction, label_smoothing)
     c = class_shape(name, input, target)[1]
     class_weights(name, weight, input, c)
     numbers = to(target, _dtypes.int64).reshape(-1)
-    options: tuple[Any, ...] = REDUCTIONS[reduction], int(ignore_index)
+    options: tuple[Any, ...] = REDUCTIONS[reduction], ignore_index
     try:
         if weight is None and label_smoothing == 0.0:
             out = CrossEntropy.apply((_rows(input), numbers), *options)

@@ -12,6 +12,7 @@ from typing import Any
 
 from fastnn._backend import array_module
 from fastnn.ops import _common
+from fastnn.ops._elementwise import number
 from fastnn.ops._in_place import InPlace, in_place
 from fastnn.ops.compare import eq_tensors, gt_tensors, lt_tensors, ne_tensors
 from fastnn.ops.copy import clone, to
@@ -50,7 +51,7 @@ def logical_not(input: Tensor) -> Tensor:
 
 
 def nan_to_num(
-    input: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+    input: Tensor, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
     """input with NaN and infinities replaced, as torch.nan_to_num: by default 0 and the largest
     and least finite numbers of the type; there the gradient is 0.
@@ -62,9 +63,12 @@ def nan_to_num(
         return clone(input)
     top = {2: 65504.0, 4: (2.0 - 2.0**-23) * 2.0**127, 8: (2.0 - 2.0**-52) * 2.0**1023}
     largest = top.get(input.array.dtype.itemsize, top[8])
-    out = where(isnan(input), float(nan), input)
-    out = where(eq_tensors(out, math.inf), largest if posinf is None else float(posinf), out)
-    return where(eq_tensors(out, -math.inf), -largest if neginf is None else float(neginf), out)
+    name = "nan_to_num"
+    high = largest if posinf is None else number(name, "posinf", posinf)
+    low = -largest if neginf is None else number(name, "neginf", neginf)
+    out = where(isnan(input), 0.0 if nan is None else number(name, "nan", nan), input)
+    out = where(eq_tensors(out, math.inf), high, out)
+    return where(eq_tensors(out, -math.inf), low, out)
 
 
 def heaviside(input: Tensor, values: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ from fastnn.ops._index_expression import (
     out_of_range,
     outside,
     picks,
-    row_numbers,
 )
+from fastnn.ops._index_parts import row_numbers
 from fastnn.ops.masked import TakeTrue
 from fastnn.ops.rows import IndexSelect, select_rows
 from fastnn.ops.view import Permute, View, reshape

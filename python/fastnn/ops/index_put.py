@@ -18,6 +18,7 @@ from fastnn.ops import _common
 from fastnn.ops._binary_op import sum_to_graph
 from fastnn.ops._in_place import check_in_place, store_result
 from fastnn.ops._index_expression import Picks, basic_index, out_of_range, outside, picks
+from fastnn.ops._index_parts import has_byte_mask
 from fastnn.ops.copy import clone, copy_, fill_, to
 from fastnn.ops.index import picked
 from fastnn.ops.rows import taken
@@ -135,7 +136,15 @@ def setitem(t: Tensor, index: Any, value: Any) -> None:
     value = _common.as_operand(name, value)
     recording = check_in_place(name, t, value)
     if basic is None:
-        _put_picks(t, picks(index, t, name), value, recording)
+        p = picks(index, t, name)
+        one = not isinstance(value, Tensor) or value.numel() == 1
+        if one and p.kept is not None and has_byte_mask(index):
+            message = (
+                f"{name}: expected a mask of bool to set what it picks to one value, got uint8; "
+                "convert it with .bool()"
+            )
+            raise RuntimeError(message)
+        _put_picks(t, p, value, recording)
         return
     try:
         place = Tensor._view_of(t, t.array[basic])

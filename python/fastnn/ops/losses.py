@@ -17,6 +17,7 @@ from typing import Any
 
 from fastnn._backend import array_module
 from fastnn.ops import _common, _losses
+from fastnn.ops._elementwise import number
 from fastnn.ops._losses import PointwiseLoss
 from fastnn.ops.rounding import abs, sign
 from fastnn.ops.where import where
@@ -159,10 +160,12 @@ def smooth_l1_loss(
     integers or beta below 0. Source: Girshick, "Fast R-CNN", 2015.
     """
     _losses.check_reduction("smooth_l1_loss", reduction, size_average, reduce)
+    if type(beta) is not float:
+        beta = number("smooth_l1_loss", "beta", beta)
     if not beta >= 0:
         message = f"smooth_l1_loss: expected beta >= 0, got {beta}; its default is 1.0"
         raise RuntimeError(message)
-    return pointwise_loss(SmoothL1Loss, input, target, reduction, float(beta))
+    return pointwise_loss(SmoothL1Loss, input, target, reduction, beta)
 
 
 def huber_loss(
@@ -180,12 +183,14 @@ def huber_loss(
     above 0. Source: Huber 1964.
     """
     _losses.check_reduction("huber_loss", reduction, None, None)
+    if type(delta) is not float:
+        delta = number("huber_loss", "delta", delta)
     if not delta > 0:
         message = f"huber_loss: expected delta > 0, got {delta}; its default is 1.0"
         raise RuntimeError(message)
     if weight is not None:
-        return _weighted(HuberLoss, input, target, weight, reduction, float(delta))
-    return pointwise_loss(HuberLoss, input, target, reduction, float(delta))
+        return _weighted(HuberLoss, input, target, weight, reduction, delta)
+    return pointwise_loss(HuberLoss, input, target, reduction, delta)
 
 
 def _plain(of: Any, by_weight: bool = True) -> Any:

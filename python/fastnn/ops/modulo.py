@@ -174,7 +174,7 @@ def floor_divide_tensors(input: Any, other: Any) -> Tensor:
 def divide_rounded(input: Any, other: Any, rounding_mode: Any, in_place: bool = False) -> Tensor:
     """div with a ``rounding_mode``, 'floor' or 'trunc'."""
     modes: dict[Any, type[Quotient]] = {"floor": FloorDiv, "trunc": TruncDivide}
-    if rounding_mode not in modes:
+    if not isinstance(rounding_mode, str) or rounding_mode not in modes:
         message = (
             f"div: expected rounding_mode None, 'floor' or 'trunc', got {rounding_mode!r}; 'floor' "
             "rounds down, 'trunc' towards 0"

@@ -188,10 +188,12 @@ def nll_loss(
     _common.require_float(name, "input", input)
     shape = n, c, m = class_shape(name, input, target)
     _losses.class_weights(name, weight, input, c)
+    if type(ignore_index) is not int or ignore_index != -100:
+        ignore_index = _common.integer(name, "ignore_index", ignore_index)
     numbers = to(target, _dtypes.int64).reshape(n, m)
     try:
         out = NLLLoss.apply(
-            (input.reshape(shape), numbers, weight), REDUCTIONS[reduction], int(ignore_index)
+            (input.reshape(shape), numbers, weight), REDUCTIONS[reduction], ignore_index
         )
     except IndexError:
         raise no_class(name, target, c, ignore_index) from None

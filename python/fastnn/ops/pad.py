@@ -93,6 +93,8 @@ class Pad(Op):
             zero = table.xp.zeros(1, g.dtype)
             return self.padded(g, zero, tuple([-a for a in self.low]), self.shapes[0])
         out = table.empty(self.shapes[0], g.dtype)
+        if not out.size:
+            return out
         table.pad_backward(_common.contiguous_array(table, g), out, self.low, self.mode)
         return out
 
@@ -199,6 +201,12 @@ def _check_widths(
                 f"{a} and {b}; pad less, or in steps"
             )
             raise RuntimeError(message)
+    if mode in ("reflect", "replicate") and 0 in shape[skipped:]:
+        message = (
+            f"pad: expected dimensions with elements to pad in mode {mode!r}, got {shape}; mode "
+            "'constant' pads empty ones"
+        )
+        raise RuntimeError(message)
     sizes = [a + n + b for a, n, b in zip(low, shape, high, strict=True)][skipped:]
     if mode in ("reflect", "replicate") and sizes and max(sizes) == 0:
         message = (

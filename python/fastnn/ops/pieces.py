@@ -19,7 +19,8 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of at most ``chunks`` pieces of equal size, the last one maybe shorter; torch.chunk."""
     _common.require_tensor("chunk", "input", input)
     _common.require_dims("chunk", input)
-    if not hasattr(chunks, "__index__") or chunks < 1:
+    chunks = _common.integer("chunk", "chunks", chunks)
+    if chunks < 1:
         message = (
             f"chunk: expected a number of pieces > 0, got {chunks!r}; split() takes the size of "
             "the pieces instead"
@@ -79,7 +80,7 @@ def select(input: Tensor, dim: int, index: Any) -> Tensor:
     _common.require_tensor("select", "input", input)
     _common.require_dims("select", input, IndexError)
     d = _common.one_dim("select", dim, input.ndim)
-    (i,) = _common.shape_argument("select", (index,))
+    i = _common.integer("select", "index", index)
     n = input.shape[d]
     if not -n <= i < n:
         message = (

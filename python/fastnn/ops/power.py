@@ -5,7 +5,7 @@
 
 Shapes:   x (...), y (...) -> their common broadcast shape.
 Backward: pow: dx = g y x^(y - 1), 0 where y is 0;  dy = g x^y ln x, 0 where x is 0 and y >= 0;
-          atan2(a, b): da = g b / (a^2 + b^2), db = -g a / (a^2 + b^2).
+          atan2(a, b): da = g b / (a^2 + b^2), db = -g a / (a^2 + b^2), 0 where both are 0.
 """
 
 from __future__ import annotations
@@ -94,7 +94,10 @@ class Atan2(Binary):
 
     def parts(self, a: Tensor, b: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
         """The gradients before they are summed over broadcast dimensions."""
-        share = g / (a * a + b * b)
+        m = tensor_math()
+        d = a * a + b * b
+        none = d.detach() == 0
+        share = m.where(none, g * 0.0, g / m.where(none, 1.0, d))
         return share * b, -(share * a)
 
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fastnn import _backend
 from fastnn._backend import array_module, reference
 from fastnn.ops import _common
+from fastnn.ops._elementwise import number
 from fastnn.ops._in_place import check_in_place
 from fastnn.tensor import Tensor
 
@@ -100,16 +101,6 @@ def _target(name: str, t: Tensor, generator: Generator | None) -> tuple[Any, Any
     return _backend.kernels(t.array), cell_of(name, generator)
 
 
-def _number(op: str, argument: str, value: Any) -> float:
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
-        message = (
-            f"{op}: expected {argument} as a number, got {type(value).__name__}; convert it with "
-            "float()"
-        )
-        raise TypeError(message)
-    return float(value)
-
-
 def _run(t: Tensor, kernel: str, *args: Any) -> Tensor:
     table = _backend.kernels(t.array)
     if t.array.flags.c_contiguous:
@@ -127,7 +118,7 @@ def uniform_(
 ) -> Tensor:
     """Fills a tensor with uniform numbers from [low, high)."""
     _, cell = _target("uniform_", t, generator)
-    a, b = _number("uniform_", "low", low), _number("uniform_", "high", high)
+    a, b = number("uniform_", "low", low), number("uniform_", "high", high)
     if not a <= b:
         message = f"uniform_: expected low <= high, got {low} and {high}; exchange them"
         raise ValueError(message)
@@ -145,7 +136,7 @@ def normal_(
 ) -> Tensor:
     """Fills a tensor with normally distributed numbers."""
     _, cell = _target("normal_", t, generator)
-    centre, width = _number("normal_", "mean", mean), _number("normal_", "std", std)
+    centre, width = number("normal_", "mean", mean), number("normal_", "std", std)
     if not width >= 0:
         message = f"normal_: expected std >= 0, got {std}; it is the root of the variance"
         raise ValueError(message)

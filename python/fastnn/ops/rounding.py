@@ -185,10 +185,14 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     Shapes: input (...) -> (...); the gradient is 0.   Raises TypeError for no tensor, RuntimeError
     for bool and for decimals of integers.
     """
-    if not decimals:
+    if type(decimals) is not int:
+        decimals = _common.integer("round", "decimals", decimals)
+    if decimals == 0:
         return _round(input)
-    x = _numbers("round", input)
-    _common.require_float("round", "input", x)
+    _common.require_float("round", "input", x := _numbers("round", input))
+    if not -308 <= decimals <= 308:
+        message = f"round: expected decimals in [-308, 308], got {decimals}; float64 has 15 digits"
+        raise RuntimeError(message)
     scale = 10.0 ** math.fabs(decimals)
     whole: Tensor = _round(x * scale if decimals > 0 else x / scale)
     out: Tensor = whole / scale if decimals > 0 else whole * scale

@@ -128,9 +128,10 @@ def scatter_elements(
     Raises IndexError for a number out of range, RuntimeError where shapes do not go together.
     """
     if reduce is not None:
-        cure = _REDUCTIONS.get(reduce, "leave it out")
+        known = isinstance(reduce, str) and reduce in _REDUCTIONS
+        cure = _REDUCTIONS[reduce] if known else "leave it out"
         message = f"scatter: expected reduce=None, got {reduce!r}; {cure}"
-        raise (NotImplementedError if reduce in _REDUCTIONS else RuntimeError)(message)
+        raise (NotImplementedError if known else RuntimeError)(message)
     return _scattered("scatter", Scatter, input, dim, index, src)
 
 
@@ -147,7 +148,8 @@ def _scattered(name: str, op: type[Op], input: Any, dim: Any, index: Any, src: A
     if not isinstance(src, Tensor):
         _common.require_tensor(name, "input", input)
         _common.require_tensor(name, "index", index)
-        _common.as_operand(name, src)
+        src = _common.as_operand(name, src)
+    if not isinstance(src, Tensor):
         table = _common.table_of(input)
         cell = _common.scalar_array(table, src, input.dtype, op=name)
         src = Tensor._wrap(_common.broadcast_array(table, cell, index.shape))

@@ -50,8 +50,15 @@ def _log_one_plus_exp(m: Any, z: Any) -> Any:
     return m.where(z < 0, 0.0, z) + m.log1p(m.exp(-m.abs(z)))
 
 
+def _mish_factor(m: Any, x: Any) -> Any:
+    """tanh(log(1 + exp(x))) without the kink at 0 of that logarithm's formula; 1 from 30 on."""
+    e = m.exp(m.where(x > 30.0, 30.0, x))
+    n = e * (e + 2.0)
+    return n / (n + 2.0)
+
+
 def _mish_gradient(m: Any, x: Any, g: Any) -> Any:
-    t = m.tanh(_log_one_plus_exp(m, x))
+    t = _mish_factor(m, x)
     return g * (t + x * (1.0 - t * t) * m.sigmoid(x))
 
 
@@ -82,7 +89,7 @@ Gelu = define(
 )
 GeluTanh = define("gelu_tanh", lambda m, x: 0.5 * x * (1.0 + _inner(m, x)), _gelu_tanh_gradient)
 Silu = define("silu", lambda m, x: x * m.sigmoid(x), _silu_gradient)
-Mish = define("mish", lambda m, x: x * m.tanh(_log_one_plus_exp(m, x)), _mish_gradient)
+Mish = define("mish", lambda m, x: x * _mish_factor(m, x), _mish_gradient)
 Softplus = define("softplus", _softplus, _softplus_gradient)
 Logsigmoid = define(
     "logsigmoid",

@@ -77,6 +77,23 @@ class ParamGroup(dict[str, Any]):
         return self
 
 
+def rate_cell(owner: str, group: dict[str, Any], defaults: dict[str, Any]) -> Any:
+    """The learning rate in memory; ``param_groups`` may also hold dicts that the user put there."""
+    if isinstance(group, ParamGroup):
+        return group.sync_lr()
+    missing = [name for name in ("params", *defaults) if name not in group]
+    if missing:
+        message = (
+            f"{owner}: expected every option in a group of param_groups, got none for "
+            f"{missing[0]!r}; add_param_group() fills in the defaults"
+        )
+        raise KeyError(message)
+    bump_mutation_stamp()  # nothing tells of the edits of a plain dict
+    cell = zeros((1,), "float64")
+    cell[0] = float(group["lr"])
+    return cell
+
+
 def _listed(owner: str, params: Any) -> list[Any]:
     if isinstance(params, Tensor):
         return [params]

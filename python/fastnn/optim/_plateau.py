@@ -10,6 +10,7 @@ from typing import Any, SupportsFloat
 from fastnn.optim._scheduler import (
     EPOCH_WARNING,
     LRScheduler,
+    check_numbers,
     rates_of,
     require_optimizer,
     set_rate,
@@ -45,6 +46,10 @@ class ReduceLROnPlateau(LRScheduler):
     ) -> None:
         name = "ReduceLROnPlateau"
         require_optimizer(name, optimizer)
+        check_numbers(name, factor=factor, patience=patience, threshold=threshold)
+        check_numbers(name, cooldown=cooldown, eps=eps)
+        for least in min_lr if isinstance(min_lr, list | tuple) else (min_lr,):
+            check_numbers(name, min_lr=least)
         if factor >= 1.0:
             message = f"{name}: expected a factor < 1.0, got {factor}; 0.1 makes the rate a tenth"
             raise ValueError(message)

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fastnn.autograd import no_grad
+from fastnn.ops._common import integer
+from fastnn.ops._elementwise import number
 from fastnn.optim.optimizer import Optimizer
 from fastnn.tensor import Tensor
 
@@ -52,6 +54,19 @@ def require_optimizer(owner: str, optimizer: Any) -> None:
         raise TypeError(message)
 
 
+def check_numbers(owner: str, **options: Any) -> None:
+    """TypeError unless every option is a number."""
+    for name, value in options.items():
+        number(owner, name, value)
+
+
+def check_period(owner: str, name: str, value: Any) -> None:
+    """Raises for a number of steps by which nothing can be divided."""
+    if number(owner, name, value) == 0:
+        message = f"{owner}: expected {name} other than 0, got {value}; give a number of steps"
+        raise ValueError(message)
+
+
 def _watch_steps(optimizer: Optimizer) -> None:
     """Lets ``optimizer._opt_called`` tell whether it has made a step, from now on."""
 
@@ -88,6 +103,7 @@ class LRScheduler:
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         name = type(self).__name__
         require_optimizer(name, optimizer)
+        last_epoch = integer(name, "last_epoch", last_epoch)
         self.optimizer = optimizer
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:

@@ -6,8 +6,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Any
 
+from fastnn.ops._common import integer
 from fastnn.optim._plateau import ReduceLROnPlateau
-from fastnn.optim._scheduler import LRScheduler, set_rate
+from fastnn.optim._scheduler import LRScheduler, check_numbers, require_optimizer, set_rate
 from fastnn.optim.optimizer import Optimizer
 
 
@@ -26,12 +27,23 @@ class SequentialLR(LRScheduler):
         milestones: list[int],
         last_epoch: int = -1,
     ) -> None:
+        for name, given in (("schedulers", schedulers), ("milestones", milestones)):
+            if not isinstance(given, list | tuple):
+                message = (
+                    f"SequentialLR: expected {name} as a list, got {type(given).__name__}; put one "
+                    "alone into brackets"
+                )
+                raise TypeError(message)
+        for milestone in milestones:
+            check_numbers("SequentialLR", milestones=milestone)
         if len(schedulers) != len(milestones) + 1:
             message = (
                 "SequentialLR: expected schedulers to be one more than milestones, got "
                 f"{len(schedulers)} and {len(milestones)}; leave out a milestone, or add a schedule"
             )
             raise ValueError(message)
+        require_optimizer("SequentialLR", optimizer)
+        last_epoch = integer("SequentialLR", "last_epoch", last_epoch)
         for i, scheduler in enumerate(schedulers):
             self._check(optimizer, i, scheduler)
         self._schedulers = schedulers

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fastnn.ops import as_tensor
@@ -13,7 +13,7 @@ from fastnn.optim._groups import ParamGroup
 from fastnn.tensor import Tensor
 
 
-def pack(groups: list[ParamGroup], state: Mapping[Any, Any]) -> dict[str, Any]:
+def pack(groups: Sequence[dict[str, Any]], state: Mapping[Any, Any]) -> dict[str, Any]:
     """Groups and state with every parameter replaced by its index over all groups."""
     index: dict[int, int] = {}
     packed_groups = []
@@ -46,7 +46,7 @@ def _adopt(value: Any, parameter: Tensor, name: str) -> Any:
 
 
 def unpack(
-    owner: str, groups: list[ParamGroup], loaded: Mapping[str, Any]
+    owner: str, groups: Sequence[dict[str, Any]], loaded: Mapping[str, Any]
 ) -> tuple[list[ParamGroup], defaultdict[Any, Any]]:
     """``(groups, state)`` for the parameters of ``groups`` from what :func:`pack` made."""
     missing = [key for key in ("state", "param_groups") if key not in loaded]
@@ -74,7 +74,8 @@ def unpack(
             raise ValueError(message)
         parameters.update(zip(saved["params"], own["params"], strict=True))
         group = ParamGroup()
-        group.lr_cell = own.lr_cell  # captured steps keep reading this cell
+        if isinstance(own, ParamGroup):
+            group.lr_cell = own.lr_cell  # captured steps keep reading this cell
         for key, value in saved.items():
             group[key] = own["params"] if key == "params" else copy.deepcopy(value)
         if "param_names" in own:

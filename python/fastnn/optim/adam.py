@@ -8,7 +8,7 @@ from typing import Any
 
 from fastnn._dtypes import float32
 from fastnn.ops import tensor
-from fastnn.optim._groups import ParamGroup
+from fastnn.optim._groups import rate_cell
 from fastnn.optim._lists import buckets, check_common, check_number, require, update, zeros_like
 from fastnn.optim.optimizer import Optimizer
 from fastnn.tensor import Tensor
@@ -100,12 +100,12 @@ class Adam(Optimizer):
         """Update every parameter that has a gradient; return the loss of ``closure``, if given."""
         loss = self._evaluate(closure)
         for group in self.param_groups:
-            rate = group.sync_lr()
+            rate = rate_cell(type(self).__name__, group, self.defaults)
             for params in buckets(group["params"]):
                 self._update(group, params, rate)
         return loss
 
-    def _update(self, group: ParamGroup, params: list[Tensor], rate: Any) -> None:
+    def _update(self, group: dict[str, Any], params: list[Tensor], rate: Any) -> None:
         amsgrad = bool(group["amsgrad"])
         states = [self._remembered(p, amsgrad) for p in params]
         beta1, beta2 = group["betas"]

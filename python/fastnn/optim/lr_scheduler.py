@@ -19,8 +19,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from fastnn.ops._common import shown
 from fastnn.optim._plateau import ReduceLROnPlateau
-from fastnn.optim._scheduler import LRScheduler, Rate
+from fastnn.optim._scheduler import (
+    LRScheduler,
+    Rate,
+    check_numbers,
+    check_period,
+    require_optimizer,
+)
 from fastnn.optim._sequential import SequentialLR
 from fastnn.optim.optimizer import Optimizer
 
@@ -52,6 +59,14 @@ class LambdaLR(LRScheduler):
         lr_lambda: Callable[[int], float] | list[Callable[[int], float]],
         last_epoch: int = -1,
     ) -> None:
+        require_optimizer("LambdaLR", optimizer)
+        for function in lr_lambda if isinstance(lr_lambda, list | tuple) else (lr_lambda,):
+            if not callable(function):
+                message = (
+                    "LambdaLR: expected lr_lambda as a function of the step, got "
+                    f"{shown(function)}; pass one such as lambda t: 0.95**t"
+                )
+                raise TypeError(message)
         groups = len(optimizer.param_groups)
         if not isinstance(lr_lambda, list | tuple):
             self.lr_lambdas = [lr_lambda] * groups
@@ -95,6 +110,8 @@ class StepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
+        check_period("StepLR", "step_size", step_size)
+        check_numbers("StepLR", gamma=gamma)
         self.step_size = step_size
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
@@ -123,7 +140,18 @@ class MultiStepLR(LRScheduler):
         gamma: float = 0.1,
         last_epoch: int = -1,
     ) -> None:
-        self.milestones = Counter(milestones)
+        try:
+            steps = list(milestones)
+        except TypeError:
+            message = (
+                f"MultiStepLR: expected milestones as a list, got {shown(milestones)}; put one "
+                "alone into brackets"
+            )
+            raise TypeError(message) from None
+        for step in steps:
+            check_numbers("MultiStepLR", milestones=step)
+        check_numbers("MultiStepLR", gamma=gamma)
+        self.milestones = Counter(steps)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -151,6 +179,7 @@ class ExponentialLR(LRScheduler):
     """b gamma^t."""
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
+        check_numbers("ExponentialLR", gamma=gamma)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -177,6 +206,8 @@ class LinearLR(LRScheduler):
         total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
+        check_numbers("LinearLR", start_factor=start_factor, end_factor=end_factor)
+        check_numbers("LinearLR", total_iters=total_iters)
         if not 0 < start_factor <= 1.0:
             message = (
                 "LinearLR: Starting multiplicative factor expected to be greater than 0 and less"
@@ -223,6 +254,8 @@ class CosineAnnealingLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
     ) -> None:
+        check_period("CosineAnnealingLR", "T_max", T_max)
+        check_numbers("CosineAnnealingLR", eta_min=eta_min)
         self.T_max = T_max
         self.eta_min = eta_min
         super().__init__(optimizer, last_epoch)

@@ -12,7 +12,7 @@ from typing import Any
 from fastnn._backend import bump_mutation_stamp
 from fastnn._grad_mode import enable_grad, no_grad
 from fastnn._hooks import RemovableHandle
-from fastnn.optim._groups import ParamGroup, make_group, required
+from fastnn.optim._groups import make_group, required
 from fastnn.optim._state import pack, unpack
 from fastnn.tensor import Tensor
 
@@ -59,7 +59,7 @@ class Optimizer:
 
     defaults: dict[str, Any]
     state: defaultdict[Tensor, dict[str, Any]]
-    param_groups: list[ParamGroup]
+    param_groups: list[dict[str, Any]]
     _hooks: dict[str, OrderedDict[int, Callable[..., Any]]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from fastnn.optim._groups import ParamGroup
+from fastnn.optim._groups import rate_cell
 from fastnn.optim._lists import buckets, check_common, empty_like, require, update
 from fastnn.optim.optimizer import Optimizer
 from fastnn.tensor import Tensor
@@ -73,7 +73,7 @@ class SGD(Optimizer):
         """Update every parameter that has a gradient; return the loss of ``closure``, if given."""
         loss = self._evaluate(closure)
         for group in self.param_groups:
-            rate = group.sync_lr()
+            rate = rate_cell("SGD", group, self.defaults)
             for params in buckets(group["params"]):
                 if group["momentum"] == 0:
                     self._update(group, params, rate, None, first=False)
@@ -91,7 +91,11 @@ class SGD(Optimizer):
 
     @staticmethod
     def _update(
-        group: ParamGroup, params: list[Tensor], rate: Any, buffers: list[Any] | None, first: bool
+        group: dict[str, Any],
+        params: list[Tensor],
+        rate: Any,
+        buffers: list[Any] | None,
+        first: bool,
     ) -> None:
         def launch(
             kernel: Callable[..., None], memory: list[Any], grads: list[Any], which: slice

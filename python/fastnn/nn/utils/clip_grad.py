@@ -79,7 +79,8 @@ def get_total_norm(
 ) -> Tensor:
     """The norm of all tensors as one vector, as torch.nn.utils.get_total_norm.
 
-    norm_type: p of (sum |x|^p)^(1/p), or inf for the largest magnitude.
+    norm_type: p of (sum |x|^p)^(1/p), inf for the largest magnitude, 0 for the number of tensors
+    that are not all 0 (as in torch: the norm of the tensors' norms).
     Sums are taken in double. Errors: RuntimeError for a norm that is infinite or NaN, if asked for.
     """
     listed = _listed("get_total_norm", tensors)
@@ -94,11 +95,13 @@ def get_total_norm(
         )
         raise RuntimeError(message)
     with no_grad():
-        norms = [Tensor._wrap(_norm_of([t.array for t in b], p)) for b in _buckets(listed)]
+        # Of the other orders the norm of the norms is that of all elements.
+        parts = [[t] for t in listed] if p == 0.0 else _buckets(listed)
+        norms = [Tensor._wrap(_norm_of([t.array for t in part], p)) for part in parts]
         total = norms[0]
-        if len(norms) > 1:
+        if len(norms) > 1 or p == 0.0:
             arrays = [n.to(dtype).array for n in norms]
-            total = Tensor._wrap(_norm_of(arrays, p if p != 0.0 else 1.0))
+            total = Tensor._wrap(_norm_of(arrays, p))
         total = total.reshape(())
     if error_if_nonfinite and not math.isfinite(float(total.item())):
         message = (
@@ -137,7 +140,7 @@ def clip_grad_norm_(
 
     Returns the norm before, a tensor of no dimensions; nothing is read back. As
     torch.nn.utils.clip_grad_norm_: a factor of max_norm / (norm + 1e-6), if that is below 1.
-    norm_type: p of (sum |g|^p)^(1/p), or inf for the largest magnitude.
+    norm_type: p of (sum |g|^p)^(1/p), or inf or 0 as in `get_total_norm`.
     Errors: RuntimeError for a norm that is infinite or NaN with ``error_if_nonfinite``.
     Source: Pascanu, Mikolov and Bengio 2013.
     """
