@@ -9,6 +9,7 @@
 #include <cstdlib>
 
 #include "runtime/allocator.h"
+#include "runtime/ceilings.h"
 #include "runtime/environment.h"
 #include "runtime/isa.h"
 #include "runtime/launch.h"
@@ -63,6 +64,31 @@ py::list config_problems() {
     return problems;
 }
 
+fastnn::Traffic traffic_of(const std::string& kind) {
+    if (kind == "read") return fastnn::Traffic::kRead;
+    if (kind == "copy") return fastnn::Traffic::kCopy;
+    if (kind == "stream") return fastnn::Traffic::kStream;
+    throw py::value_error("ceiling_memory: expected kind read, copy or stream, got '" + kind + "'");
+}
+
+void check_seconds(double seconds) {
+    if (!(seconds > 0 && seconds <= 10))
+        throw py::value_error("expected 0 < seconds <= 10, got " + std::to_string(seconds));
+}
+
+double memory_rate(const std::string& kind, int threads, std::size_t bytes, double seconds) {
+    const fastnn::Traffic traffic = traffic_of(kind);
+    check_seconds(seconds);
+    const py::gil_scoped_release release;
+    return fastnn::ceiling_memory(traffic, threads, bytes, seconds);
+}
+
+double fma_rate(int threads, double seconds) {
+    check_seconds(seconds);
+    const py::gil_scoped_release release;
+    return fastnn::ceiling_fma(threads, seconds);
+}
+
 py::object text_or_none(const char* text) {
     if (text == nullptr) return py::none();
     return py::str(text);
@@ -92,6 +118,14 @@ PYBIND11_MODULE(_cpu, m) {
           "what was wrong with environment variables; empty when all is well");
     m.def("num_threads", fastnn::pool_threads);
     m.def("set_num_threads", choose_threads, py::arg("n"));
+    m.def("ceiling_fma", fma_rate, py::arg("threads"), py::arg("seconds"),
+          "float32 GFLOP/s of multiply-adds in registers at the level in use; negative on failure");
+    m.def("ceiling_memory", memory_rate, py::arg("kind"), py::arg("threads"), py::arg("bytes"),
+          py::arg("seconds"),
+          "GB/s read and written over a working set: kind read, copy, or stream (a copy with "
+          "non-temporal stores); negative on failure");
     m.def("last_participants", fastnn::pool_last_participants,
           "how many threads took part in the newest parallel call of this thread");
+    m.def("gather_workers", fastnn::pool_gather_workers, py::arg("on"),
+          "for tests: a parallel call begins when every thread that it has a piece for has come");
 }

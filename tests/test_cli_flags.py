@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
+import sys
+
 import pytest
 
-from fastnn.cli import main, tasks
+from fastnn.cli import _args, main, tasks
 
 
 @pytest.mark.parametrize(
@@ -26,7 +31,12 @@ from fastnn.cli import main, tasks
         (["--lr", "inf"], "--lr: expected a finite number above 0, got 'inf'"),
         (["--lr", "fast"], "--lr: expected a finite number above 0, got 'fast'"),
         (["--seed=-1"], "--seed: expected a whole number from 0 to 2**64 - 1, got '-1'"),
-        (["--checkpoint-seconds=-1"], "--checkpoint-seconds: expected a finite number above 0"),
+        (
+            ["--checkpoint-seconds=-1"],
+            "--checkpoint-seconds: expected a finite number of at least 0, got '-1'; write for",
+        ),
+        (["--checkpoint-seconds", "nan"], "expected a finite number of at least 0, got 'nan'"),
+        (["--checkpoint-seconds", "soon"], "expected a finite number of at least 0, got 'soon'"),
         (["--model", "transformer"], "--model: invalid choice: 'transformer' (choose from"),
         (["--speed", "11"], "unrecognized arguments: --speed 11"),
     ],
@@ -38,6 +48,11 @@ def test_bad_flags(flags, text, capsys, tmp_path, monkeypatch):
     assert exit_info.value.code == 2
     assert text in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["0", "0.0", "0.00", "-0", "0e0", " 0 "])
+def test_zero_seconds_however_written(text):
+    assert str(_args.seconds(text)) == "0.0"
 
 
 @pytest.mark.parametrize("arguments", [[], ["train"], ["train", "cats"], ["fly"]])
@@ -85,7 +100,9 @@ def refused(arguments, capsys):
 def test_sizes_beyond_any_memory(text_file, tmp_path, capsys, flags, text):
     out = tmp_path / "run"
     flags = ["--batch-size", "4", *flags, "--out", str(out)]
-    assert text in refused(["train", "text", "--data", str(text_file), *flags], capsys)
+    error = refused(["train", "text", "--data", str(text_file), *flags], capsys)
+    assert text in error
+    assert error.count("; ") == 1
     assert not out.exists()
 
 
@@ -110,6 +127,68 @@ def test_memory_that_ends_in_the_middle_of_a_run(tmp_path, capsys, monkeypatch):
     assert "not enough memory" in error
     assert error.count("\n") == 1
     assert '"status": "failed"' in (tmp_path / "config.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (errno.ENOSPC, "make room, then start again"),
+        (errno.EDQUOT, "make room, then start again"),
+        (errno.EROFS, "make it writable, then start again"),
+        (errno.EACCES, "make it writable, then start again"),
+        (errno.EEXIST, "move it away, then start again"),
+        (errno.EISDIR, "move it away, then start again"),
+        (errno.EIO, "see to the disk, then start again"),
+    ],
+)
+def test_the_remedy_is_for_what_went_wrong(tmp_path, capsys, monkeypatch, code, remedy):
+    def compute(*_):
+        raise OSError(code, os.strerror(code), "place")
+
+    monkeypatch.setattr("fastnn.train.Checkpointer.save", compute)
+    assert main(["train", "digits", "--out", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert f"cannot write the run: place: {os.strerror(code)}; {remedy}" in error
+    assert error.count("\n") == 1
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))  # were it read, then not into all memory
+from fastnn.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX files")
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("device", "expected a regular file, got /dev/zero, which is a device; name a file"),
+        ("pipe", "which is a pipe; name a file with the text"),
+        ("folder", "which is a folder; name a file with the text"),
+        ("sparse", "of 8,192 GiB, which needs at least 32,768 GiB as numbers; take a part"),
+    ],
+)
+def test_data_that_cannot_be_read_to_an_end(tmp_path, kind, text):
+    data = tmp_path / "data"
+    if kind == "device":
+        data = "/dev/zero"
+    elif kind == "pipe":
+        os.mkfifo(data)
+    elif kind == "folder":
+        data.mkdir()
+    else:
+        data.touch()
+        os.truncate(data, 2**43)
+    command = [sys.executable, "-c", LIMITED, "train", "text", "--data", str(data)]
+    command += ["--out", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.startswith("fastnn train text: error: read_text: expected a ")
+    assert text in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_out_that_cannot_be_written(tmp_path, capsys):

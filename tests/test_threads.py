@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import _backend
+from fastnn import _backend, autograd, optim
 from fastnn.nn import functional as F
 
 if TYPE_CHECKING:
@@ -28,24 +28,62 @@ def threads() -> Iterator[Callable[[int], None]]:
     fastnn.set_num_threads(before)
 
 
+@pytest.fixture
+def gathered() -> Iterator[None]:
+    """Calls begin when all their threads have come: on a busy machine, and on one core, too."""
+    _backend.cpu.gather_workers(True)
+    yield
+    _backend.cpu.gather_workers(False)
+
+
 def _numbers(*shape: int) -> fastnn.Tensor:
     generator = fastnn.Generator().manual_seed(3)
     return fastnn.randn(*shape, generator=generator)
 
 
-def _trained(x: fastnn.Tensor) -> fastnn.Tensor:
+def _gradients(x: fastnn.Tensor) -> tuple[fastnn.Tensor, ...]:
     w, b = _numbers(96, x.shape[1]).requires_grad_(), fastnn.zeros(96, requires_grad=True)
     target = fastnn.arange(x.shape[0]) - (fastnn.arange(x.shape[0]) >= 96).long() * 96
     target = target * (target < 96).long()
-    F.cross_entropy(F.linear(x, w, b, activation="tanh"), target).backward()
-    return fastnn.ops.add(w.grad, b.grad.reshape(96, 1))
+    loss = F.cross_entropy(F.linear(x, w, b, activation="tanh"), target)
+    return autograd.grad(loss, [w, b])
+
+
+def _trained(x: fastnn.Tensor) -> fastnn.Tensor:
+    weight, bias = _gradients(x)
+    return weight + bias.reshape(96, 1)
+
+
+def _cross_entropy_gradient(x: fastnn.Tensor, **options: Any) -> fastnn.Tensor:
+    logits = x.clone().requires_grad_()
+    target = fastnn.arange(x.shape[0])
+    (gradient,) = autograd.grad(F.cross_entropy(logits, target, **options), [logits])
+    return gradient
+
+
+def _softmax_gradient(
+    function: Callable[[fastnn.Tensor], fastnn.Tensor], x: fastnn.Tensor
+) -> fastnn.Tensor:
+    x = x.clone().requires_grad_()
+    (gradient,) = autograd.grad(function(x), [x], grad_outputs=[_numbers(*x.shape)])
+    return gradient
+
+
+def _stepped(kind: type[optim.Optimizer], x: fastnn.Tensor, **options: Any) -> list[fastnn.Tensor]:
+    weights = [x.clone().requires_grad_(), x.t().clone().requires_grad_()]
+    optimizer = kind(weights, lr=0.1, **options)
+    for step in range(3):
+        for weight in weights:
+            weight.grad = _numbers(*weight.shape) * (step + 1.0)
+        optimizer.step()
+    return weights
 
 
 def _dropped(x: fastnn.Tensor) -> fastnn.Tensor:
     return F.dropout(x, 0.3, generator=fastnn.Generator().manual_seed(9))
 
 
-# Above every threading threshold: at least two pieces each.
+# Above every threading threshold: in each, the last kernel with several pieces has four or more.
 LARGE: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
     "add": (lambda x: x + x, (600, 1000)),
     "broadcast": (lambda x: x * x[:1], (600, 1000)),
@@ -57,7 +95,7 @@ LARGE: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
     "where": (lambda x: x.where(x > 0, -x), (600, 1000)),
     "sum": (lambda x: x.sum(), (600, 1000)),
     "sum rows": (lambda x: x.sum(1), (600, 1000)),
-    "sum columns": (lambda x: x.sum(0), (600, 1000)),
+    "sum columns": (lambda x: x.sum(0), (2400, 1000)),
     "mean": (lambda x: x.mean(), (600, 1000)),
     "softmax": (lambda x: x.softmax(1), (600, 1000)),
     "log_softmax": (lambda x: x.log_softmax(1), (600, 1000)),
@@ -66,10 +104,24 @@ LARGE: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
     "dropout": (_dropped, (600, 1000)),
     "randn": (lambda x: _numbers(*x.shape), (600, 1000)),
     "argmax": (lambda x: x.argmax(1), (600, 1000)),
-    "training step": (_trained, (512, 700)),
+    "softmax backward": (lambda x: _softmax_gradient(lambda x: x.softmax(1), x), (600, 1000)),
+    "log_softmax backward": (
+        lambda x: _softmax_gradient(lambda x: x.log_softmax(1), x),
+        (600, 1000),
+    ),
+    "cross-entropy backward": (_cross_entropy_gradient, (600, 1000)),
+    "smoothed cross-entropy backward": (
+        lambda x: _cross_entropy_gradient(x, label_smoothing=0.1),
+        (600, 1000),
+    ),
+    "SGD": (lambda x: _stepped(optim.SGD, x, momentum=0.9, nesterov=True), (600, 1000)),
+    "Adam": (lambda x: _stepped(optim.Adam, x), (600, 1000)),
+    "AdamW": (lambda x: _stepped(optim.AdamW, x, amsgrad=True), (600, 1000)),
+    "linear and cross-entropy backward": (_gradients, (2048, 700)),
 }
 
 
+@pytest.mark.usefixtures("gathered")
 @pytest.mark.parametrize("what", LARGE)
 def test_bits_do_not_depend_on_the_number_of_threads(
     what: str, threads: Callable[[int], None]
@@ -79,7 +131,10 @@ def test_bits_do_not_depend_on_the_number_of_threads(
     results = []
     for n in (1, 2, 3, 4):
         threads(n)
-        results.append(function(x).detach().numpy().tobytes())
+        result = function(x)
+        assert _backend.cpu.last_participants() == n  # in its last kernel that has pieces
+        parts = [result] if isinstance(result, fastnn.Tensor) else result
+        results.append([part.detach().numpy().tobytes() for part in parts])
     for r in results[1:]:
         assert r == results[0]
 

@@ -13,9 +13,8 @@
 
 namespace fastnn::FASTNN_ISA {
 
-// Elements per piece of a parallel loop: below this, threads cost more than they bring (measured,
-// see PERFORMANCE notes in docs/decisions). Cheap loops are bound by memory, the others by some 20
-// vector operations an element.
+// Elements per piece of a parallel loop: below this, threads cost more than they bring (measured).
+// Cheap loops are bound by memory, the others by some 20 vector operations an element.
 constexpr idx kCheapPiece = 65536;
 constexpr idx kMathPiece = 8192;
 

@@ -70,10 +70,12 @@ struct Pool {
     std::uint32_t units = 0;
     Range range{};
     FpControl control = 0;
+    std::uint32_t gathering = 0;  // workers that wait for each other before their first unit
 
     alignas(128) WaitWord finished{0};           // units reported by workers
     std::atomic<std::uint32_t> helpers{0};       // workers that ran a unit of this job
     std::atomic<std::uint32_t> caller_waits{0};  // the caller sleeps on `finished`
+    std::atomic<std::uint32_t> gathered{0};      // of those `gathering`, the ones that have come
 
     alignas(128) std::atomic<std::uint32_t> sleepers{0};  // workers asleep and not yet called
     WaitWord tokens{0};                                   // calls: each wakes one sleeper
@@ -89,6 +91,7 @@ struct Pool {
 Pool pool;
 
 std::atomic<int> thread_count{0};  // 0: not yet read from the environment
+std::atomic<bool> gather_workers{false};
 ThreadSettings settings;
 pthread_once_t settings_once = PTHREAD_ONCE_INIT;
 
@@ -151,6 +154,10 @@ bool claim(std::uint32_t* left) {
     return false;
 }
 
+void wait_for_gathering() {
+    while (pool.gathered.load(std::memory_order_acquire) < pool.gathering) sched_yield();
+}
+
 // Runs units until none is left; false: there was none. All are of one job, because it cannot end
 // before the first is reported.
 bool help() {
@@ -159,6 +166,10 @@ bool help() {
     const Range range = pool.range;
     const std::uint32_t units = pool.units;
     set_fp_control(pool.control);
+    if (pool.gathering != 0) {
+        pool.gathered.fetch_add(1, std::memory_order_release);
+        wait_for_gathering();
+    }
     std::uint32_t done = 0;
     do {
         range.run_unit(units - left);
@@ -301,8 +312,13 @@ int run_job(const Range& range, std::uint32_t units) {
     pool.control = fp_control();
     pool.finished.store(0, std::memory_order_relaxed);
     pool.helpers.store(0, std::memory_order_relaxed);
+    // Not more than there are units for: each of them holds one while it waits.
+    const bool gather = gather_workers.load(std::memory_order_relaxed);
+    pool.gathering = gather ? std::min(units - 1, static_cast<std::uint32_t>(pool.workers)) : 0;
+    pool.gathered.store(0, std::memory_order_relaxed);
     pool.unclaimed.store(units - 1, std::memory_order_seq_cst);  // unit 0 is the caller's
     call_helpers(units - 1);
+    wait_for_gathering();
     range.run_unit(0);
     std::uint32_t mine = 1;
     for (std::uint32_t left = 0; claim(&left); ++mine) range.run_unit(units - left);
@@ -355,6 +371,8 @@ void pool_set_threads(int n) {
         pool.busy.store(false, std::memory_order_release);
     }
 }
+
+void pool_gather_workers(bool on) { gather_workers.store(on, std::memory_order_relaxed); }
 
 int pool_last_participants() { return last_participants; }
 

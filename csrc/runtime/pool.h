@@ -35,6 +35,11 @@ const char* pool_config_problem();
 // calling thread.
 int pool_last_participants();
 
+// For tests, off by default. While it is on, a pool_run that uses the pool begins when as many
+// workers as it has pieces for have claimed one each: min(threads, pieces) take part, however busy
+// the machine is. No piece is cut or combined in another way.
+void pool_gather_workers(bool on);
+
 // Memory of the calling thread for packing and partial results: 64-byte aligned, at least `bytes`
 // long, contents undefined, valid until this thread asks again. It only grows. Null when there is
 // no memory. Slots 0..3 are independent of each other, so that a kernel that runs inside another's

@@ -8,10 +8,11 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 
 from fastnn.cli import main
-from safetensors_edit import at, drop, put, rewrite
+from safetensors_edit import array, at, drop, put, rewrite
 
 FLAGS = ["train", "digits", "--model", "mlp", "--batch-size", "512", "--epochs", "1"]
 
@@ -72,11 +73,16 @@ def nested(depth):
         (put({"foo": 1.0}, "position", "epochs", 0, "metrics"), "metrics of epoch 1 are ['foo']"),
         (put(10**30, "position", "epoch"), "epoch is 1000"),
         (put({}, "learner", "optimizer", "state"), "remembers 0 parameters, expected 6"),
+        (put([7, False], "random"), "the random cell is [7, False]"),
+        (put({"$": "tensor", "name": "t"}, "about", "task"), "its task is tensor([[0., 0.,"),
+        (put({"$": "tensor", "name": "t"}, "about", "job"), "its job is tensor([[0., 0.,"),
+        (put({"$": "tensor", "name": "t"}, "position", "step"), "tensor([[0., 0.,"),
         (put(-1.0, "learner", "optimizer", "param_groups", 0, "lr"), "Invalid learning rate"),
     ],
 )
 def test_a_hostile_checkpoint_is_one_sentence(out, capsys, change, text):
     rewrite(out / "checkpoint.safetensors", change)
+    rewrite(out / "checkpoint.safetensors", array("t", np.zeros((3, 3), np.float32)))
     error = refusal(out, capsys, "--epochs", "2")
     assert any(part in error for part in text.split("|")), error
 

@@ -7,6 +7,7 @@ import math
 import random
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -94,6 +95,10 @@ def test_samples_follow_the_temperature():
         assert np.abs(shares(temperature) - weights / weights.sum()).max() < 0.03
     assert shares(1e-3).tolist() == [0, 0, 1]
     assert shares(1e9).min() > 0.3
+    for tiny in (1e-300, 1e-308, 5e-324):  # logits divided by it have no place in a float
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert shares(tiny).tolist() == [0, 0, 1]
 
 
 TEXT = "the quick brown fox jumps over the lazy dog.\n" * 30

@@ -56,7 +56,14 @@ def positive_float(text: str) -> float:
 
 def seconds(text: str) -> float:
     """A finite number of at least zero."""
-    return 0.0 if text.strip() in ("0", "0.0") else positive_float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0.0):
+        problem = f"expected a finite number of at least 0, got {text!r:.60}; write for example 10"
+        raise argparse.ArgumentTypeError(problem)
+    return abs(value)  # of -0
 
 
 def fraction(text: str) -> float:

@@ -5,6 +5,7 @@ with a run that was interrupted or killed (``--resume``)."""
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import sys
 from collections.abc import Mapping
@@ -19,6 +20,10 @@ from fastnn.cli._training import FAILED, USAGE, train
 from fastnn.train import CheckpointError
 
 __all__ = ["add_arguments", "run"]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+_IN_THE_WAY = (errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
 
 TASKS = ("digits", "mnist", "text")  # modules of fastnn.cli.tasks
 _SHARED: Mapping[str, Any] = {"seed": 0, "checkpoint_seconds": 10.0}
@@ -95,12 +100,23 @@ def run(arguments: argparse.Namespace) -> int:
         cure = (
             f"go on with {prepared.again}" if there else "start again, perhaps with another --out"
         )
-        what = f"{error.filename}: {error.strerror}; make room, then {cure}"
+        what = f"{error.filename}: {error.strerror}; {_remedy(error.errno)}, then {cure}"
         sys.stderr.write(f"{prefix}cannot write the run: {what}\n")
         return FAILED
 
 
+def _remedy(code: int | None) -> str:
+    if code in _FULL:
+        return "make room"
+    if code in _FORBIDDEN:
+        return "make it writable"
+    return "move it away" if code in _IN_THE_WAY else "see to the disk"
+
+
 def _sentence(error: Exception) -> str:
+    """The error in one line: a tensor out of a damaged file has several."""
+    text = " ".join(line.strip() for line in str(error).splitlines())
     if not isinstance(error, MemoryError):
-        return str(error)
-    return f"not enough memory: {str(error) or 'no more is to be had'}; make the sizes smaller"
+        return text
+    text = f"not enough memory: {text or 'no more is to be had'}"
+    return text if ";" in text else f"{text}; make the sizes smaller"

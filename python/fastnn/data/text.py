@@ -3,24 +3,62 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from fastnn._system import physical_memory
 from fastnn.data.errors import DataFileError
 
 __all__ = ["Vocabulary", "read_text"]
 
 
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+# A byte takes at least this many: itself, its share of a character (ASCII 1, four-byte characters
+# 1) and of the number that the character becomes (ASCII 8, four-byte characters 2).
+_MEMORY_PER_BYTE = 4
+
+
+def _check_size(where: Path) -> None:
+    """Refuse, without opening it, what has no end, makes the reader wait, or cannot fit in memory.
+
+    Raises: OSError, DataFileError.
+    """
+    about = where.stat()
+    if not stat.S_ISREG(about.st_mode):
+        message = (
+            f"read_text: expected a regular file, got {where}, which is "
+            f"{_KINDS.get(stat.S_IFMT(about.st_mode), 'something else')}; name a file with the text"
+        )
+        raise DataFileError(message)
+    there, needed = physical_memory(), _MEMORY_PER_BYTE * about.st_size
+    if there is not None and needed > there:
+        message = (
+            f"read_text: expected a text for {there / 2**30:,.0f} GiB of memory, got {where}, of "
+            f"{about.st_size / 2**30:,.0f} GiB, which needs at least {needed / 2**30:,.0f} GiB as "
+            "numbers; take a part of it"
+        )
+        raise DataFileError(message)
+
+
 def read_text(path: str | Path) -> str:
     """The characters of a UTF-8 file.
 
-    Raises: DataFileError if it cannot be read, is empty, or is not UTF-8.
+    Raises: DataFileError if it is not a regular file, cannot be read, is too large for the memory
+            of this machine, is empty, or is not UTF-8.
     """
     where = Path(path)
     try:
+        _check_size(where)
         content = where.read_bytes()
         text = content.decode("utf-8")
     except OSError as error:

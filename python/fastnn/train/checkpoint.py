@@ -151,7 +151,7 @@ def restore_run(
     steps = learner.steps_per_epoch()
     try:
         cell = state["random"]
-        if len(cell) != 2 or not all(isinstance(w, int) and -(2**63) <= w < 2**63 for w in cell):
+        if len(cell) != 2 or not all(type(w) is int and -(2**63) <= w < 2**63 for w in cell):
             problem = f"the random cell is {cell!r:.60}, expected two whole numbers of 64 bits"
             raise ValueError(problem)
         position = Position.from_state_dict(state["position"], steps, learner.metrics)

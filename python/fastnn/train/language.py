@@ -188,8 +188,11 @@ def sample_text(
                 return None
             inputs = fastnn.tensor(np.array([numbers[-1:]], dtype=np.int64))
             logits, carried = model(inputs, carried)
-            scaled = logits.numpy().reshape(-1).astype(np.float64) / temperature
-            cumulative = np.cumsum(np.exp(scaled - scaled.max()))
+            values = logits.numpy().reshape(-1).astype(np.float64)
+            # The largest becomes 0 before the division, which then overflows to -inf only.
+            with np.errstate(over="ignore"):
+                scaled = (values - values.max()) / temperature
+            cumulative = np.cumsum(np.exp(scaled))
             chosen = int(np.searchsorted(cumulative, draw * cumulative[-1], side="right"))
             numbers.append(min(chosen, len(cumulative) - 1))
     return numbers[1:]

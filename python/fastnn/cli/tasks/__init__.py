@@ -10,10 +10,11 @@ was given; DEFAULTS fills in the rest.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from fastnn._system import physical_memory
 
 if TYPE_CHECKING:
     from fastnn.nn import Module
@@ -67,11 +68,8 @@ def check_memory(task: str, needed: int, cure: str) -> None:
     Without this the system would kill the process instead of refusing it memory. Nothing is
     checked where the system does not say how much it has.
     """
-    try:
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return
-    if needed > there > 0:
+    there = physical_memory()
+    if there is not None and needed > there:
         message = (
             f"{task}: expected sizes for {there / 2**30:,.0f} GiB of memory, got ones with which a "
             f"step would need at least {needed / 2**30:,.0f} GiB; {cure}"
