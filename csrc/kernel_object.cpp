@@ -221,6 +221,12 @@ PyMethodDef methods[] = {
 
 }  // namespace
 
+PyObject* allocate_and_run(PyObject* kernel, PyObject* const* args, Py_ssize_t nargs) {
+    return kernel_allocating(kernel, args, nargs);
+}
+
+bool is_native_kernel(PyObject* value) { return Py_TYPE(value) == &kernel_type; }
+
 PyObject* raise_status(const char* kernel, int status) {
     switch (static_cast<Status>(status)) {
         case Status::kNoMemory:

@@ -104,7 +104,7 @@ PYBIND11_MODULE(_cpu, m) {
             "this processor lacks SSE4.2, the least that fastnn's native kernels need");
     }
     if (!fastnn::add_memory(m.ptr()) || !fastnn::add_kernels(m.ptr()) ||
-        !fastnn::add_recorder(m.ptr())) {
+        !fastnn::add_recorder(m.ptr()) || !fastnn::add_tape(m.ptr())) {
         throw py::error_already_set();
     }
     m.attr("version") = FASTNN_VERSION;

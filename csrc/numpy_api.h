@@ -64,8 +64,14 @@ PyObject* array_owner(PyArrayObject* array, std::uintptr_t* begin, std::size_t* 
 
 // kernel_object.cpp
 bool add_kernels(PyObject* module);
+PyObject* allocate_and_run(PyObject* kernel, PyObject* const* args,
+                           Py_ssize_t nargs);  // kernel.allocating(*args)
+bool is_native_kernel(PyObject* value);
 PyObject* raise_status(const char* kernel,
                        int status);  // Python's error for what a kernel answered
+
+// tape/
+bool add_tape(PyObject* module);
 
 // record.cpp
 bool add_recorder(PyObject* module);

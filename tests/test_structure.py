@@ -24,9 +24,10 @@ OPS = sorted((PACKAGE / "ops").glob("*.py"))
 
 # The higher a name, the more it may import.
 LAYERS = [
-    {"_dtypes", "_device", "_grad_mode", "_hooks", "_startup", "_system"},
-    {"_backend", "_config"},
+    {"_dtypes", "_device", "_hooks", "_startup", "_system"},
+    {"_backend", "_config", "_grad_mode"},
     {
+        "_native_tape",
         "_op",
         "_engine",
         "_gradients",

@@ -161,6 +161,7 @@ _cpu_table = Table("cpu", np, _numpy_empty if cpu is None else cpu.empty)
 if cpu is not None:
     native.update(cpu.kernels)
 name = _choose()
+tape: Any = None if name == "numpy" else cpu  # has the hot part of the tape in C++ (csrc/tape)
 _tables: dict[type, Table] = {np.ndarray: _cpu_table if cpu is not None else _numpy_table}
 if name == "numpy":
     _tables[np.ndarray] = _numpy_table

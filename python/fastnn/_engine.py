@@ -7,6 +7,7 @@ Reverse-mode accumulation: Linnainmaa 1970; Griewank and Walther, "Evaluating De
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from fastnn import _backend
@@ -15,7 +16,9 @@ from fastnn._gradients import Pending, add_to_grad, is_fresh, run_hooks
 from fastnn._op import Op, check_view, tensor_class
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+_tape = _backend.tape
 
 
 def _reaching(roots: Iterable[Op], targets: set[int], leaves: set[int]) -> set[int]:
@@ -38,6 +41,36 @@ def _reaching(roots: Iterable[Op], targets: set[int], leaves: set[int]) -> set[i
         stack.append((node, True))
         stack.extend((e[0], False) for e in node.edges if e is not None and isinstance(e[0], Op))
     return found
+
+
+def arrived(
+    node: Op, nr: int, grad: Any, graph: bool, capture: Callable[[Any], None] | None = None
+) -> Any:
+    """The complete gradient of a node's output, or None, after its hooks; zeros for None."""
+    if node.hooks is not None and nr in node.hooks and grad is not None:
+        grad = run_hooks(node.hooks[nr].values(), grad, graph)
+    if capture is not None:
+        capture(grad)
+    if grad is not None and node.retained is not None and nr in node.retained:
+        tensor = node.retained[nr]()
+        if tensor is not None:
+            add_to_grad(tensor, grad, False, graph)
+    if grad is not None:
+        return grad
+    shape, dtype = node.outputs[nr]
+    array = node.kernels.empty(shape, dtype)
+    node.kernels.fill(node.kernels.xp.zeros(1, dtype), array)
+    return tensor_class()._wrap(array) if graph else array
+
+
+def hooked(leaf: Any, grad: Any, graph: bool) -> Any:
+    """The complete gradient of a leaf after its hooks."""
+    return grad if leaf._hooks is None else run_hooks(leaf._hooks.values(), grad, graph)
+
+
+def finish_leaf(leaf: Any, total: Any, owned: bool, graph: bool = False) -> None:
+    """Runs a leaf's hooks on its complete gradient and adds it to ``.grad``."""
+    add_to_grad(leaf, hooked(leaf, total, graph), owned and leaf._hooks is None, graph)
 
 
 class _Pass:
@@ -81,21 +114,9 @@ class _Pass:
 
     def visit(self, node: Op, grads: list[Any]) -> None:
         node.check_saved()
-        for nr, g in enumerate(grads):
-            grad = g
-            owned = self.pending.owned.pop((node, nr), True)
-            if node.hooks is not None and nr in node.hooks and grad is not None:
-                grad = grads[nr] = run_hooks(node.hooks[nr].values(), grad, self.graph)
-                owned = False
-            if (id(node), nr) in self.capture:
-                self.captured[id(node), nr] = grad
-            if node.retained is not None and nr in node.retained:
-                tensor = node.retained[nr]()
-                if tensor is not None and grad is not None:
-                    add_to_grad(tensor, grad, False, self.graph)
-            if grad is None:
-                grads[nr] = self.zeros(node, nr)
-            del owned
+        for nr, grad in enumerate(grads):
+            self.pending.owned.pop((node, nr), None)
+            grads[nr] = arrived(node, nr, grad, self.graph, self.captured_at(node, nr))
         if self.wanted is not None and not any(self.is_wanted(e) for e in node.edges):
             return
         results = self.call(node, grads)
@@ -115,11 +136,10 @@ class _Pass:
             return id(edge[0]) in self.wanted
         return id(edge[0]) in self.leaf_ids
 
-    def zeros(self, node: Op, nr: int) -> Any:
-        shape, dtype = node.outputs[nr]
-        array = node.kernels.empty(shape, dtype)
-        node.kernels.fill(node.kernels.xp.zeros(1, dtype), array)
-        return tensor_class()._wrap(array) if self.graph else array
+    def captured_at(self, node: Op, nr: int) -> Callable[[Any], None] | None:
+        """Where the gradient of an output goes if it is wanted."""
+        key = id(node), nr
+        return functools.partial(self.captured.__setitem__, key) if key in self.capture else None
 
     def call(self, node: Op, grads: list[Any]) -> tuple[Any, ...]:
         needs = node.needs
@@ -147,13 +167,10 @@ class _Pass:
             node, grads = self.pending.pop()
             self.visit(node, grads)
         for leaf, total, owned in self.pending.leaves.values():
-            grad = total
-            if leaf._hooks is not None:
-                grad = run_hooks(leaf._hooks.values(), grad, self.graph)
             if self.accumulate:
-                add_to_grad(leaf, grad, owned and leaf._hooks is None, self.graph)
+                finish_leaf(leaf, total, owned, self.graph)
             else:
-                self.captured[id(leaf), -1] = grad
+                self.captured[id(leaf), -1] = hooked(leaf, total, self.graph)
 
 
 def _root_gradient(t: Any, gradient: Any, graph: bool) -> Any:
@@ -215,14 +232,17 @@ def run_backward(
     before = _mode.enabled
     _mode.enabled = graph
     try:
+        arrays = [_root_gradient(t, g, graph) for t, g in zip(roots, gradients, strict=True)]
+        fresh = [g is None for g in gradients]
         work = _Pass(roots, keep, graph, inputs, accumulate)
-        for t, g in zip(roots, gradients, strict=True):
-            grad = _root_gradient(t, g, graph)
-            fresh = g is None
+        plain = _tape is not None and inputs is None and not graph
+        if plain and _tape.backward_pass(roots, arrays, fresh, bool(keep)):
+            return work
+        for t, grad, own in zip(roots, arrays, fresh, strict=True):
             if t._node is None:
-                work.send(t, 0, grad, fresh)
+                work.send(t, 0, grad, own)
             else:
-                work.send(t._node, t._output_nr, grad, fresh)
+                work.send(t._node, t._output_nr, grad, own)
         work.run()
     finally:
         _mode.enabled = before

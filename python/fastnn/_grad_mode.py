@@ -8,6 +8,8 @@ import inspect
 import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from fastnn import _backend
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -16,7 +18,7 @@ class _Mode(threading.local):
     enabled = True
 
 
-_mode = _Mode()
+_mode: _Mode = _Mode() if _backend.tape is None else _backend.tape.recording
 
 
 def is_grad_enabled() -> bool:

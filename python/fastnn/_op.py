@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from fastnn import _backend
 from fastnn._grad_mode import _mode
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from fastnn.tensor import Tensor
 
-_sequence = itertools.count()
+_tape = _backend.tape
+_next_sequence = itertools.count().__next__ if _tape is None else _tape.next_sequence
 
 
 class Storage:
@@ -45,18 +46,43 @@ class Storage:
 class Op:
     """One operation: context of its forward pass and, if recorded, a node of the graph."""
 
+    # Slots, and named here alone: csrc/tape reads and writes them at their places. What an
+    # operation keeps beside them goes into its __dict__.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "direct",
+        "edges",
+        "guards",
+        "hooks",
+        "incoming",
+        "kernels",
+        "needs",
+        "outputs",
+        "retained",
+        "saved",
+        "sequence",
+    )
     name: ClassVar[str] = ""
     kernels: Any
     needs: tuple[bool, ...]
-    saved: tuple[Any, ...] | None = ()
-    guards: tuple[tuple[Storage, int, int] | None, ...] = ()
-    edges: tuple[tuple[Any, int] | None, ...] = ()
-    sequence: int = -1
-    outputs: tuple[tuple[tuple[int, ...], Any], ...] = ()
-    hooks: dict[int, dict[int, Callable[[Tensor], Tensor | None]]] | None = None
-    retained: dict[int, weakref.ref[Tensor]] | None = None
-    incoming: Sequence[Any] = ()  # the gradients that backward was given, while it runs
-    direct = False  # whether gradients of plain leaves may be written straight into .grad
+    saved: tuple[Any, ...] | None
+    guards: tuple[tuple[Storage, int, int] | None, ...]
+    edges: tuple[tuple[Any, int] | None, ...]
+    sequence: int
+    outputs: tuple[tuple[tuple[int, ...], Any], ...]
+    hooks: dict[int, dict[int, Callable[[Tensor], Tensor | None]]] | None
+    retained: dict[int, weakref.ref[Tensor]] | None
+    incoming: Sequence[Any]  # the gradients that backward was given, while it runs
+    direct: bool  # whether gradients of plain leaves may be written straight into .grad
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ARG004  (they are __init__'s)
+        node = object.__new__(cls)
+        node.saved = node.guards = node.edges = node.outputs = node.incoming = ()
+        node.hooks = node.retained = None
+        node.sequence = -1
+        node.direct = False
+        return node
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -165,7 +191,7 @@ class Op:
                 continue
             edges.append((t, 0) if t._node is None else (t._node, t._output_nr))
         self.edges = tuple(edges)
-        self.sequence = next(_sequence)
+        self.sequence = _next_sequence()
         if self.saved:
             self.guards = tuple([_guard(a, tensors, results) for a in self.saved])
         described = []

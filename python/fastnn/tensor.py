@@ -7,11 +7,11 @@ The methods are torch's. Those that compute are the functions of ``fastnn.ops``:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from fastnn import _backend, _dtypes, autograd
+from fastnn import _backend, _dtypes, _native_tape, autograd
 from fastnn._device import device as Device
 from fastnn.autograd import Storage
 
@@ -35,25 +35,47 @@ class Tensor(Methods):
     # NumPy's arrays and numbers leave mixed arithmetic to the tensor.
     __array_priority__ = 1000
     _base: ClassVar[type[Tensor]]
+    # Slots, and named here alone: csrc/tape reads and writes them at their places.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_grad",
+        "_hooks",
+        "_no_grad_view",
+        "_node",
+        "_output_nr",
+        "_rebase_stamp",
+        "_requires_grad",
+        "array",
+        "storage",
+    )
     array: Any
     storage: Storage
-    # Defaults on the class: an instance stores only what differs, which makes it cheap to create.
-    _requires_grad: bool = False
-    _grad: Tensor | None = None
-    _node: Op | None = None
-    _output_nr: int = 0
-    _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
-    _rebase_stamp: int | None = None  # of a view: storage.rebased when it was made
-    _no_grad_view: bool = False  # of a tensor that requires grad, made while nothing was recorded
+    _requires_grad: bool
+    _grad: Tensor | None
+    _node: Op | None
+    _output_nr: int
+    _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None
+    _rebase_stamp: int | None  # of a view: storage.rebased when it was made
+    _no_grad_view: bool  # of a tensor that requires grad, made while nothing was recorded
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ARG004  (they are __init__'s)
+        t = _new(cls)
+        t._requires_grad = t._no_grad_view = False
+        t._grad = t._node = t._hooks = t._rebase_stamp = None
+        t._output_nr = 0
+        return t
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """``Tensor(2, 3)``, ``Tensor([2.0, 3.0])``; `fastnn.tensor` and `fastnn.empty` say more."""
-        self.__dict__.update(ops.creation.legacy(args, kwargs).__dict__)
+        made = ops.creation.legacy(args, kwargs)
+        for slot in Tensor.__slots__[2:]:
+            setattr(self, slot, getattr(made, slot))
 
     @staticmethod
     def _wrap(array: Any) -> Tensor:
         """A tensor on an array, without history."""
-        t = _new(Tensor)
+        t = Tensor.__new__(Tensor)
         t.array = array
         t.storage = Storage()
         return t
@@ -61,7 +83,7 @@ class Tensor(Methods):
     @staticmethod
     def _view_of(base: Tensor, array: Any) -> Tensor:
         """A tensor on an array that shares the memory of ``base``."""
-        t = _new(Tensor)
+        t = Tensor.__new__(Tensor)
         t.array = array
         t.storage = base.storage
         t._rebase_stamp = base.storage.rebased
@@ -254,7 +276,7 @@ class Tensor(Methods):
 
     def detach(self) -> Tensor:
         """The same memory without history; changes through it count as changes of this tensor."""
-        t = _new(Tensor)
+        t = Tensor.__new__(Tensor)
         # An array object of its own: saved arrays are matched with their tensors by identity.
         t.array = self.array.view()
         t.storage = self.storage
@@ -393,5 +415,7 @@ class Tensor(Methods):
 
 _new = object.__new__
 Tensor._base = Tensor
+
+_native_tape.install(Tensor)
 
 from fastnn import _repr, ops  # noqa: E402  (the operations are written in terms of Tensor)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fastnn import _backend, _dtypes
+from fastnn import _backend, _dtypes, _native_tape
 from fastnn._grad_mode import _mode
 from fastnn._op import check_view
 from fastnn.autograd import Op
@@ -36,6 +36,10 @@ class Binary(Op):
     takes_bool: ClassVar[bool] = True  # as an operand
     gives_bool: ClassVar[bool] = True
     takes_float: ClassVar[bool] = True
+    # Which gradients need the first operand, and which the second: 1 its own, 2 the other's.
+    saves: ClassVar[tuple[int, int]] = (0, 0)
+    # Shapes of the operands where they differ from the result's.
+    shapes: tuple[tuple[int, ...], tuple[int, ...]] | None = None
 
     def forward(self, x: Any, y: Any) -> Any:
         table = self.kernels
@@ -50,10 +54,17 @@ class Binary(Op):
 
     def keep(self, x: Any, y: Any) -> None:
         """Saves what backward needs."""
-        self.shapes = (x.shape, y.shape)
+        if x.shape != y.shape:
+            self.shapes = (x.shape, y.shape)
+        of_x, of_y = self.saves
+        if of_x | of_y:
+            needs = self.needs[0] | self.needs[1] << 1
+            self.save(x if needs & of_x else None, y if needs & of_y else None)
 
     def shrink(self, gx: Any, gy: Any) -> tuple[Any, Any]:
         """Sums gradients over the dimensions along which their operands were broadcast."""
+        if self.shapes is None:
+            return gx, gy
         x, y = self.shapes
         return (
             None if gx is None else _common.sum_to(self.kernels, gx, x),
@@ -62,6 +73,8 @@ class Binary(Op):
 
     def shrink_graph(self, gx: Any, gy: Any) -> tuple[Any, Any]:
         """The same on tensors."""
+        if self.shapes is None:
+            return gx, gy
         x, y = self.shapes
         return (
             None if gx is None else sum_to_graph(gx, x),
@@ -209,4 +222,10 @@ def operators(op: type[Binary], word: str) -> tuple[Method, Method, Method]:
 
     for method, prefix in ((forward, ""), (reflected, "r"), (augmented, "i")):
         method.__name__ = method.__qualname__ = f"__{prefix}{word}__"
-    return forward, reflected, augmented
+    if _backend.tape is None:
+        return forward, reflected, augmented
+    native = [
+        _native_tape.binary_method(op, f"__{prefix}{word}__", forward, flip)
+        for prefix, flip in (("", False), ("r", True))
+    ]
+    return native[0], native[1], augmented

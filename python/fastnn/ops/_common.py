@@ -183,6 +183,8 @@ def scalar_array(
     try:
         if dtype.category == 1:
             value = _wrapped(int(value), dtype, wrap)
+        elif dtype.category == 2 and not -65504 <= value <= 65504:  # the range of float16
+            value = _dtypes.converted(op, value, dtype)  # where too large a number is infinity
         return table.xp.asarray(value, dtype.numpy)
     except (OverflowError, ValueError):  # ValueError: NaN as an integer
         message = f"{op}: expected a number that fits {dtype}, got {value}; choose a wider type"

@@ -12,8 +12,6 @@ checkers take ``ops.matmul`` for the file.
 
 from __future__ import annotations
 
-from types import FunctionType
-
 from fastnn import _dtypes, ops
 from fastnn.ops.bmm import bmm_tensors as _bmm
 from fastnn.ops.logsumexp import logsumexp_tensor as _logsumexp
@@ -218,5 +216,5 @@ class Methods:
 
 
 for _name, _function in vars(Methods).items():
-    if isinstance(_function, FunctionType):
+    if callable(_function) and _name not in ("__dict__", "__weakref__"):
         setattr(Tensor, _name, _function)

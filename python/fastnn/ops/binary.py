@@ -84,11 +84,7 @@ class Sub(Binary):
 class Mul(Binary):
     """x y."""
 
-    kernel = "mul"
-
-    def keep(self, x: Any, y: Any) -> None:
-        self.shapes = (x.shape, y.shape)
-        self.save(x if self.needs[1] else None, y if self.needs[0] else None)
+    kernel, saves = "mul", (2, 1)
 
     def backward(self, g: Any) -> tuple[Any, ...]:
         x, y = self.saved  # type: ignore[misc]
@@ -104,11 +100,7 @@ class Mul(Binary):
 class Div(Binary):
     """x / y."""
 
-    kernel, floating = "div", True
-
-    def keep(self, x: Any, y: Any) -> None:
-        self.shapes = (x.shape, y.shape)
-        self.save(x if self.needs[1] else None, y if any(self.needs) else None)
+    kernel, floating, saves = "div", True, (2, 3)
 
     def backward(self, g: Any) -> tuple[Any, ...]:
         x, y = self.saved  # type: ignore[misc]

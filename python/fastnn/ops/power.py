@@ -50,11 +50,7 @@ class Pow(Binary):
     """x^y."""
 
     name = kernel = "pow"
-    gives_bool = False
-
-    def keep(self, x: Any, y: Any) -> None:
-        self.shapes = (x.shape, y.shape)
-        self.save(x, y)
+    gives_bool, saves = False, (3, 3)
 
     def backward(self, g: Any) -> tuple[Any, ...]:
         x, y = (Tensor._wrap(a) for a in self.saved or ())
@@ -82,11 +78,7 @@ class Atan2(Binary):
     """The angle of the point (y, x)."""
 
     name = kernel = "atan2"
-    floating = True
-
-    def keep(self, x: Any, y: Any) -> None:
-        self.shapes = (x.shape, y.shape)
-        self.save(x, y)
+    floating, saves = True, (3, 3)
 
     def backward(self, g: Any) -> tuple[Any, ...]:
         a, b = (Tensor._wrap(v) for v in self.saved or ())

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Tensors and nodes: how they are made, and Op.apply and Op.record of python/fastnn/_op.py.
+#include "tape.h"
+
+#include <structmember.h>
+
+#include <initializer_list>
+
+namespace fastnn {
+
+Tape tape{};
+thread_local bool recording_enabled = true;
+
+namespace {
+
+long long newest = 0;  // sequence number of a node; under the GIL
+
+constexpr Py_ssize_t kMostArguments = 64;
+
+Py_ssize_t place_of(PyTypeObject* type, const char* name) {
+    PyObject* found = PyDict_GetItemString(type->tp_dict, name);
+    if (found == nullptr || Py_TYPE(found) != &PyMemberDescr_Type) {
+        PyErr_Format(PyExc_TypeError, "bind_tape: expected %s.%s to be a slot", type->tp_name,
+                     name);
+        return -1;
+    }
+    return reinterpret_cast<PyMemberDescrObject*>(found)->d_member->offset;
+}
+
+struct Named {
+    Py_ssize_t* place;
+    const char* name;
+};
+
+bool find_places(PyTypeObject* type, const Named* names, int count) {
+    for (int i = 0; i < count; ++i) {
+        *names[i].place = place_of(type, names[i].name);
+        if (*names[i].place < 0) return false;
+    }
+    return true;
+}
+
+PyObject* new_storage() {
+    PyObject* s = tape.storage->tp_alloc(tape.storage, 0);
+    if (s == nullptr) return nullptr;
+    slot(s, tape.s.version) = PyLong_FromLong(0);
+    slot(s, tape.s.rebased) = PyLong_FromLong(0);
+    return s;
+}
+
+// (storage, version, which): the tensor, an input or an output, that a saved array belongs to.
+PyObject* guard_of(PyObject* array, PyObject* const* tensors, Py_ssize_t n,
+                   PyObject* const* results, Py_ssize_t m) {
+    for (Py_ssize_t i = 0; array != Py_None && i < n + m; ++i) {
+        PyObject* t = i < n ? tensors[i] : results[i - n];
+        if (t == Py_None || slot(t, tape.t.array) != array) continue;
+        PyObject* storage = slot(t, tape.t.storage);
+        Ref which(PyLong_FromSsize_t(i < n ? i : n - 1 - i));
+        if (!which) return nullptr;
+        return PyTuple_Pack(3, storage, slot(storage, tape.s.version), which.get());
+    }
+    return Py_NewRef(Py_None);
+}
+
+PyObject* edge_of(PyObject* t) {
+    PyObject* node = slot(t, tape.t.node);
+    if (node != Py_None) return PyTuple_Pack(2, node, slot(t, tape.t.output_nr));
+    Ref zero(PyLong_FromLong(0));
+    return zero ? PyTuple_Pack(2, t, zero.get()) : nullptr;
+}
+
+PyObject* shape_and_type(PyObject* t) {
+    PyArrayObject* array = reinterpret_cast<PyArrayObject*>(slot(t, tape.t.array));
+    const int ndim = PyArray_NDIM(array);
+    Ref shape(PyTuple_New(ndim));
+    for (int d = 0; shape && d < ndim; ++d) {
+        PyObject* size = PyLong_FromSsize_t(PyArray_DIM(array, d));
+        if (size == nullptr) return nullptr;
+        PyTuple_SET_ITEM(shape.get(), d, size);
+    }
+    return shape ? PyTuple_Pack(2, shape.get(), PyArray_DESCR(array)) : nullptr;
+}
+
+// Op.apply(cls, tensors, *options)
+PyObject* apply(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
+    if (nargs < 2 || !PyType_Check(args[0]) || !PyTuple_CheckExact(args[1]) ||
+        !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(args[0]), tape.op)) {
+        PyErr_SetString(PyExc_TypeError,
+                        "apply: expected a tuple of tensors and then options, as Op.apply((x, y), "
+                        "option); pass the tensors as one tuple");
+        return nullptr;
+    }
+    PyTypeObject* kind = reinterpret_cast<PyTypeObject*>(args[0]);
+    PyObject* const* tensors = &PyTuple_GET_ITEM(args[1], 0);
+    const Py_ssize_t n = PyTuple_GET_SIZE(args[1]);
+    const Py_ssize_t options = nargs - 2;
+    if (n < 1 || n + options >= kMostArguments || tensors[0] == Py_None) {
+        PyErr_Format(PyExc_TypeError,
+                     "%s: expected 1 to %zd tensors and options, the first a tensor, got %zd; "
+                     "pass fewer",
+                     kind->tp_name, kMostArguments - 1, n + options);
+        return nullptr;
+    }
+    bool wanted = false;
+    for (Py_ssize_t i = 0; i < n; ++i) {
+        if (tensors[i] == Py_None) continue;
+        if (!is_tensor(tensors[i])) {
+            PyErr_Format(PyExc_TypeError,
+                         "%s: expected a tensor, got %s; make one with fastnn.tensor(...)",
+                         kind->tp_name, Py_TYPE(tensors[i])->tp_name);
+            return nullptr;
+        }
+        wanted = wanted || needs_grad(tensors[i]);
+    }
+    wanted = wanted && recording_enabled;
+    if (recording_enabled && !check_views(kind, tensors, n)) return nullptr;
+    PyObject* first = slot(tensors[0], tape.t.array);
+    PyObject* table =
+        first == nullptr
+            ? nullptr
+            : PyDict_GetItemWithError(tape.tables, reinterpret_cast<PyObject*>(Py_TYPE(first)));
+    if (table == nullptr) {
+        if (PyErr_Occurred() == nullptr)
+            PyErr_Format(PyExc_KeyError, "%s: no backend holds arrays of this type", kind->tp_name);
+        return nullptr;
+    }
+    Ref node(new_node(kind));
+    if (!node) return nullptr;
+    set_slot(node.get(), tape.o.kernels, Py_NewRef(table));
+    PyObject* needs = PyTuple_New(n);
+    if (needs == nullptr) return nullptr;
+    PyObject* call[kMostArguments + 1];
+    call[0] = node.get();
+    for (Py_ssize_t i = 0; i < n; ++i) {
+        const bool need = wanted && tensors[i] != Py_None && needs_grad(tensors[i]);
+        PyTuple_SET_ITEM(needs, i, Py_NewRef(need ? Py_True : Py_False));
+        call[1 + i] = tensors[i] == Py_None ? Py_None : slot(tensors[i], tape.t.array);
+    }
+    set_slot(node.get(), tape.o.needs, needs);
+    for (Py_ssize_t i = 0; i < options; ++i) call[1 + n + i] = args[2 + i];
+    static PyObject* const forward = PyUnicode_InternFromString("forward");
+    Ref out(
+        PyObject_VectorcallMethod(forward, call, static_cast<size_t>(1 + n + options), nullptr));
+    if (!out) return nullptr;
+    if (!PyTuple_CheckExact(out.get())) {
+        Ref result(wrap(out.give()));
+        if (!result) return nullptr;
+        PyObject* one = result.get();
+        if (wanted && !record(node.get(), tensors, n, &one, 1)) return nullptr;
+        return result.give();
+    }
+    const Py_ssize_t m = PyTuple_GET_SIZE(out.get());
+    Ref results(PyTuple_New(m));
+    for (Py_ssize_t i = 0; results && i < m; ++i) {
+        PyObject* t = wrap(Py_NewRef(PyTuple_GET_ITEM(out.get(), i)));
+        if (t == nullptr) return nullptr;
+        PyTuple_SET_ITEM(results.get(), i, t);
+    }
+    if (!results) return nullptr;
+    if (wanted && !record(node.get(), tensors, n, &PyTuple_GET_ITEM(results.get(), 0), m))
+        return nullptr;
+    return results.give();
+}
+
+// Op.record(node, tensors, results)
+PyObject* py_record(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
+    if (nargs != 3 || !is_op(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "record: expected (node, tensors, results)");
+        return nullptr;
+    }
+    Ref tensors(PySequence_Tuple(args[1]));
+    Ref results(tensors ? PySequence_Tuple(args[2]) : nullptr);
+    if (!results) return nullptr;
+    const bool done =
+        record(args[0], &PyTuple_GET_ITEM(tensors.get(), 0), PyTuple_GET_SIZE(tensors.get()),
+               &PyTuple_GET_ITEM(results.get(), 0), PyTuple_GET_SIZE(results.get()));
+    return done ? Py_NewRef(Py_None) : nullptr;
+}
+
+PyObject* py_wrap(PyObject*, PyObject* array) { return wrap(Py_NewRef(array)); }
+
+PyObject* next_sequence(PyObject*, PyObject*) { return PyLong_FromLongLong(newest++); }
+
+PyObject* bind(PyObject*, PyObject* args, PyObject* keywords) {
+    static const char* names[] = {"tensor", "storage",    "op",          "tables", "cpu_table",
+                                  "record", "check_view", "add_to_grad", "stamp",  "prepare",
+                                  "add",    "finish",     nullptr};
+    Tape next{};
+    PyObject *tensor, *storage, *op;
+    if (PyArg_ParseTupleAndKeywords(
+            args, keywords, "O!O!O!O!OOOOOOOO:bind_tape", const_cast<char**>(names), &PyType_Type,
+            &tensor, &PyType_Type, &storage, &PyType_Type, &op, &PyDict_Type, &next.tables,
+            &next.cpu_table, &next.record, &next.check_view, &next.add_to_grad, &next.stamp,
+            &next.prepare, &next.add, &next.finish) == 0)
+        return nullptr;
+    next.tensor = reinterpret_cast<PyTypeObject*>(tensor);
+    next.storage = reinterpret_cast<PyTypeObject*>(storage);
+    next.op = reinterpret_cast<PyTypeObject*>(op);
+    const Named of_tensor[] = {
+        {&next.t.array, "array"},
+        {&next.t.storage, "storage"},
+        {&next.t.grad, "_grad"},
+        {&next.t.requires_grad, "_requires_grad"},
+        {&next.t.node, "_node"},
+        {&next.t.output_nr, "_output_nr"},
+        {&next.t.hooks, "_hooks"},
+        {&next.t.rebase_stamp, "_rebase_stamp"},
+        {&next.t.no_grad_view, "_no_grad_view"},
+    };
+    const Named of_storage[] = {{&next.s.version, "version"}, {&next.s.rebased, "rebased"}};
+    const Named of_op[] = {
+        {&next.o.direct, "direct"}, {&next.o.edges, "edges"},       {&next.o.guards, "guards"},
+        {&next.o.hooks, "hooks"},   {&next.o.incoming, "incoming"}, {&next.o.kernels, "kernels"},
+        {&next.o.needs, "needs"},   {&next.o.outputs, "outputs"},   {&next.o.retained, "retained"},
+        {&next.o.saved, "saved"},   {&next.o.sequence, "sequence"},
+    };
+    if (!find_places(next.tensor, of_tensor, 9) || !find_places(next.storage, of_storage, 2) ||
+        !find_places(next.op, of_op, 11))
+        return nullptr;
+    // Never given up: the module lives as long as the process.
+    for (PyObject* held :
+         {tensor, storage, op, next.tables, next.cpu_table, next.record, next.check_view,
+          next.add_to_grad, next.stamp, next.prepare, next.add, next.finish})
+        Py_INCREF(held);
+    next.bound = true;
+    tape = next;
+    Py_RETURN_NONE;
+}
+
+// An object whose attribute `enabled` is the switch of the thread that asks.
+PyObject* get_enabled(PyObject*, void*) { return PyBool_FromLong(recording_enabled); }
+int set_enabled(PyObject*, PyObject* value, void*) {
+    const int truth = value == nullptr ? -1 : PyObject_IsTrue(value);
+    if (truth < 0) {
+        if (PyErr_Occurred() == nullptr)
+            PyErr_SetString(PyExc_AttributeError, "enabled: expected a bool, not del");
+        return -1;
+    }
+    recording_enabled = truth != 0;
+    return 0;
+}
+
+PyGetSetDef switch_members[] = {
+    {"enabled", get_enabled, set_enabled, "whether operations of this thread are recorded",
+     nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+PyTypeObject switch_type = blank_type();
+
+PyMethodDef functions[] = {
+    {"apply", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(apply)), METH_FASTCALL,
+     "apply(cls, tensors, *options): Op.apply"},
+    {"record", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(py_record)),
+     METH_FASTCALL, "record(node, tensors, results): Op.record"},
+    {"wrap", py_wrap, METH_O, "wrap(array): a tensor on an array, without history"},
+    {"next_sequence", next_sequence, METH_NOARGS, "the sequence number of the next node"},
+    {"backward_pass", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(backward_pass)),
+     METH_FASTCALL, "backward_pass(roots, arrays, fresh, keep)"},
+    {"bind_tape", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(bind)),
+     METH_VARARGS | METH_KEYWORDS, "bind_tape(...): tells the tape its Python classes"},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+}  // namespace
+
+PyObject* wrap(PyObject* owned_array) {
+    PyObject* t = tape.tensor->tp_alloc(tape.tensor, 0);
+    if (t == nullptr) {
+        Py_DECREF(owned_array);
+        return nullptr;
+    }
+    slot(t, tape.t.array) = owned_array;
+    slot(t, tape.t.requires_grad) = Py_NewRef(Py_False);
+    slot(t, tape.t.no_grad_view) = Py_NewRef(Py_False);
+    slot(t, tape.t.grad) = Py_NewRef(Py_None);
+    slot(t, tape.t.node) = Py_NewRef(Py_None);
+    slot(t, tape.t.hooks) = Py_NewRef(Py_None);
+    slot(t, tape.t.rebase_stamp) = Py_NewRef(Py_None);
+    slot(t, tape.t.output_nr) = PyLong_FromLong(0);
+    slot(t, tape.t.storage) = new_storage();
+    if (slot(t, tape.t.storage) == nullptr) {
+        Py_DECREF(t);
+        return nullptr;
+    }
+    return t;
+}
+
+PyObject* new_node(PyTypeObject* kind) {
+    static PyObject* const nothing = PyTuple_New(0);
+    PyObject* node = kind->tp_alloc(kind, 0);
+    if (node == nullptr) return nullptr;
+    for (Py_ssize_t place :
+         {tape.o.saved, tape.o.guards, tape.o.edges, tape.o.outputs, tape.o.incoming})
+        slot(node, place) = Py_NewRef(nothing);
+    slot(node, tape.o.hooks) = Py_NewRef(Py_None);
+    slot(node, tape.o.retained) = Py_NewRef(Py_None);
+    slot(node, tape.o.direct) = Py_NewRef(Py_False);
+    slot(node, tape.o.sequence) = PyLong_FromLong(-1);
+    return node;
+}
+
+bool check_views(PyTypeObject* kind, PyObject* const* tensors, Py_ssize_t n) {
+    for (Py_ssize_t i = 0; i < n; ++i) {
+        PyObject* t = tensors[i];
+        if (t == Py_None) continue;
+        PyObject* stamp = slot(t, tape.t.rebase_stamp);
+        if (stamp == Py_None || stamp == slot(slot(t, tape.t.storage), tape.s.rebased)) continue;
+        Ref name(PyObject_GetAttrString(reinterpret_cast<PyObject*>(kind), "name"));
+        if (!name) return false;
+        PyObject* call[] = {name.get(), t};
+        Ref done(PyObject_Vectorcall(tape.check_view, call, 2, nullptr));
+        if (!done) return false;
+    }
+    return true;
+}
+
+bool record(PyObject* node, PyObject* const* tensors, Py_ssize_t n, PyObject* const* results,
+            Py_ssize_t m) {
+    for (Py_ssize_t i = 0; i < m; ++i) {
+        if (is_tensor(results[i]) && plain_array(results[i]) != nullptr) continue;
+        Ref inputs(PyTuple_New(n)), outputs(PyTuple_New(m));
+        if (!inputs || !outputs) return false;
+        for (Py_ssize_t k = 0; k < n; ++k) PyTuple_SET_ITEM(inputs.get(), k, Py_NewRef(tensors[k]));
+        for (Py_ssize_t k = 0; k < m; ++k)
+            PyTuple_SET_ITEM(outputs.get(), k, Py_NewRef(results[k]));
+        PyObject* call[] = {node, inputs.get(), outputs.get()};
+        return static_cast<bool>(Ref(PyObject_Vectorcall(tape.record, call, 3, nullptr)));
+    }
+    PyObject* needs = slot(node, tape.o.needs);
+    if (needs == nullptr || !PyTuple_CheckExact(needs) || PyTuple_GET_SIZE(needs) != n) {
+        PyErr_SetString(PyExc_ValueError, "record: expected one of node.needs for each tensor");
+        return false;
+    }
+    PyObject* edges = PyTuple_New(n);
+    if (edges == nullptr) return false;
+    for (Py_ssize_t i = 0; i < n; ++i) {
+        const bool need = PyTuple_GET_ITEM(needs, i) == Py_True;
+        PyObject* edge = need ? edge_of(tensors[i]) : Py_NewRef(Py_None);
+        if (edge == nullptr) {
+            Py_DECREF(edges);
+            return false;
+        }
+        PyTuple_SET_ITEM(edges, i, edge);
+    }
+    set_slot(node, tape.o.edges, edges);
+    set_slot(node, tape.o.sequence, PyLong_FromLongLong(newest++));
+    PyObject* saved = slot(node, tape.o.saved);
+    if (saved != nullptr && PyTuple_CheckExact(saved) && PyTuple_GET_SIZE(saved) > 0) {
+        const Py_ssize_t count = PyTuple_GET_SIZE(saved);
+        PyObject* guards = PyTuple_New(count);
+        if (guards == nullptr) return false;
+        for (Py_ssize_t i = 0; i < count; ++i) {
+            PyObject* guard = guard_of(PyTuple_GET_ITEM(saved, i), tensors, n, results, m);
+            if (guard == nullptr) {
+                Py_DECREF(guards);
+                return false;
+            }
+            PyTuple_SET_ITEM(guards, i, guard);
+        }
+        set_slot(node, tape.o.guards, guards);
+    }
+    PyObject* described = PyTuple_New(m);
+    if (described == nullptr) return false;
+    for (Py_ssize_t i = 0; i < m; ++i) {
+        PyObject* one = shape_and_type(results[i]);
+        if (one == nullptr) {
+            Py_DECREF(described);
+            return false;
+        }
+        PyTuple_SET_ITEM(described, i, one);
+    }
+    set_slot(node, tape.o.outputs, described);
+    for (Py_ssize_t i = 0; i < m; ++i) {
+        if (!PyTypeNum_ISFLOAT(PyArray_TYPE(plain_array(results[i])))) continue;
+        set_slot(results[i], tape.t.requires_grad, Py_NewRef(Py_True));
+        set_slot(results[i], tape.t.node, Py_NewRef(node));
+        set_slot(results[i], tape.t.output_nr, PyLong_FromSsize_t(i));
+    }
+    return true;
+}
+
+bool add_tape(PyObject* module) {
+    switch_type.tp_name = "fastnn._cpu.RecordingSwitch";
+    switch_type.tp_basicsize = sizeof(PyObject);
+    switch_type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION;
+    switch_type.tp_getset = switch_members;
+    if (PyType_Ready(&switch_type) < 0) return false;
+    PyObject* one = PyObject_New(PyObject, &switch_type);
+    if (one == nullptr || PyModule_AddObject(module, "recording", one) < 0) return false;
+    return PyModule_AddFunctions(module, functions) == 0 && add_binary_methods(module);
+}
+
+}  // namespace fastnn

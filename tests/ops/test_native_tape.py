@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The hot part of the tape in C++ does what the Python methods that specify it do."""
+
+from __future__ import annotations
+
+import gc
+import math
+import operator
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import _backend, autograd
+from fastnn.ops import Add, Div, Mul, Sub
+from fastnn.ops._binary_op import binary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.skipif(_backend.tape is None, reason="needs the native tape")
+
+OPERATORS = {operator.add: Add, operator.sub: Sub, operator.mul: Mul, operator.truediv: Div}
+NUMBERS = [2.5, -3, 0, -0.0, 1e-320, 7**30, math.inf, math.nan, 1e300, 2**70, True, np.float32(0.1)]
+
+
+def outcome(run: Callable[[], Any]) -> Any:
+    """The bits of a result and of its gradients, or the error."""
+    try:
+        return run()
+    except (RuntimeError, TypeError, OverflowError) as error:
+        return type(error), str(error)
+
+
+def result_and_gradients(run: Callable[..., Any], arrays: list[np.ndarray[Any, Any]]) -> Any:
+    tensors = [fastnn.from_numpy(a.copy()).requires_grad_(a.dtype.kind == "f") for a in arrays]
+    y = run(*tensors)
+    gradients = []
+    if y.requires_grad:
+        g = fastnn.ones_like(y) * 3
+        wanted = [t for t in tensors if t.requires_grad]
+        y.backward(g)
+        gradients = [t.grad.numpy().tobytes() for t in wanted]
+    return y.dtype, y.shape, y.detach().numpy().tobytes(), gradients
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("symbol", OPERATORS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("number", NUMBERS, ids=repr)
+def test_operators_with_numbers(symbol: Any, number: Any, kind: Any) -> None:
+    x = np.array([[1.5, -0.0, 3], [4, 5, 6]]).astype(kind)
+    op = OPERATORS[symbol]
+    for flip in (False, True):
+
+        def native(t: Any, flip: bool = flip) -> Any:
+            return symbol(number, t) if flip else symbol(t, number)
+
+        def specified(t: Any, flip: bool = flip) -> Any:
+            return binary(op, number, t) if flip else binary(op, t, number)
+
+        assert outcome(lambda f=native: result_and_gradients(f, [x])) == outcome(
+            lambda f=specified: result_and_gradients(f, [x])
+        )
+
+
+@pytest.mark.parametrize("symbol", OPERATORS, ids=lambda f: f.__name__)
+def test_operators_with_tensors(symbol: Any) -> None:
+    op = OPERATORS[symbol]
+    a = np.arange(1.0, 13.0, dtype=np.float32).reshape(3, 4)
+    pairs = [
+        (a, a[::-1].copy()),
+        (a, a[0]),
+        (a[:, :1].copy(), a),
+        (a, a.astype(np.float64)),
+        (a, np.arange(4)),
+        (a[:0], a[:0]),
+        (a[0, 0].reshape(()), a),
+        (a, a > 3),
+    ]
+    for x, y in pairs:
+        assert outcome(lambda x=x, y=y: result_and_gradients(symbol, [x, y])) == outcome(
+            lambda x=x, y=y: result_and_gradients(lambda s, t: binary(op, s, t), [x, y])
+        )
+    t = fastnn.from_numpy(a.copy()).requires_grad_()
+    for view in (t.t(), t[:, ::2], t[::-1] if False else t.flip(0)):
+        got, want = symbol(view, view), binary(op, view, view)
+        assert got.detach().numpy().tobytes() == want.detach().numpy().tobytes()
+
+
+def test_operators_are_methods_with_names() -> None:
+    method = fastnn.Tensor.__add__
+    assert method.__name__ == "__add__"
+    x = fastnn.ones(2)
+    assert x.__add__(x).tolist() == [2.0, 2.0]
+    assert x.__rsub__(3.0).tolist() == [2.0, 2.0]
+    with pytest.raises(TypeError, match="__add__: expected a tensor and one operand"):
+        method(x)
+    with pytest.raises(TypeError, match="expected a tensor or a number"):
+        x + "a"
+    assert method.__wrapped__(x, 1.0).tolist() == [2.0, 2.0]
+
+
+def test_operands_of_a_number_keep_only_what_backward_needs() -> None:
+    x = fastnn.ones(3, requires_grad=True)
+    kept = weakref.ref((x.detach() + 1).array)
+    assert kept() is None
+    y = x * 2.0
+    y.backward(fastnn.ones(3))
+    assert x.grad is not None
+    assert x.grad.tolist() == [2.0, 2.0, 2.0]
+    with pytest.raises(RuntimeError, match="saved for backward"):
+        y.backward(fastnn.ones(3))
+
+
+def test_changes_in_place_are_noticed() -> None:
+    x = fastnn.ones(3, requires_grad=True)
+    h = x * 1.0
+    y = h * h
+    h.add_(1)
+    with pytest.raises(RuntimeError, match="in-place"):
+        y.sum().backward()
+    base = fastnn.ones(3)
+    view = base[:2]
+    base.mul_(x)
+    with pytest.raises(RuntimeError, match="view of memory with an unchanged history"):
+        view + 1.0
+    with fastnn.no_grad():
+        assert (view + 1.0).tolist() == [2.0, 2.0]
+
+
+def test_recording_is_switched_per_thread() -> None:
+    x = fastnn.ones(2, requires_grad=True)
+    seen = []
+    with fastnn.no_grad():
+        assert not (x + x).requires_grad
+        thread = threading.Thread(target=lambda: seen.append((x + x).requires_grad))
+        thread.start()
+        thread.join()
+    assert seen == [True]
+    assert (x + x).requires_grad
+
+
+class Halves(autograd.Op):
+    """Two outputs, of which one may get no gradient."""
+
+    answer: Any = None
+
+    def forward(self, x: Any, n: int) -> Any:
+        out = tuple(self.kernels.empty(x.shape, x.dtype) for _ in range(n))
+        for o in out:
+            self.kernels.copy(x, o)
+        return out
+
+    def backward(self, *grads: Any) -> Any:
+        if self.answer is not None:
+            return self.answer
+        total = self.kernels.empty(grads[0].shape, grads[0].dtype)
+        self.kernels.add(grads[0], grads[-1], total)
+        return (total,)
+
+
+@pytest.mark.parametrize("n", [2, 9, 20])
+def test_outputs_without_gradient_get_zeros(n: int) -> None:
+    x = fastnn.ones(3, requires_grad=True)
+    outputs = Halves.apply((x,), n)
+    assert type(outputs) is tuple
+    (outputs[-1] * 2).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [2.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize("answer", [(), (None, None)])
+def test_a_wrong_number_of_gradients_is_refused(answer: Any) -> None:
+    x = fastnn.ones(3, requires_grad=True)
+    y, _ = Halves.apply((x,), 2)
+    y.grad_fn.answer = answer
+    with pytest.raises(ValueError, match="backward"):
+        y.sum().backward()
+
+
+def test_errors_of_backward_leave_the_graph_and_no_references() -> None:
+    x = fastnn.ones(3, requires_grad=True)
+    y = x * 2
+    y.register_hook(lambda _: 1 / 0)  # type: ignore[return-value, arg-type]
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            y.sum().backward()
+    node = weakref.ref(y.grad_fn)
+    del y
+    gc.collect()
+    assert node() is None
+    assert x.grad is None
+
+
+def test_apply_wants_tensors() -> None:
+    x = fastnn.ones(3)
+    for bad in ((1.0,), (x, "a"), ()):
+        with pytest.raises(TypeError, match="tensor"):
+            Add.apply(bad)
+    with pytest.raises(TypeError, match="tuple of tensors"):
+        Add.apply([x, x])
+
+
+def test_gradients_of_shared_leaves_and_hooks() -> None:
+    x = fastnn.full((3,), 2.0, requires_grad=True)
+    seen: list[Any] = []
+    x.register_hook(lambda g: seen.append(g.tolist()))  # type: ignore[arg-type, return-value]
+    h = x * x
+    h.retain_grad()
+    (h + h * 3.0 + x).sum().backward()
+    assert seen == [[17.0, 17.0, 17.0]]
+    assert h.grad is not None
+    assert h.grad.tolist() == [4.0, 4.0, 4.0]
+    assert x.grad is not None
+    assert x.grad.tolist() == [17.0, 17.0, 17.0]
+    x.grad.mul_(0)
+    (x + x).sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0, 2.0]
