@@ -2,7 +2,7 @@
 #
 # The Python module fastnn._cpu. Globs, so that a new operator is one new file; CONFIGURE_DEPENDS makes
 # the next build see it.
-file(GLOB runtime_sources CONFIGURE_DEPENDS csrc/*.cpp csrc/runtime/*.cpp)
+file(GLOB runtime_sources CONFIGURE_DEPENDS csrc/*.cpp csrc/runtime/*.cpp csrc/tape/*.cpp)
 file(GLOB op_sources CONFIGURE_DEPENDS csrc/ops/*.cpp)
 
 pybind11_add_module(_cpu MODULE NO_EXTRAS ${runtime_sources})

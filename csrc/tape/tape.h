@@ -9,7 +9,7 @@
 // places that their descriptors say.
 #pragma once
 
-#include "../numpy_api.h"
+#include "numpy_api.h"
 
 namespace fastnn {
 
