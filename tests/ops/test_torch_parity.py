@@ -17,8 +17,9 @@ pytestmark = pytest.mark.torch
 # Recurrent layers: tests/nn/test_rnn.py.
 OWN = (
     "batch_norm inference", "batch_norm running", "dropout", "dropout1d", "dropout2d", "dropout3d",
-    "alpha_dropout", "feature_alpha_dropout", "mm a^T b", "mm a^T b^T", "bmm a^T b", "maxout",
-    "step", "__getitem__ slices", "gru_layer", "lstm_layer", "lstm_variant_layer", "rnn_layer",
+    "alpha_dropout", "feature_alpha_dropout", "mm a^T b", "mm a b^T", "mm a^T b^T", "bmm a^T b",
+    "maxout", "step", "__getitem__ slices", "gru_layer", "lstm_layer", "lstm_variant_layer",
+    "rnn_layer",
 )  # fmt: skip
 CASES = [
     c for c in testing.all_cases(bench=False) if c.name not in OWN and "activation" not in c.kwargs
