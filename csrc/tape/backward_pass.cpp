@@ -268,4 +268,35 @@ PyObject* backward_pass(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
     return pass.run() ? Py_NewRef(Py_True) : nullptr;
 }
 
+// backward_of(tensor, keep): tensor.backward() of one number. False, with nothing done, where the
+// tensor or its history is not the usual kind, which Python looks at and may refuse.
+PyObject* backward_of(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
+    if (nargs != 2 || !is_tensor(args[0])) Py_RETURN_FALSE;
+    PyArrayObject* array = plain_array(args[0]);
+    PyObject* node = slot(args[0], tape.t.node);
+    if (array == nullptr || !needs_grad(args[0]) || node == Py_None || PyArray_SIZE(array) != 1 ||
+        slot(args[0], tape.t.rebase_stamp) != Py_None)
+        Py_RETURN_FALSE;
+    const int type = PyArray_TYPE(array);
+    if (type != NPY_FLOAT32 && type != NPY_FLOAT64) Py_RETURN_FALSE;
+    Ref one(empty_array(PyArray_NDIM(array), PyArray_DIMS(array), type));
+    if (!one) return nullptr;
+    void* data = PyArray_DATA(reinterpret_cast<PyArrayObject*>(one.get()));
+    if (type == NPY_FLOAT32) {
+        *static_cast<float*>(data) = 1.0F;
+    } else {
+        *static_cast<double*>(data) = 1.0;
+    }
+    const Py_ssize_t nr = PyLong_AsSsize_t(slot(args[0], tape.t.output_nr));
+    const bool before = recording_enabled;
+    recording_enabled = false;
+    bool done;
+    {
+        Pass pass(args[1] == Py_True);
+        done = pass.send(node, nr, one.get(), true) && pass.run();
+    }
+    recording_enabled = before;
+    return done ? Py_NewRef(Py_True) : nullptr;
+}
+
 }  // namespace fastnn

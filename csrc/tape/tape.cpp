@@ -177,6 +177,51 @@ PyObject* py_record(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
     return done ? Py_NewRef(Py_None) : nullptr;
 }
 
+constexpr int kDense = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED;
+
+// The array itself if it is C-contiguous and aligned, else what Python makes of it.
+PyObject* dense(PyObject* table, PyObject* array) {
+    if (PyArray_CheckExact(array) &&
+        PyArray_CHKFLAGS(reinterpret_cast<PyArrayObject*>(array), kDense))
+        return Py_NewRef(array);
+    PyObject* call[] = {table, array};
+    return PyObject_Vectorcall(tape.dense_copy, call, 2, nullptr);
+}
+
+// contiguous(table, array)
+PyObject* contiguous(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError, "contiguous: expected (table, array)");
+        return nullptr;
+    }
+    return dense(args[0], args[1]);
+}
+
+bool has_shape(PyObject* array, PyObject* shape) {
+    if (!PyArray_CheckExact(array) || !PyTuple_CheckExact(shape)) return false;
+    PyArrayObject* a = reinterpret_cast<PyArrayObject*>(array);
+    if (PyTuple_GET_SIZE(shape) != PyArray_NDIM(a)) return false;
+    for (int d = 0; d < PyArray_NDIM(a); ++d) {
+        const Py_ssize_t size = PyLong_AsSsize_t(PyTuple_GET_ITEM(shape, d));
+        if (size == -1 && PyErr_Occurred() != nullptr) PyErr_Clear();
+        if (size != PyArray_DIM(a, d)) return false;
+    }
+    return true;
+}
+
+// reshaped(table, array, shape): a contiguous array in another shape; itself if it has that shape.
+PyObject* reshaped(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
+    if (nargs != 3) {
+        PyErr_SetString(PyExc_TypeError, "reshaped: expected (table, array, shape)");
+        return nullptr;
+    }
+    Ref array(dense(args[0], args[1]));
+    if (!array || has_shape(array.get(), args[2])) return array.give();
+    static PyObject* const reshape = PyUnicode_InternFromString("reshape");
+    PyObject* call[] = {array.get(), args[2]};
+    return PyObject_VectorcallMethod(reshape, call, 2, nullptr);
+}
+
 PyObject* py_wrap(PyObject*, PyObject* array) { return wrap(Py_NewRef(array)); }
 
 PyObject* next_sequence(PyObject*, PyObject*) { return PyLong_FromLongLong(newest++); }
@@ -184,14 +229,14 @@ PyObject* next_sequence(PyObject*, PyObject*) { return PyLong_FromLongLong(newes
 PyObject* bind(PyObject*, PyObject* args, PyObject* keywords) {
     static const char* names[] = {"tensor", "storage",    "op",          "tables", "cpu_table",
                                   "record", "check_view", "add_to_grad", "stamp",  "prepare",
-                                  "add",    "finish",     nullptr};
+                                  "add",    "finish",     "dense_copy",  nullptr};
     Tape next{};
     PyObject *tensor, *storage, *op;
     if (PyArg_ParseTupleAndKeywords(
-            args, keywords, "O!O!O!O!OOOOOOOO:bind_tape", const_cast<char**>(names), &PyType_Type,
+            args, keywords, "O!O!O!O!OOOOOOOOO:bind_tape", const_cast<char**>(names), &PyType_Type,
             &tensor, &PyType_Type, &storage, &PyType_Type, &op, &PyDict_Type, &next.tables,
             &next.cpu_table, &next.record, &next.check_view, &next.add_to_grad, &next.stamp,
-            &next.prepare, &next.add, &next.finish) == 0)
+            &next.prepare, &next.add, &next.finish, &next.dense_copy) == 0)
         return nullptr;
     next.tensor = reinterpret_cast<PyTypeObject*>(tensor);
     next.storage = reinterpret_cast<PyTypeObject*>(storage);
@@ -220,7 +265,7 @@ PyObject* bind(PyObject*, PyObject* args, PyObject* keywords) {
     // Never given up: the module lives as long as the process.
     for (PyObject* held :
          {tensor, storage, op, next.tables, next.cpu_table, next.record, next.check_view,
-          next.add_to_grad, next.stamp, next.prepare, next.add, next.finish})
+          next.add_to_grad, next.stamp, next.prepare, next.add, next.finish, next.dense_copy})
         Py_INCREF(held);
     next.bound = true;
     tape = next;
@@ -252,6 +297,12 @@ PyMethodDef functions[] = {
      "apply(cls, tensors, *options): Op.apply"},
     {"record", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(py_record)),
      METH_FASTCALL, "record(node, tensors, results): Op.record"},
+    {"contiguous", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(contiguous)),
+     METH_FASTCALL, "contiguous(table, array)"},
+    {"reshaped", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(reshaped)),
+     METH_FASTCALL, "reshaped(table, array, shape)"},
+    {"backward_of", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(backward_of)),
+     METH_FASTCALL, "backward_of(tensor, keep): False where Python has to look at it"},
     {"wrap", py_wrap, METH_O, "wrap(array): a tensor on an array, without history"},
     {"next_sequence", next_sequence, METH_NOARGS, "the sequence number of the next node"},
     {"backward_pass", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(backward_pass)),

@@ -27,6 +27,7 @@ struct Tape {
     PyObject* prepare;      // (node, [gradient or None]) -> gradients
     PyObject* add;          // (sum, owned, array) -> sum
     PyObject* finish;       // (leaf, sum, owned)
+    PyObject* dense_copy;   // (table, array) -> contiguous, aligned array
     struct {
         Py_ssize_t array, storage, requires_grad, grad, node, output_nr, hooks, rebase_stamp,
             no_grad_view;
@@ -103,5 +104,6 @@ bool record(PyObject* node, PyObject* const* tensors, Py_ssize_t n, PyObject* co
 // Parts of the module.
 bool add_binary_methods(PyObject* module);
 PyObject* backward_pass(PyObject*, PyObject* const* args, Py_ssize_t nargs);
+PyObject* backward_of(PyObject*, PyObject* const* args, Py_ssize_t nargs);
 
 }  // namespace fastnn

@@ -27,6 +27,15 @@ def _add(total: Any, owned: bool, grad: Any) -> Any:
     return Pending(graph=False).add(total, owned, grad)[0]
 
 
+def dense_copy(table: Any, array: Any) -> Any:
+    """A C-contiguous and aligned copy, by the copy kernel; the array itself if it is so already."""
+    if array.flags.c_contiguous and array.flags.aligned:
+        return array
+    out = table.empty(array.shape, array.dtype)
+    table.copy(array, out)
+    return out
+
+
 def install(tensor: Any) -> None:
     """Binds the native tape, where there is one, to the classes."""
     tape = _backend.tape
@@ -45,6 +54,7 @@ def install(tensor: Any) -> None:
         prepare=_prepare,
         add=_add,
         finish=finish_leaf,
+        dense_copy=dense_copy,
     )
     native_record = tape.record
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from fastnn.tensor import Tensor
 
 
+_tape = _backend.tape
+
+
 def _as_list(tensors: Any) -> list[Any]:
     return list(tensors) if isinstance(tensors, tuple | list) else [tensors]
 
@@ -82,6 +85,10 @@ def backward(
     ``inputs``: the only tensors whose ``.grad`` is added to; of one that is no leaf the gradient is
     kept as by `retain_grad`.  ``grad_variables`` is the old name of ``grad_tensors``.
     """
+    simple = grad_tensors is None and inputs is None and grad_variables is None
+    simple = simple and _tape is not None and not create_graph
+    if simple and _tape.backward_of(tensors, bool(retain_graph)):
+        return
     if grad_variables is not None:
         if grad_tensors is not None:
             message = (

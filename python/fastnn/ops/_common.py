@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn import _backend, _dtypes
+from fastnn import _backend, _dtypes, _native_tape
 from fastnn.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -140,18 +140,17 @@ def broadcast_array(table: Any, array: Any, shape: Shape) -> Any:
     return array if array.shape == shape else table.xp.broadcast_to(array, shape)
 
 
-def contiguous_array(table: Any, array: Any) -> Any:
-    """The array itself if it is C-contiguous and aligned, else a copy through the copy kernel."""
-    if array.flags.c_contiguous and array.flags.aligned:
-        return array
-    out = table.empty(array.shape, array.dtype)
-    table.copy(array, out)
-    return out
+def _reshaped(table: Any, array: Any, shape: Shape) -> Any:
+    return _native_tape.dense_copy(table, array).reshape(shape)
 
 
-def reshaped(table: Any, array: Any, shape: Shape) -> Any:
-    """The array in another shape: a view where the strides allow, else of a copy."""
-    return contiguous_array(table, array).reshape(shape)
+# contiguous_array(table, array): the array itself if it is C-contiguous and aligned, else a copy
+# through the copy kernel. reshaped(table, array, shape): that in another shape.
+_tape = _backend.tape
+contiguous_array: Callable[[Any, Any], Any] = _native_tape.dense_copy
+reshaped: Callable[[Any, Any, Shape], Any] = _reshaped
+if _tape is not None:
+    contiguous_array, reshaped = _tape.contiguous, _tape.reshaped
 
 
 @functools.lru_cache(maxsize=4096)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar, Final
 
+from fastnn import _dtypes
 from fastnn.autograd import Op
 from fastnn.ops import (
     _common,
@@ -88,6 +89,18 @@ def check_reduction(
             "is the default"
         )
         raise ValueError(message)
+
+
+def plain_classes(input: Any, target: Any, weight: Any, ignore_index: Any, smoothing: Any) -> bool:
+    """Whether these certainly are rows of scores and a class number for each."""
+    if type(input) is not Tensor or type(target) is not Tensor or weight is not None:
+        return False
+    x, t = input.array, target.array
+    if x.ndim != 2 or t.ndim != 1 or x.shape[0] != t.shape[0]:
+        return False
+    usual = type(smoothing) is float and type(ignore_index) is int
+    usual = usual and smoothing == 0.0 and ignore_index == -100
+    return usual and x.dtype.char in "fd" and t.dtype is _dtypes.int64.numpy
 
 
 def label_share(name: str, value: Any, error: type[Exception]) -> float:

@@ -20,7 +20,14 @@ from fastnn import _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
-from fastnn.ops._losses import REDUCTIONS, check_reduction, class_weights, label_share, promoted
+from fastnn.ops._losses import (
+    REDUCTIONS,
+    check_reduction,
+    class_weights,
+    label_share,
+    plain_classes,
+    promoted,
+)
 from fastnn.ops._soft_cross_entropy import SmoothCrossEntropy, SoftCrossEntropy
 from fastnn.ops.copy import to
 from fastnn.ops.nll import class_shape, kept_targets, no_class
@@ -178,6 +185,13 @@ def cross_entropy(
     for a class that does not exist, RuntimeError for other types and a smoothing outside [0, 1].
     """
     name = "cross_entropy"
+    if plain_classes(input, target, weight, ignore_index, label_smoothing) and (
+        size_average is reduce is None and reduction == "mean"
+    ):
+        try:
+            return CrossEntropy.apply((input, target), 1, ignore_index)  # type: ignore[no-any-return]
+        except IndexError:
+            raise no_class(name, target, input.shape[1], ignore_index) from None
     _common.require_tensor(name, "input", input)
     _common.require_tensor(name, "target", target)
     _common.require_float(name, "input", input)
@@ -225,8 +239,7 @@ def _plain(
     return losses.sum() / (kept.sum() if reduction == "mean" else x.dtype.type(1))
 
 
-_CE = "cross_entropy"
-_TARGET = ("int", (6,), 0, 5)
+_CE, _TARGET = "cross_entropy", ("int", (6,), 0, 5)
 CASES = [
     *(
         OpCase(cross_entropy, _CE, [shape, ("int", target, 0, c)], kwargs=k, ref=_plain)

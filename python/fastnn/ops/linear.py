@@ -42,14 +42,14 @@ class Linear(Op):
 
     def forward(self, x: Any, weight: Any, bias: Any, activation: int) -> Any:
         table = self.kernels
-        n, k = math.prod(x.shape[:-1]), x.shape[-1]
-        rows = _common.reshaped(table, x, (n, k))
-        y = table.empty((n, weight.shape[0]), x.dtype)
+        shape = x.shape
+        rows = _common.reshaped(table, x, (math.prod(shape[:-1]), shape[-1]))
+        y = table.empty((rows.shape[0], weight.shape[0]), x.dtype)
         weight_rows = _common.contiguous_array(table, weight)
         bias_row = None if bias is None else _common.contiguous_array(table, bias)
         table.linear_forward(rows, weight_rows, bias_row, y, activation)
-        out = y.reshape(*x.shape[:-1], weight.shape[0])
-        self.shape, self.activation = x.shape, activation
+        out = y if len(shape) == 2 else y.reshape(*shape[:-1], weight.shape[0])
+        self.shape, self.activation = shape, activation
         # The flattened rows are a view: saving x itself lets its version be checked.
         needs_x = self.needs[1]
         self.save(
@@ -76,7 +76,8 @@ class Linear(Op):
         if self.needs[0]:
             gx = table.empty((g.shape[0], self.shape[-1]), g.dtype)
             table.gemm(g, weight, gx, False)
-            gx = gx.reshape(self.shape)
+            if len(self.shape) != 2:
+                gx = gx.reshape(self.shape)
         if self.needs[1]:
             rows = _common.reshaped(table, x, (g.shape[0], self.shape[-1]))
             gw, accumulate = self.grad_buffer(1, (g.shape[1], self.shape[-1]), g.dtype)
@@ -106,16 +107,22 @@ class Linear(Op):
         return gx, gw, gb
 
 
-def linear(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: str | None = None
-) -> Tensor:
-    """input weight^T + bias, as torch.nn.functional.linear; then ``activation`` in the same pass.
+def _usual(input: Any, weight: Any, bias: Any, activation: Any) -> bool:
+    """Whether the operands certainly go together: what a step with sound ones pays for checks."""
+    if type(input) is not Tensor or not isinstance(weight, Tensor):
+        return False
+    x, w = input.array, weight.array
+    if x.dtype is not w.dtype or x.dtype.kind != "f" or w.ndim != 2 or activation is not None:
+        return False
+    rows, k = w.shape
+    if not x.ndim or x.shape[-1] != k:
+        return False
+    if bias is None:
+        return True
+    return isinstance(bias, Tensor) and bias.array.dtype is w.dtype and bias.shape == (rows,)
 
-    input (..., k), weight (o, k), bias (o) or None -> (..., o).
-    activation: None, 'relu', 'tanh' or 'sigmoid'; the same bits as applying it afterwards.
 
-    Raises RuntimeError where sizes or types do not go together.
-    """
+def _check(input: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None) -> None:
     for name, value in (("input", input), ("weight", weight)):
         _common.require_tensor("linear", name, value)
     _common.require_float("linear", "input", input)
@@ -146,6 +153,20 @@ def linear(
                 f"{other.dtype}; convert with .to(...)"
             )
             raise RuntimeError(message)
+
+
+def linear(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: str | None = None
+) -> Tensor:
+    """input weight^T + bias, as torch.nn.functional.linear; then ``activation`` in the same pass.
+
+    input (..., k), weight (o, k), bias (o) or None -> (..., o).
+    activation: None, 'relu', 'tanh' or 'sigmoid'; the same bits as applying it afterwards.
+
+    Raises RuntimeError where sizes or types do not go together.
+    """
+    if not _usual(input, weight, bias, activation):
+        _check(input, weight, bias, activation)
     number = ACTIVATIONS[activation]
     return Linear.apply((input, weight, bias), number)  # type: ignore[no-any-return]
 

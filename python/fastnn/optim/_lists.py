@@ -58,7 +58,7 @@ def buckets(params: Iterable[Tensor]) -> Iterator[list[Tensor]]:
     """The parameters that have a gradient, those of one backend and dtype together."""
     found: dict[Any, list[Tensor]] = {}
     for p in params:
-        if p.grad is not None:
+        if p._grad is not None:
             found.setdefault((type(p.array), p.array.dtype), []).append(p)
     return iter(found.values())
 
@@ -108,7 +108,7 @@ def update(
     together; only then is it looked for what to do, so that the usual step pays nothing.
     """
     arrays = [p.array for p in params]
-    grads = [p.grad.array for p in params]  # type: ignore[union-attr]  # `buckets` chose them so
+    grads = [p._grad.array for p in params]  # type: ignore[union-attr]  # `buckets` chose them so
     memory = [_dense(a, written=True) for a in arrays]
     dense = [_dense(g) for g in grads]
     copied = any(a is not b for a, b in zip(arrays + grads, memory + dense, strict=True))
@@ -140,7 +140,7 @@ def update(
                     _check_writable(owner, a)
                     kernels(a).copy(b, a)
     for p in params:
-        p._bump_version()
+        p.storage.version += 1
 
 
 def _one_by_one(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fastnn._backend import bump_mutation_stamp
-from fastnn._grad_mode import enable_grad, no_grad
+from fastnn._grad_mode import _mode, enable_grad, no_grad
 from fastnn._hooks import RemovableHandle
 from fastnn.optim._groups import make_group, required
 from fastnn.optim._state import pack, unpack
@@ -37,8 +37,12 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
                     )
                     raise RuntimeError(message)
                 args, kwargs = changed
-        with no_grad():
+        before = _mode.enabled
+        _mode.enabled = False
+        try:
             result = step(self, *args, **kwargs)
+        finally:
+            _mode.enabled = before
         for hook in list(hooks["step_post"].values()):
             hook(self, args, kwargs)
         return result
