@@ -18,26 +18,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import extras, machine, targets, verdicts
-from benchmarks.measure import FULL, QUICK, Disagreement, Session, measure
-from benchmarks.native import NoCompiler
-from benchmarks.workers import NotInstalled, WorkerError
-from fastnn.cli.bench.peers import OWN, PEERS
+from benchmarks import checkout, extras, targets, verdicts
+from fastnn import testing
+from fastnn.cli.bench import machine
+from fastnn.cli.bench.measure import Disagreement, measure
+from fastnn.cli.bench.peers import OWN, PYTHON_VARIABLE, pythons
+from fastnn.cli.bench.session import FULL, QUICK, Session
+from fastnn.cli.bench.workers import NotInstalled, WorkerError
 
-FORMAT = 1
-VARIABLE = "FASTNN_PEER_PYTHON"
-
-
-def pythons(given: Sequence[str]) -> dict[str, str]:
-    """Interpreters of peers, from ``PEER=PATH`` words; ValueError for anything else."""
-    found = {}
-    for word in given:
-        name, sign, path = word.partition("=")
-        if not sign or not path or name not in PEERS:
-            message = f"peer python: expected one of {', '.join(PEERS)}, then =PATH; got {word!r}"
-            raise ValueError(message)
-        found[name] = path
-    return found
+FORMAT = 2
+CASES = {case.id: case for case in testing.all_cases()}
 
 
 def run_row(
@@ -49,20 +39,23 @@ def run_row(
             result = extras.import_time(session, wheels)
         elif row.kind == "size":
             result = extras.wheel_size(session, wheels)
+        elif row.kind == "memory":
+            result = extras.training_memory(session)
         elif row.kind == "geomean":
             result = verdicts.mean_of(row.rows, done)
         else:
-            result = measure(session, row)
+            result = measure(session, row.subject(CASES), row.peers, row.threads, row.isa)
     except Disagreement as error:
         result = {"error": verdicts.WRONG, "notes": [str(error)], "disturbed": []}
-    except (WorkerError, NoCompiler) as error:
+    except WorkerError as error:
         result = {"error": verdicts.FAILED, "notes": [str(error)], "disturbed": []}
     best = verdicts.best_peer(result, OWN) if row.kind == "ratio" else None
     if row.kind == "ratio":
         result["value"] = None if best is None else result["ratios"][best]
         result["best_peer"] = best
     elif row.kind == "ceiling":
-        result["value"] = result.get("share_of_fma_peak")
+        share = "share_of_fma_peak" if row.ceiling == "fma" else "share_of_bandwidth"
+        result["value"] = result.get(share)
     missing = [peer for peer in row.peers if peer in session.missing]
     about = {k.rstrip("_"): v for k, v in dataclasses.asdict(row).items() if v not in (None, ())}
     said = verdicts.verdict(row, result, missing)
@@ -92,13 +85,15 @@ def line(row: dict[str, Any]) -> str:
     if row["kind"] in ("ratio", "ceiling") and "times_us" in row:
         times = [f"{n} {t['median']:.1f}" for n, t in row["times_us"].items()]
         parts.append("us: " + ", ".join(times))
-    if "share_of_fma_peak" in row and row["kind"] != "ceiling":
-        parts.append(f"{100 * row['share_of_fma_peak']['median']:.0f} % of the FMA peak")
+    if "share_of_ceiling" in row:
+        share = f"{100 * row['share_of_ceiling']['median']:.0f} %"
+        parts.append(f"{share} of what the machine can do ({row['floor_us']:.1f} us)")
     if row["status"] == "missed":
         known = row["verdict"] == verdicts.MISSED
         told = f"known: {row['reason']}" if known else "targets.toml says missed: put it right"
         parts.append(told)
     remarks = [f"disturbed: {'; '.join(row['disturbed'])}"] if row["disturbed"] else []
+    remarks += [f"without {peer}: {why}" for peer, why in row.get("without", {}).items()]
     return "\n      ".join([" | ".join(parts), *remarks, *row["notes"]])
 
 
@@ -125,7 +120,7 @@ def run(
     report: dict[str, Any] = {
         "format": FORMAT,
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        **machine.commit(),
+        **checkout.commit(),
         "machine": machine.describe(),
         "effort": "quick" if quick else "full",
         "load": round(os.getloadavg()[0], 1),
@@ -164,14 +159,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="append",
         default=[],
         metavar="PEER=PATH",
-        help=f"the Python that has a peer (torch=... serves torch-tuned too); also in {VARIABLE}, "
-        "separated by commas; default: this one",
+        help="the Python that has a peer (torch=... serves torch-tuned too); also in "
+        f"{PYTHON_VARIABLE}, separated by commas; default: this one",
     )
     arguments = parser.parse_args(argv)
     try:
         rows = targets.select(targets.load(), arguments.only)
-        words = [w for w in os.environ.get(VARIABLE, "").split(",") if w]
-        given = pythons([*words, *arguments.peer_python])
+        given = pythons(arguments.peer_python)
     except ValueError as error:
         parser.error(str(error))
     for wheel in arguments.wheel:

@@ -98,9 +98,12 @@ def _change(a: Any, b: Any, row_a: Any, row_b: Any) -> Change | None:
         basis = "time, us"
     else:
         before, after = row_a.get("value"), row_b.get("value")
-        basis = {"import": "ms beyond NumPy", "size": "MB", "ceiling": "ceiling over rate"}.get(
-            kind, kind
-        )
+        basis = {
+            "import": "ms beyond NumPy",
+            "size": "MB",
+            "memory": "MB",
+            "ceiling": "ceiling over rate",
+        }.get(kind, kind)
     if before is None or after is None:
         return None
     if kind == "ceiling":
@@ -115,7 +118,7 @@ def compare(a: dict[str, Any], b: dict[str, Any]) -> list[Change]:
         if one != other:
             message = f"different machines: {key} {one} and {other}"
             raise NotComparable(message)
-    keys = ("kind", "case", "pass", "dtype", "threads", "isa", "rows")
+    keys = ("kind", "case", "program", "pass", "dtype", "threads", "isa", "rows")
     later = {row["name"]: row for row in b["rows"]}
     changes = []
     for row in a["rows"]:

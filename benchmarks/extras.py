@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The rows that are no kernel: what the import costs, and the size of the wheel."""
+"""The rows that are no time of a kernel or step: the import, the wheel, a process's memory."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
-from benchmarks.measure import Session, rounds
-from benchmarks.stats import Summary
-from benchmarks.workers import WorkerError
+import numpy as np
+
+from benchmarks.checkout import ROOT
+from fastnn.cli.bench.measure import rounds
 from fastnn.cli.bench.peers import OWN, PEERS, environment
+from fastnn.cli.bench.programs import PROGRAMS
+from fastnn.cli.bench.session import Session
+from fastnn.cli.bench.stats import Summary
+from fastnn.cli.bench.workers import WorkerError
 
 _IMPORT = """
 import time
@@ -85,14 +90,13 @@ def import_time(session: Session, given: Sequence[Path]) -> dict[str, Any]:
         _import_time(module, flags, env)
     effort = dataclasses.replace(session.effort, rounds=session.effort.pairs)
 
-    def take(index: int) -> tuple[dict[str, float], list[str]]:
-        times, complaints = {}, []
+    def take(index: int) -> tuple[dict[str, float], dict[str, float]]:
+        times, waits = {}, {}
         for module in ("numpy", OWN) if index % 2 == 0 else (OWN, "numpy"):
             spent, delay = _import_time(module, flags, env)
             times[module] = spent
-            if why := machine.waited(delay, spent, 1):
-                complaints.append(f"import {module}: {why}")
-        return times, complaints
+            waits[f"import {module}"] = delay / spent
+        return times, waits
 
     level = session.worker(OWN, 2).about["isa"]
     kept, disturbed = rounds(take, session.watch(level, 2), effort)
@@ -112,7 +116,7 @@ def _wheels(session: Session, given: Sequence[Path]) -> list[Path]:
 
 
 def _build(target: Path) -> Path:
-    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", str(target), str(machine.ROOT)]
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", str(target), str(ROOT)]
     done = subprocess.run(pip, capture_output=True, text=True, check=False)
     found = sorted(target.glob("*.whl"))
     if done.returncode or len(found) != 1:
@@ -131,3 +135,41 @@ def wheel_size(session: Session, given: Sequence[Path]) -> dict[str, Any]:
         "disturbed": [],
         "notes": [f"{p.name}: {size:.2f} MB" for p, size in zip(wheels, sizes, strict=True)],
     }
+
+
+# The peak resident memory of a process that imports fastnn and trains; no more in it than that.
+# Not ru_maxrss, which starts from that of the process that called fork.
+_TRAIN = """
+import sys
+import numpy as np
+import fastnn
+from fastnn import nn, optim
+x, target = (fastnn.tensor(np.load(f"{sys.argv[1]}/{name}.npy")) for name in ("x", "target"))
+model = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+optimizer = optim.SGD(model.parameters(), lr=0.01)
+for _ in range(200):
+    optimizer.zero_grad()
+    loss = nn.functional.cross_entropy(model(x), target)
+    loss.backward()
+    optimizer.step()
+assert loss.item() < 2.5
+with open("/proc/self/status") as file:
+    print(*(line.split()[1] for line in file if line.startswith("VmHWM")))
+"""
+
+
+def training_memory(session: Session) -> dict[str, Any]:
+    """Peak megabytes of a process that trains the program mlp_small, of three processes each."""
+    with tempfile.TemporaryDirectory(dir=session.folder) as folder:
+        for name, array in PROGRAMS["mlp_small"].make().items():
+            np.save(Path(folder) / f"{name}.npy", array)
+        command = [sys.executable, "-P", "-c", _TRAIN, folder]
+        peaks = []
+        for _ in range(3):
+            env = environment(PEERS[OWN], 2)
+            done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+            if done.returncode:
+                message = f"training failed:\n{done.stderr}"
+                raise WorkerError(message)
+            peaks.append(int(done.stdout) * 1024 / 1e6)
+    return {"value": Summary.of(peaks).as_dict(), "disturbed": [], "notes": []}

@@ -6,19 +6,21 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fastnn import testing
+from fastnn.cli.bench.cases import PASSES, Subject
 from fastnn.cli.bench.peers import OWN, PEERS
+from fastnn.cli.bench.programs import PROGRAMS
 
 PATH = Path(__file__).with_name("targets.toml")
-KINDS = ("ratio", "ceiling", "geomean", "import", "size")
+KINDS = ("ratio", "ceiling", "geomean", "import", "size", "memory")
 STATUSES = ("target", "missed", "reported")
-PASSES = ("forward", "forward_backward")
-CEILINGS = ("fma",)
+CEILINGS = ("fma", "copy")  # of operations, or of bytes
 UNITS = {"ratio": "x", "ceiling": "share", "geomean": "x", "import": "ms", "size": "MB"}
+UNITS["memory"] = "MB"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Row:
     kind: str
     status: str
     case: str | None = None
+    program: str | None = None
     pass_: str = "forward"
     dtype: str = "float32"
     threads: int = 2
@@ -43,6 +46,12 @@ class Row:
     def unit(self) -> str:
         """Of the limit and of the value."""
         return UNITS[self.kind]
+
+    def subject(self, cases: Mapping[str, testing.OpCase]) -> Subject:
+        """What a row of kind ratio or ceiling times."""
+        case = None if self.case is None else cases[self.case]
+        program = None if self.program is None else PROGRAMS[self.program]
+        return Subject(case, program, self.pass_, self.dtype)
 
 
 def _problems(row: Row, cases: dict[str, testing.OpCase]) -> list[str]:
@@ -62,7 +71,8 @@ def _problems(row: Row, cases: dict[str, testing.OpCase]) -> list[str]:
     expect(has == (row.status != "reported"), f"limit: {row.limit} with status {row.status!r}")
     expect(not has or (row.limit or 0) > 0, f"limit: expected a positive number, got {row.limit}")
     expect(bool(row.reason) == (row.status == "missed"), "reason: goes with status 'missed'")
-    expect((row.case is not None) == timed, f"case: {row.case!r} with kind {row.kind!r}")
+    named = [n for n in (row.case, row.program) if n is not None]
+    expect(len(named) == timed, f"case, program: expected one of them, got {named}, {row.kind!r}")
     expect(row.case is None or row.case in cases, f"case: {row.case!r} is not in the case table")
     expect(bool(row.peers) == (row.kind == "ratio"), f"peers: goes with 'ratio', not {row.kind!r}")
     expect((row.ceiling is not None) == (row.kind == "ceiling"), "ceiling: goes with that kind")
@@ -70,23 +80,30 @@ def _problems(row: Row, cases: dict[str, testing.OpCase]) -> list[str]:
     expect(bool(row.rows) == (row.kind == "geomean"), "rows: goes with kind 'geomean'")
     for peer in row.peers:
         expect(peer in PEERS and peer != OWN, f"peers: {peer!r} is none of {[*PEERS]}")
-    if row.kind == "ceiling" and row.case in cases:
+    if row.program is not None:
+        program = PROGRAMS.get(row.program)
+        expect(program is not None, f"program: {row.program!r} is none of {[*PROGRAMS]}")
+        expect(program is None or row.pass_ in program.passes, f"pass: not of {row.program!r}")
+    if row.ceiling == "fma" and row.case in cases:
         expect(cases[row.case].flops is not None, f"ceiling: {row.case!r} does not tell its flops")
-        expect(row.pass_ == "forward", "ceiling: the flops of a case are those of its forward pass")
     return wrong
 
 
-def _rows(table: dict[str, Any], bench: list[str]) -> list[Row]:
+def _rows(table: dict[str, Any], groups: dict[str, list[str]], bench: list[str]) -> list[Row]:
     """The rows that one entry stands for."""
     fields = {f.name: f.name for f in dataclasses.fields(Row)} | {"pass": "pass_"}
     unknown = sorted(set(table) - (set(fields) - {"pass_"}))
-    missing = sorted({"name", "kind", "status"} - set(table))
-    if unknown or missing:
-        message = f"{table.get('name', 'a row')}: unknown fields {unknown}, missing {missing}"
+    missing = sorted({"name", "kind"} - set(table))
+    group = table.get("peers")
+    if unknown or missing or (isinstance(group, str) and group not in groups):
+        wrong = f"unknown fields {unknown}, missing {missing}, peers {group!r} of {[*groups]}"
+        message = f"{table.get('name', 'a row')}: {wrong}"
         raise ValueError(message)
-    values: dict[str, Any] = {
+    values: dict[str, Any] = {"status": "target"} | {
         fields[k]: tuple(v) if isinstance(v, list) else v for k, v in table.items()
     }
+    if isinstance(group, str):
+        values["peers"] = tuple(groups[group])
     if values.get("case") != "*":
         return [Row(**values)]
     name = values.pop("name")
@@ -96,12 +113,13 @@ def _rows(table: dict[str, Any], bench: list[str]) -> list[Row]:
 def parse(text: str, cases: Sequence[testing.OpCase]) -> list[Row]:
     """The rows of a targets file; ValueError lists everything that is wrong with it."""
     content = tomllib.loads(text)
-    if set(content) != {"row"}:
-        message = f"targets: expected [[row]] tables only, got {sorted(content)}"
+    if set(content) - {"peers"} != {"targets"} or set(content["targets"]) != {"row"}:
+        message = f"targets: expected [peers] and [targets] with row = [...], got {sorted(content)}"
         raise ValueError(message)
     known = {case.id: case for case in cases}
     bench = [case.id for case in cases if case.bench]
-    rows = [row for table in content["row"] for row in _rows(table, bench)]
+    groups = content.get("peers", {})
+    rows = [row for table in content["targets"]["row"] for row in _rows(table, groups, bench)]
     wrong = [f"{row.name}: {problem}" for row in rows for problem in _problems(row, known)]
     names = [row.name for row in rows]
     wrong += [f"{name}: named twice" for name in sorted({n for n in names if names.count(n) > 1})]

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.stats import geometric_mean
 from benchmarks.targets import Row
+from fastnn.cli.bench.stats import geometric_mean
 
 MET, MISSED, DISTURBED, REPORTED = "met", "missed", "disturbed", "reported"
 NO_PEER, WRONG, FAILED = "no peer", "wrong", "failed"

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The processes of benchmarks/: workers and their protocol, the probe, and check from end to end.
+"""The processes of a bench: workers and their protocol, the ceilings, check from end to end.
 
 No time is asserted: how fast something is, is what ``python -m benchmarks.check`` says.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -20,26 +21,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn import testing
-from fastnn.cli.bench import peers, worker
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # benchmarks/ is no part of the installed package
-
-from benchmarks import check, compare, measure, native  # noqa: E402
-from benchmarks.workers import (  # noqa: E402
+from fastnn import _backend, testing
+from fastnn.cli.bench import cases, ceilings_worker, peers, preload, worker
+from fastnn.cli.bench.workers import (
     LineProcess,
     NotInstalled,
+    Probe,
     Unsupported,
     Worker,
     WorkerError,
 )
 
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # benchmarks/ is no part of the installed package
+
+from benchmarks import compare  # noqa: E402
+
 CASES = {case.id: case for case in testing.all_cases()}
 TINY = CASES["mm-3x4-4x2"]
-needs_compiler = pytest.mark.skipif(
-    not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler"
-)
+needs_native = pytest.mark.skipif(_backend.cpu is None, reason="needs the native module")
 
 
 @pytest.fixture
@@ -50,16 +50,14 @@ def numpy_worker(tmp_path: Path) -> Iterator[Worker]:
 
 
 def order(case: testing.OpCase, folder: Path, direction: str = "forward") -> dict[str, Any]:
-    described = measure.describe_case(case, "float32", folder / "in.npz")
-    files = {"inputs": str(folder / "in.npz"), "outputs": str(folder / "out.npz")}
-    return {"do": "prepare", "case": described, "pass": direction, **files}
+    return cases.Subject(case, None, direction).order(folder)
 
 
 def test_a_worker_computes_the_case_and_times_it(numpy_worker: Worker, tmp_path: Path) -> None:
     assert numpy_worker.about["numpy"]
     assert numpy_worker.ask(**order(TINY, tmp_path)) == {"outputs": 1}
     a, b = testing.make_arrays(TINY, np.float32)
-    with np.load(tmp_path / "out.npz") as stored:
+    with np.load(tmp_path / "outputs.npz") as stored:
         np.testing.assert_allclose(stored["0"], a @ b, rtol=1e-6)
     answer = numpy_worker.ask(do="sample", repeats=3)
     assert answer["ns"] > 0
@@ -75,14 +73,19 @@ def test_a_worker_says_what_it_cannot_do(numpy_worker: Worker, tmp_path: Path) -
     with pytest.raises(Unsupported, match="no gradients"):
         numpy_worker.ask(**order(TINY, tmp_path, "forward_backward"))
     with pytest.raises(Unsupported, match="no NumPy version"):
-        numpy_worker.ask(**order(CASES["mm a^T b-70x33-70x65"], tmp_path))
+        numpy_worker.ask(**order(next(c for c in CASES.values() if c.name == "softplus"), tmp_path))
+
+
+def bare_python(folder: Path) -> Path:
+    """An interpreter without site-packages has no library, but runs the worker."""
+    bare = folder / "python"
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S -E "$@"\n', encoding="utf-8")
+    bare.chmod(0o755)
+    return bare
 
 
 def test_a_library_that_is_missing_is_told_from_one_that_fails(tmp_path: Path) -> None:
-    # An interpreter without site-packages has no NumPy, but runs the worker.
-    bare = tmp_path / "python"
-    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S -E "$@"\n', encoding="utf-8")
-    bare.chmod(0o755)
+    bare = bare_python(tmp_path)
     with pytest.raises(NotInstalled, match="numpy"):
         Worker("numpy", 1, tmp_path, {"numpy": str(bare)})
     with pytest.raises(WorkerError, match="cannot be started"):
@@ -107,10 +110,10 @@ def test_fastnn_and_numpy_agree_on_every_case_that_both_are_timed_on(tmp_path: P
                 except Unsupported:
                     assert process is numpy, case.id
                     break
-                with np.load(tmp_path / "out.npz") as stored:
+                with np.load(tmp_path / "outputs.npz") as stored:
                     arrays.append([stored[str(i)] for i in range(len(stored.files))])
             if arrays:
-                assert measure.disagreement(*arrays, seeded=case.seeded) is None, case.id
+                assert cases.disagreement(*arrays, seeded=case.seeded) is None, case.id
                 compared.add(case.name)
         assert compared >= {"add", "cross_entropy", "dropout", "linear", "mm", "softmax", "sum"}
         assert fastnn.ask(**order(TINY, tmp_path, "forward_backward")) == {"outputs": 3}
@@ -121,13 +124,13 @@ def test_fastnn_and_numpy_agree_on_every_case_that_both_are_timed_on(tmp_path: P
 
 def test_wrong_results_are_noticed() -> None:
     x = np.linspace(-1, 1, 100, dtype=np.float32)
-    assert measure.disagreement([x], [x + np.float32(1e-5)], seeded=False) is None
-    assert "differs" in (measure.disagreement([x], [x + np.float32(1e-2)], seeded=False) or "")
-    assert "differs" in (measure.disagreement([x], [x * np.float32(math.nan)], seeded=False) or "")
-    assert "float64" in (measure.disagreement([x], [x.astype(np.float64)], seeded=False) or "")
-    assert "2 arrays" in (measure.disagreement([x], [x, x], seeded=False) or "")
-    assert measure.disagreement([x], [x[::-1]], seeded=True) is None
-    assert "differs" in (measure.disagreement([x], [2 * x], seeded=True) or "")
+    assert cases.disagreement([x], [x + np.float32(1e-5)], seeded=False) is None
+    assert "differs" in (cases.disagreement([x], [x + np.float32(1e-2)], seeded=False) or "")
+    assert "differs" in (cases.disagreement([x], [x * np.float32(math.nan)], seeded=False) or "")
+    assert "float64" in (cases.disagreement([x], [x.astype(np.float64)], seeded=False) or "")
+    assert "2 arrays" in (cases.disagreement([x], [x, x], seeded=False) or "")
+    assert cases.disagreement([x], [x[::-1]], seeded=True) is None
+    assert "differs" in (cases.disagreement([x], [2 * x], seeded=True) or "")
 
 
 def test_a_peer_starts_with_its_own_settings_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +138,7 @@ def test_a_peer_starts_with_its_own_settings_only(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("LD_PRELOAD", "other.so")
     monkeypatch.setenv("FASTNN_DEBUG", "poison")
     monkeypatch.setenv("FASTNN_ISA", "x86_v2")
+    monkeypatch.setenv("FASTNN_PEER_PYTHON", "jax=/c")
     env = peers.environment(peers.PEERS["torch-tuned"], 3, Path("mkl.so"))
     assert {"OMP_WAIT_POLICY", "FASTNN_DEBUG"}.isdisjoint(env)
     assert env["LD_PRELOAD"] == "mkl.so"
@@ -145,32 +149,79 @@ def test_a_peer_starts_with_its_own_settings_only(monkeypatch: pytest.MonkeyPatc
     found = [peers.interpreter(name, given) for name in ("torch", "torch-tuned", "numpy")]
     assert found == ["/a", "/b", sys.executable]
     assert peers.interpreter("torch-tuned", {"torch": "/a"}) == "/a"
-    assert check.pythons(["torch=/a"]) == {"torch": "/a"}
+    assert peers.pythons(["torch=/a"]) == {"jax": "/c", "torch": "/a"}
     with pytest.raises(ValueError, match="peer python"):
-        check.pythons(["/a"])
+        peers.pythons(["/a"])
 
 
 def test_run_delay_is_read_without_failing() -> None:
     assert worker.run_delay_ns() >= 0
 
 
-# ------------------------------------------------------------------------------- native
+# ----------------------------------------------------------------------------- ceilings
 
 
-@needs_compiler
-@pytest.mark.parametrize("level", ["x86_v2", "x86_v3", "x86_v4"])
-def test_the_probe_computes_in_registers(level: str, tmp_path: Path) -> None:
-    if os.uname().machine != "x86_64":
-        pytest.skip("not x86-64")
-    flags = [*native.LEVEL_FLAGS[level], "-O2", "-ffp-contract=fast", "-S"]
-    output = tmp_path / "probe.s"
-    subprocess.run([*native.compiler(), *flags, str(native.PROBE), "-o", str(output)], check=True)
-    steps = re.findall(r"^\s+(?:vfmadd\d+ps|mulps)\s.*$", output.read_text(), re.MULTILINE)
-    assert len(steps) == 12, "the chains were folded, or the loop was copied"
-    assert not [step for step in steps if "(" in step], "a chain lives in memory"
+@needs_native
+def test_the_ceilings_are_measured_at_every_level() -> None:
+    for level in _backend.cpu.usable_levels():
+        probe = Probe(level)
+        try:
+            assert probe.fma(1, 0.001) > 0
+            assert probe.fma(2, 0.001) > 0
+            for kind in ("read", "copy", "stream"):
+                assert probe.memory(kind, 2, 100_000, 0.001) > 0
+        finally:
+            probe.close()
 
 
-@needs_compiler
+@needs_native
+def test_wrong_orders_of_ceilings_are_refused() -> None:
+    with pytest.raises(ValueError, match="read, copy or stream"):
+        _backend.cpu.ceiling_memory("write", 1, 1024, 0.001)
+    for seconds in (0.0, -1.0, math.nan, 11.0):
+        with pytest.raises(ValueError, match="0 < seconds <= 10"):
+            _backend.cpu.ceiling_fma(1, seconds)
+    assert _backend.cpu.ceiling_fma(0, 0.001) < 0
+    assert _backend.cpu.ceiling_memory("copy", 2000, 1024, 0.001) < 0
+    assert _backend.cpu.ceiling_memory("copy", 1, 2**60, 0.001) < 0
+    assert _backend.cpu.ceiling_memory("read", 3, 0, 0.001) > 0
+
+
+def test_without_a_native_module_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_backend, "cpu", None)
+    monkeypatch.setitem(_backend.reasons, "cpu", "none was built")
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    assert ceilings_worker.main() == 0
+    assert "none was built" in json.loads(out.getvalue())["missing"]
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_the_multiply_adds_stay_in_registers(tmp_path: Path) -> None:
+    source = ROOT / "csrc" / "runtime" / "ceilings.cpp"
+    if os.uname().machine != "x86_64" or not source.is_file():
+        pytest.skip("not x86-64, or not in a source tree")
+    output = tmp_path / "ceilings.s"
+    flags = ["-std=c++17", "-O3", "-march=x86-64-v2", "-ffp-contract=off", "-DFASTNN_LEVELS_X86=1"]
+    command = ["g++", *flags, f"-I{ROOT / 'csrc'}", "-S", str(source), "-o", str(output)]
+    subprocess.run(command, check=True)
+    steps = re.findall(r"^\s+vfmadd\d+ps\s.*$", output.read_text(), re.MULTILINE)
+    for register in ("zmm", "ymm"):
+        chains = [step for step in steps if register in step]
+        assert len(chains) == 12, "the chains were folded, or the loop was copied"
+        assert not [step for step in chains if "(" in step], "a chain lives in memory"
+
+
+def test_a_library_to_preload_needs_a_compiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preload, "is_needed", lambda: True)
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NotInstalled, match="no C compiler"):
+        Worker("torch-tuned", 1, tmp_path)
+
+
 def test_check_runs_from_the_command_line(tmp_path: Path) -> None:
     """One row with a peer and one without, whatever the verdicts."""
     wheel = tmp_path / "made-up.whl"
@@ -191,3 +242,12 @@ def test_check_runs_from_the_command_line(tmp_path: Path) -> None:
     assert report["machine"]["cpu"]
     assert report["versions"]["fastnn"]["backend"]
     assert compare.main([str(tmp_path / "a.json")] * 2) == 0
+
+
+def test_check_exits_with_2_when_a_peer_is_missing(tmp_path: Path) -> None:
+    peer = f"torch={bare_python(tmp_path)}"
+    options = ["--quick", "--only", "calls/add-8", "--peer-python", peer]
+    command = [sys.executable, "-m", "benchmarks.check", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "not installed: torch" in done.stdout

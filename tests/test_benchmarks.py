@@ -17,23 +17,26 @@ import numpy as np
 import pytest
 
 from fastnn import testing
+from fastnn.cli.bench import cases, ceilings, measure
+from fastnn.cli.bench.session import Effort
+from fastnn.cli.bench.stats import Summary, geometric_mean, quantile
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # benchmarks/ is no part of the installed package
 
-from benchmarks import check, compare, machine, measure, targets, verdicts  # noqa: E402
-from benchmarks.stats import Summary, geometric_mean, quantile  # noqa: E402
+from benchmarks import check, compare, table, targets, verdicts  # noqa: E402
 
 CASES = {case.id: case for case in testing.all_cases()}
 TINY = CASES["mm-3x4-4x2"]
 
 
-def targets_text(**changes: object) -> str:
+def targets_text(*rows: dict[str, object], **changes: object) -> str:
     row = {"name": "r", "kind": "ratio", "case": TINY.id, "peers": ["numpy"], "limit": 1.0}
-    row |= {"status": "target"} | changes
-    return "[[row]]\n" + "".join(
-        f"{k} = {json.dumps(v)}\n" for k, v in row.items() if v is not None
-    )
+    lines = []
+    for entry in rows or (row | changes,):
+        pairs = (f"{k} = {json.dumps(v)}" for k, v in entry.items() if v is not None)
+        lines.append("{ " + ", ".join(pairs) + " }")
+    return '[peers]\nmatrix = ["numpy", "torch"]\n[targets]\nrow = [' + ",\n".join(lines) + "]\n"
 
 
 # ------------------------------------------------------------------------------ targets
@@ -44,7 +47,7 @@ def test_every_row_of_the_targets_file_names_a_case_of_the_table() -> None:
     assert {row.case for row in rows} - {None} <= set(CASES)
     promised = {(row.kind, row.limit) for row in rows if row.status == "target"}
     assert {("ceiling", 0.75), ("import", 50.0), ("size", 5.0)} <= promised
-    for direction in targets.PASSES:
+    for direction in cases.PASSES:
         timed = {row.case for row in rows if row.pass_ == direction and row.kind == "ratio"}
         assert timed >= {case.id for case in CASES.values() if case.bench}
 
@@ -63,10 +66,15 @@ def test_every_row_of_the_targets_file_names_a_case_of_the_table() -> None:
         ({"peers": []}, "peers: goes with 'ratio'"),
         ({"pass": "backward"}, "pass: expected one of"),
         ({"threads": 0}, "threads: expected at least 1"),
-        ({"kind": "import", "peers": []}, "case: 'mm-3x4-4x2' with kind 'import'"),
+        ({"kind": "import", "peers": []}, "expected one of them, got ['mm-3x4-4x2'], 'import'"),
         ({"kind": "ceiling", "peers": [], "ceiling": "fma"}, "does not tell its flops"),
+        ({"program": "lenet"}, "expected one of them, got ['mm-3x4-4x2', 'lenet']"),
+        ({"case": None, "program": "lenets"}, "'lenets' is none of"),
+        ({"case": None, "program": "lenet"}, "pass: not of 'lenet'"),
         ({"limits": 2.0}, "unknown fields ['limits']"),
-        ({"status": None}, "missing ['status']"),
+        ({"kind": None}, "missing ['kind']"),
+        ({"peers": "conv"}, "peers 'conv' of ['matrix']"),
+        ({"kind": "ceiling", "case": None, "peers": [], "ceiling": "copy"}, "expected one of them"),
     ],
 )
 def test_wrong_targets_are_refused(changes: dict[str, object], message: str) -> None:
@@ -76,13 +84,17 @@ def test_wrong_targets_are_refused(changes: dict[str, object], message: str) -> 
 
 
 def test_a_mean_needs_rows_and_brings_them_along() -> None:
-    mean = '[[row]]\nname = "all"\nkind = "geomean"\nrows = ["r"]\nlimit = 1.0\nstatus = "target"\n'
-    rows = targets.parse(targets_text() + mean, list(CASES.values()))
+    one: dict[str, object] = {"name": "r", "kind": "ratio", "case": TINY.id, "peers": "matrix"}
+    one["limit"] = 1.0
+    mean: dict[str, object] = {"name": "all", "kind": "geomean", "rows": ["r"], "limit": 1.0}
+    rows = targets.parse(targets_text(one, mean), list(CASES.values()))
+    assert rows[0].peers == ("numpy", "torch")
+    assert rows[0].status == "target"
     assert [row.name for row in targets.select(rows, ["all"])] == ["r", "all"]
     with pytest.raises(ValueError, match="no ratio row 'r'"):
-        targets.parse(mean, list(CASES.values()))
+        targets.parse(targets_text(mean), list(CASES.values()))
     with pytest.raises(ValueError, match="named twice"):
-        targets.parse(targets_text() * 2, list(CASES.values()))
+        targets.parse(targets_text(one, one), list(CASES.values()))
 
 
 def test_only_takes_names_patterns_and_whole_families() -> None:
@@ -93,7 +105,7 @@ def test_only_takes_names_patterns_and_whole_families() -> None:
     assert family
     assert targets.select(rows, ["forward/*"]) == family
     with pytest.raises(ValueError, match="no such row"):
-        targets.select(rows, ["gemm"])
+        targets.select(rows, ["gem"])
 
 
 # --------------------------------------------------------------------------- statistics
@@ -179,13 +191,14 @@ def test_mean_of_rows() -> None:
 
 
 def test_a_reading_of_a_busy_machine_is_noticed() -> None:
-    quiet = machine.Reading(100.0, 195.0, 2)
-    assert machine.judge(quiet, 102.0, cores=2) is None
-    assert "2 threads" in (machine.judge(machine.Reading(100.0, 120.0, 2), 102.0, 2) or "")
-    assert "one thread" in (machine.judge(machine.Reading(60.0, 120.0, 2), 102.0, 2) or "")
-    assert machine.judge(machine.Reading(100.0, 100.0, 2), 102.0, cores=1) is None
-    assert machine.waited(1e4, 1e6, 2) is None
-    assert "waited 50%" in (machine.waited(1e6, 1e6, 2) or "")
+    quiet = ceilings.Reading(100.0, 195.0, 2)
+    assert ceilings.judge(quiet, 102.0, cores=2) is None
+    assert "2 threads" in (ceilings.judge(ceilings.Reading(100.0, 120.0, 2), 102.0, 2) or "")
+    assert "one thread" in (ceilings.judge(ceilings.Reading(60.0, 120.0, 2), 102.0, 2) or "")
+    assert ceilings.judge(ceilings.Reading(100.0, 100.0, 2), 102.0, cores=1) is None
+    assert ceilings.waited(0.01, "jax") is None
+    assert ceilings.waited(0.5, "jax") == "jax: threads waited 50% of the time for a core"
+    assert ceilings.waited(0.4, "jax", usual=0.38) is None
 
 
 class FixedWatch:
@@ -202,21 +215,33 @@ class FixedWatch:
         return "busy" if reading in self.bad else None
 
 
-EFFORT = measure.Effort(rounds=4, sample_ms=1.0, row_seconds=0.0, pairs=1)
+EFFORT = Effort(rounds=4, sample_ms=1.0, row_seconds=0.0, pairs=1)
 
 
-def taken(index: int) -> tuple[dict[str, float], list[str]]:
-    return {"fastnn": float(index)}, []
+def taken(index: int) -> tuple[dict[str, float], dict[str, float]]:
+    return {"fastnn": float(index)}, {"fastnn": 0.0}
 
 
 def test_disturbed_rounds_are_left_out_or_reported() -> None:
-    patient = measure.Effort(rounds=4, sample_ms=1.0, row_seconds=60.0, pairs=1)
+    patient = Effort(rounds=4, sample_ms=1.0, row_seconds=60.0, pairs=1)
     kept, why = measure.rounds(taken, FixedWatch({1}), patient)  # type: ignore[arg-type]
     assert [t["fastnn"] for t in kept] == [2, 3, 4, 5]  # reading 1 borders rounds 0 and 1
     assert not why
     kept, why = measure.rounds(taken, FixedWatch(set(range(1, 99))), EFFORT)  # type: ignore[arg-type]
     assert len(kept) == 4
     assert why == ["4 of 4 rounds disturbed", "busy"]
+
+
+def test_a_peer_whose_own_threads_crowd_each_other_is_judged_by_what_is_usual() -> None:
+    def take(index: int) -> tuple[dict[str, float], dict[str, float]]:
+        return {"fastnn": float(index)}, {"jax": 0.9 if index == 2 else 0.4}
+
+    kept, why = measure.rounds(take, FixedWatch(set()), EFFORT, ["jax"])  # type: ignore[arg-type]
+    assert [t["fastnn"] for t in kept] == [0, 1, 3]
+    assert not why
+    kept, why = measure.rounds(take, FixedWatch(set()), EFFORT)  # type: ignore[arg-type]
+    assert len(kept) == 4
+    assert "jax: threads waited" in why[1]
 
 
 # ---------------------------------------------------------------------- comparing files
@@ -295,3 +320,36 @@ def test_compare_refuses_other_machines_and_other_files(tmp_path: Path) -> None:
     assert verdict_of(tmp_path, result_file(), empty) == 2
     assert verdict_of(tmp_path, result_file(), {"format": 99}) == 2
     assert compare.main([str(tmp_path / "none"), str(tmp_path / "none")]) == 2
+
+
+# ------------------------------------------------------------------------- the README's
+
+
+def test_the_table_of_a_result_says_where_fastnn_is_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = result_file() | {"date": "2026-01-02T00:00", "commit": "abcdef012345", "disturbed": 0}
+    content["versions"]["fastnn"]["isa"] = "x86_v4"
+    first, readme = content["rows"][0], tmp_path / "README.md"
+    first |= {"best_peer": "numpy", "status": "target"}
+    second = copy.deepcopy(first) | {"name": "conv", "value": value(1.1, 1.2, 1.3)}
+    content["rows"].append(second)
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert table.main([str(path)]) == 0
+    text = capsys.readouterr().out
+    assert "| mm | 1 us | numpy, 2 us | 0.50 |  |  |" in text
+    assert "| conv | 1 us | numpy, 2 us | 1.20 |  | behind |" in text
+    assert "behind in 1 of 2" in text
+    assert "abcdef0123." in text
+    readme.write_text("# a\n", encoding="utf-8")
+    assert table.main([str(path), "--readme", str(readme)]) == 2
+    readme.write_text("# a\n<!-- speed -->\nold\n<!-- end of speed -->\nb\n", encoding="utf-8")
+    for _ in range(2):
+        assert table.main([str(path), "--readme", str(readme)]) == 0
+    written = readme.read_text("utf-8")
+    assert "old" not in written
+    assert written.count("| conv |") == 1
+    assert written.endswith("<!-- end of speed -->\nb\n")
+    path.write_text(json.dumps(content | {"disturbed": True}), encoding="utf-8")
+    assert table.main([str(path)]) == 2

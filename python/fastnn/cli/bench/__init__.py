@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The peers that fastnn is timed against, and the process that each of them runs in.
+"""``fastnn bench``: fastnn's kernels and whole training steps beside those of other libraries.
 
-``peers.PEERS`` says how a peer is started at its best; ``worker.py`` is the program of its process
-and loads one ``adapter_<library>.py``. Neither imports fastnn (only its own adapter does), so that
-a peer may live in an environment where fastnn is not installed.
+``command.py`` is the command. ``peers.PEERS`` says how a peer is started at its best; ``worker.py``
+is the program of its process and loads one ``adapter_<library>.py`` and, for whole steps, one
+``steps_<...>.py``. None of these three kinds imports fastnn (only its own adapter does), so that a
+peer may live in an environment where fastnn is not installed.
+
+``session.py`` owns the processes of a run, ``measure.py`` takes the samples, ``ceilings.py`` knows
+what the machine can do and whether it is quiet, ``report.py`` and ``plots.py`` show the results.
+The acceptance of the source tree, ``python -m benchmarks.check``, is built on the same parts.
 """
 
 from __future__ import annotations

@@ -51,7 +51,10 @@ class Adapter:
     """Runs cases by NumPy, forward only; see worker.py for the interface."""
 
     def __init__(self, threads: int, options: dict[str, Any]) -> None:
-        del threads, options  # OpenBLAS reads its variables when it is loaded
+        del threads  # OpenBLAS reads its variables when it is loaded
+        if options.get("device", "cpu") != "cpu":
+            message = "numpy: expected device cpu, got another; it has no other"
+            raise ImportError(message)
         rng = np.random.default_rng(0)
 
         def dropout(x: Any, p: float) -> Any:
@@ -73,6 +76,9 @@ class Adapter:
             "matmul": np.matmul,
             "mean": np.mean,
             "mm": np.matmul,
+            "mm a^T b": lambda a, b: a.T @ b,
+            "mm a b^T": lambda a, b: a @ b.T,
+            "mm a^T b^T": lambda a, b: a.T @ b.T,
             "mul": np.multiply,
             "neg": np.negative,
             "relu": lambda x: np.maximum(x, 0),
@@ -99,12 +105,12 @@ class Adapter:
     ) -> Callable[[], Any]:
         """A function that runs the case."""
         if backward:
-            message = "NumPy computes no gradients"
-            raise NotImplementedError(message)
+            reason = "NumPy computes no gradients"
+            raise NotImplementedError(reason)
         function = self._functions.get(case["name"])
         if function is None or case["kwargs"]:
-            message = f"no NumPy version of {case['id']} is written down"
-            raise NotImplementedError(message)
+            reason = f"no NumPy version of {case['id']} is written down"
+            raise NotImplementedError(reason)
         values = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
         return lambda: function(*values)
 

@@ -11,16 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["OWN", "PEERS", "WORKER", "Peer", "environment", "interpreter"]
+__all__ = [
+    "OWN",
+    "PEERS",
+    "PYTHON_VARIABLE",
+    "SHOWN",
+    "WORKER",
+    "Peer",
+    "environment",
+    "interpreter",
+    "pythons",
+]
 
 OWN = "fastnn"
 WORKER = Path(__file__).with_name("worker.py")
-
-# MKL takes AVX2 on processors that are not Intel's, whatever its variables say; it asks this one
-# function, which a preloaded library can answer in its place.
-_MKL_AVX512 = "int mkl_serv_intel_cpu_true(void) { return 1; }\n"
+PYTHON_VARIABLE = "FASTNN_PEER_PYTHON"
 
 # Keep freed pages: fresh ones cost a page fault each.
 _KEEP_PAGES = ":".join(
@@ -31,12 +38,13 @@ _KEEP_PAGES = ":".join(
         "glibc.malloc.top_pad=67108864",
     )
 )
+_TUNED = {"GLIBC_TUNABLES": _KEEP_PAGES}
 
 # Variables that would change what a peer does behind the back of this table. FASTNN_ISA and
 # FASTNN_BACKEND stay: who sets them wants to time just that, and the result file names both.
 _REMOVED = re.compile(
-    r"^((OMP|MKL|OPENBLAS|KMP|GOMP|DNNL|ONEDNN|BLIS|NUMEXPR|TORCH)_\w+|GLIBC_TUNABLES|LD_PRELOAD"
-    r"|FASTNN_(?!ISA$|BACKEND$)\w+)$"
+    r"^((OMP|MKL|OPENBLAS|KMP|GOMP|DNNL|ONEDNN|BLIS|NUMEXPR|TORCH|XLA|JAX|ATEN)_\w+"
+    r"|GLIBC_TUNABLES|LD_PRELOAD|FASTNN_(?!ISA$|BACKEND$)\w+)$"
 )
 
 
@@ -46,26 +54,56 @@ class Peer:
 
     library: what must be importable; ``adapter_<library>.py`` drives it.
     variables: set in its process.
-    preload: C source of a library that is preloaded into its process.
+    preload: whether the library of preload.py is loaded into its process.
     options: given to the adapter.
+    shown: whether ``fastnn bench`` knows it; the others are for rows of targets.toml.
     """
 
     library: str
     variables: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    preload: str | None = None
+    preload: bool = False
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    shown: bool = True
 
+
+def _torch(**options: bool) -> Peer:
+    return Peer("torch", _TUNED, preload=True, options={"fused": True, **options})
+
+
+# OpenBLAS's workers otherwise spin for long after a call, at the cost of whoever runs next.
+_NUMPY = {"OPENBLAS_THREAD_TIMEOUT": "20"}
 
 PEERS: dict[str, Peer] = {
     OWN: Peer("fastnn"),
-    # OpenBLAS's workers otherwise spin for long after a call, at the cost of whoever runs next.
-    "numpy": Peer("numpy", {"OPENBLAS_THREAD_TIMEOUT": "20"}),
+    "numpy": Peer("numpy", _NUMPY),
     "torch": Peer("torch"),
-    "torch-tuned": Peer("torch", {"GLIBC_TUNABLES": _KEEP_PAGES}, preload=_MKL_AVX512),
+    "torch-tuned": _torch(),
+    "torch-compile": _torch(compile=True),
+    "torch-channels-last": _torch(channels_last=True),
+    "torch-compile-channels-last": _torch(compile=True, channels_last=True),
+    "jax": Peer("jax"),
+    "onnxruntime": Peer("onnxruntime"),
+    # fastnn without the option that a program is about: what the option costs.
+    "fastnn-plain": Peer("fastnn", options={"plain": True}, shown=False),
+    # For fastnn at the level x86_v3. MKL keeps to AVX2 on processors that are not Intel's.
+    "numpy-avx2": Peer("numpy", {**_NUMPY, "OPENBLAS_CORETYPE": "Haswell"}, shown=False),
+    "torch-avx2": Peer(
+        "torch",
+        {
+            **_TUNED,
+            "ONEDNN_MAX_CPU_ISA": "AVX2",
+            "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+            "ATEN_CPU_CAPABILITY": "avx2",
+        },
+        shown=False,
+    ),
 }
+SHOWN = tuple(name for name, peer in PEERS.items() if peer.shown and name != OWN)
 
 
-def environment(peer: Peer, threads: int, preload: Path | None = None) -> dict[str, str]:
+def environment(
+    peer: Peer, threads: int, preload: Path | None = None, device: str = "cpu"
+) -> dict[str, str]:
     """The whole environment of a peer's process: every library held to ``threads`` threads."""
     count = str(threads)
     kept = {k: v for k, v in os.environ.items() if not _REMOVED.match(k)}
@@ -73,9 +111,35 @@ def environment(peer: Peer, threads: int, preload: Path | None = None) -> dict[s
         ("FASTNN_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), count
     )
     loaded = {} if preload is None else {"LD_PRELOAD": str(preload)}
-    return kept | numbers | dict(peer.variables) | loaded
+    place = {"JAX_PLATFORMS": device}
+    if device == "cuda":
+        place["FASTNN_BACKEND"] = "cuda"
+    return kept | numbers | place | dict(peer.variables) | loaded
 
 
 def interpreter(name: str, given: Mapping[str, str]) -> str:
-    """The Python that runs a peer: given for the peer, for its library, or this one."""
+    """The Python that runs a peer: given for the peer, for its library, or this one.
+
+    fastnn itself always runs in this one.
+    """
+    if PEERS[name].library == OWN:
+        return sys.executable
     return given.get(name) or given.get(PEERS[name].library) or sys.executable
+
+
+def pythons(given: Sequence[str]) -> dict[str, str]:
+    """Interpreters of peers, from ``PEER=PATH`` words after those of FASTNN_PEER_PYTHON.
+
+    ValueError for anything else.
+    """
+    found = {}
+    for word in (*(w for w in os.environ.get(PYTHON_VARIABLE, "").split(",") if w), *given):
+        name, sign, path = word.partition("=")
+        if not sign or not path or name not in PEERS:
+            message = (
+                f"peer python: expected one of {', '.join(PEERS)}, then =PATH; got {word!r}; "
+                "as in torch=/opt/peers/bin/python"
+            )
+            raise ValueError(message)
+        found[name] = path
+    return found

@@ -7,6 +7,8 @@ line, over standard input and output (what the library prints goes to standard e
     at the start    -> {"about": {...}} or {"missing": why}
     {"do": "prepare", "case": {...}, "pass": "forward" | "forward_backward", "inputs": a.npz,
      "outputs": b.npz}  -> {"outputs": count} or {"unsupported": why}; runs once, stores the results
+    {"do": "prepare", "program": name, "pass": ..., "inputs": ..., "outputs": ...}
+                    -> the same for a whole program: what programs.py lists
     {"do": "sample", "repeats": n}
                     -> {"ns": wall time of n runs, "delay_ns": time that runnable threads waited}
     {"do": "quit"}, or the end of the input
@@ -14,7 +16,9 @@ line, over standard input and output (what the library prints goes to standard e
 An adapter is a class ``Adapter(threads, options)`` with ``about()``, ``prepare(case, arguments,
 backward)`` that returns a function without arguments (NotImplementedError with the reason where the
 library has no such operation), and ``arrays(value)``: what that function returned, as a list of
-NumPy arrays: the outputs, then the gradients of the floating-point inputs.
+NumPy arrays: the outputs, then the gradients of the floating-point inputs. It may have
+``synchronize()``, which waits for a device, and ``programs``, the name of the module whose
+``prepare(adapter, program, arrays, backward)`` makes a program's function and results.
 """
 
 from __future__ import annotations
@@ -32,15 +36,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def _adapter(library: str, threads: int, options: dict[str, Any]) -> Any:
-    path = Path(__file__).with_name(f"adapter_{library}.py")
-    spec = importlib.util.spec_from_file_location(f"adapter_{library}", path)
-    if spec is None or spec.loader is None:
-        message = f"no adapter for {library}"
+def _load(name: str) -> Any:
+    """The module ``<name>.py`` beside this file, by its path: the package may not be installed."""
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        message = f"bench: no module {name}; expected {path.name} beside worker.py"
         raise ImportError(message)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.Adapter(threads, options)
+    return module
 
 
 def run_delay_ns() -> int:
@@ -57,15 +62,23 @@ def run_delay_ns() -> int:
     return total
 
 
-def sample(run: Callable[[], Any], repeats: int) -> dict[str, int]:
+def _nothing() -> None:
+    """What an adapter of a library that never runs ahead waits for."""
+
+
+def sample(
+    run: Callable[[], Any], repeats: int, synchronize: Callable[[], None] = _nothing
+) -> dict[str, int]:
     """Wall time of ``repeats`` runs; one run before them wakes the library's threads."""
     gc.disable()
     try:
         run()
+        synchronize()
         delay = run_delay_ns()
         start = time.perf_counter_ns()
         for _ in range(repeats):
             run()
+        synchronize()
         end = time.perf_counter_ns()
         return {"ns": end - start, "delay_ns": run_delay_ns() - delay}
     finally:
@@ -82,10 +95,18 @@ def _arguments(case: dict[str, Any], inputs: str) -> list[Any]:
 def _prepare(adapter: Any, order: dict[str, Any]) -> tuple[Callable[[], Any], int]:
     import numpy as np  # noqa: PLC0415
 
-    case = order["case"]
-    arguments = _arguments(case, order["inputs"])
-    run = adapter.prepare(case, arguments, order["pass"] == "forward_backward")
-    results = adapter.arrays(run())
+    backward = order["pass"] == "forward_backward"
+    if "program" in order:
+        if (name := getattr(adapter, "programs", None)) is None:
+            reason = "it has cases only, no programs"
+            raise NotImplementedError(reason)
+        with np.load(order["inputs"]) as stored:
+            arrays = dict(stored)
+        run, results = _load(name).prepare(adapter, order["program"], arrays, backward)
+    else:
+        case = order["case"]
+        run = adapter.prepare(case, _arguments(case, order["inputs"]), backward)
+        results = adapter.arrays(run())
     np.savez(order["outputs"], **{str(i): a for i, a in enumerate(results)})
     return run, len(results)
 
@@ -93,6 +114,7 @@ def _prepare(adapter: Any, order: dict[str, Any]) -> tuple[Callable[[], Any], in
 def serve(adapter: Any, orders: IO[str], answers: IO[str]) -> None:
     """Answers orders until the input ends."""
     run: Callable[[], Any] | None = None
+    synchronize = getattr(adapter, "synchronize", _nothing)
     for line in orders:
         order = json.loads(line)
         answer: dict[str, Any]
@@ -106,7 +128,7 @@ def serve(adapter: Any, orders: IO[str], answers: IO[str]) -> None:
             except NotImplementedError as reason:
                 answer = {"unsupported": str(reason)}
         elif order["do"] == "sample" and run is not None:
-            answer = dict(sample(run, int(order["repeats"])))
+            answer = dict(sample(run, int(order["repeats"]), synchronize))
         else:
             answer = {"error": f"expected prepare, then sample or quit; got {line.strip()}"}
         answers.write(json.dumps(answer) + "\n")
@@ -118,7 +140,7 @@ def main(library: str, threads: str, options: str) -> int:
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)  # a library that prints must not break the protocol
         try:
-            adapter = _adapter(library, int(threads), json.loads(options))
+            adapter = _load(f"adapter_{library}").Adapter(int(threads), json.loads(options))
         except ImportError as error:
             answers.write(json.dumps({"missing": str(error)}) + "\n")
             return 0

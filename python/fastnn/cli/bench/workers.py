@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The other end of fastnn/cli/bench/worker.py, and of probe.c: processes that answer lines."""
+"""The other end of worker.py and of ceilings_worker.py: processes that answer lines."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import native
-from fastnn.cli.bench.peers import PEERS, WORKER, environment, interpreter
+from fastnn.cli.bench import preload
+from fastnn.cli.bench.peers import OWN, PEERS, WORKER, environment, interpreter
+
+__all__ = ["LineProcess", "NotInstalled", "Probe", "Unsupported", "Worker", "WorkerError"]
 
 _TIMEOUT = 300.0  # seconds without an answer after which a process counts as hung
 
@@ -52,7 +56,10 @@ class LineProcess:
             message = f"{command[0]} cannot be started: {error}"
             raise WorkerError(message) from error
 
-    def _fail(self, what: str) -> WorkerError:
+    def _fail(self, what: str, patience: float = 5.0) -> WorkerError:
+        """What went wrong, and what the process said; one that has ended may still be saying it."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience)
         self._process.kill()
         self._process.wait()
         self._errors.seek(0)
@@ -82,7 +89,7 @@ class LineProcess:
             ready, _, _ = select.select([file], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
                 message = f"no answer within {timeout:g} s"
-                raise self._fail(message)
+                raise self._fail(message, 0.0)
             chunk = os.read(file, 65536)
             if not chunk:
                 message = "the process ended"
@@ -90,6 +97,15 @@ class LineProcess:
             self._pending += chunk
         line, self._pending = self._pending.split(b"\n", 1)
         return line.decode()
+
+    def _hello(self) -> dict[str, Any]:
+        """The first line, of a process that has one; a process that fails to start is closed."""
+        try:
+            hello: dict[str, Any] = json.loads(self.receive())
+        except WorkerError:
+            self.close()
+            raise
+        return hello
 
     def close(self) -> None:
         """End the process and wait for it."""
@@ -114,18 +130,25 @@ class Worker(LineProcess):
         folder: Path,
         pythons: Mapping[str, str] | None = None,
         isa: str | None = None,
+        device: str = "cpu",
     ) -> None:
         spec = PEERS[peer]
-        preload = None if spec.preload is None else native.build_preload(spec.preload, folder)
-        env = environment(spec, threads, preload)
+        library = None
+        if spec.preload and device == "cpu" and preload.is_needed():
+            try:
+                library = preload.build(folder)
+            except preload.NoCompiler as error:
+                message = f"{peer}: {error}"
+                raise NotInstalled(message) from error
+        env = environment(spec, threads, library, device)
         if isa is not None:
             env["FASTNN_ISA"] = isa
-        options = json.dumps(dict(spec.options))
+        options = json.dumps({**spec.options, "device": device})
         python = interpreter(peer, pythons or {})
         # -P: the worker's own folder is no place to import libraries from.
         super().__init__([python, "-P", str(WORKER), spec.library, str(threads), options], env)
         self.name = peer
-        hello = json.loads(self.receive())
+        hello = self._hello()
         if "missing" in hello:
             self.close()
             message = f"{peer}: {hello['missing']} ({python})"
@@ -146,12 +169,31 @@ class Worker(LineProcess):
 
 
 class Probe(LineProcess):
-    """The multiply-add rate of a number of threads, in GFLOP/s."""
+    """The process that measures what the machine can do at most, by fastnn's native module."""
 
-    def __init__(self, level: str | None, folder: Path) -> None:
-        super().__init__([str(native.build_probe(level, folder))])
+    def __init__(self, level: str | None) -> None:
+        env = environment(PEERS[OWN], 1)
+        if level is not None:
+            env["FASTNN_ISA"] = level
+        super().__init__([sys.executable, "-P", "-m", "fastnn.cli.bench.ceilings_worker"], env)
+        self.name = "ceilings"
+        hello = self._hello()
+        if "missing" in hello:
+            self.close()
+            raise NotInstalled(hello["missing"])
 
-    def rate(self, threads: int, milliseconds: float = 3.0) -> float:
-        """Measured now."""
-        self.send(f"{threads} {milliseconds}")
-        return float(self.receive())
+    def _rate(self, **order: Any) -> float:
+        self.send(json.dumps(order))
+        rate = float(json.loads(self.receive())["rate"])
+        if rate <= 0:
+            message = f"ceilings: {order} could not be measured; free memory or threads"
+            raise WorkerError(message)
+        return rate
+
+    def fma(self, threads: int, seconds: float = 0.003) -> float:
+        """GFLOP/s of multiply-adds in registers, measured now."""
+        return self._rate(threads=threads, seconds=seconds)
+
+    def memory(self, kind: str, threads: int, size: int, seconds: float = 0.01) -> float:
+        """GB/s over a working set of ``size`` bytes: kind read, copy or stream; measured now."""
+        return self._rate(threads=threads, seconds=seconds, kind=kind, bytes=size)

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the machine can do at most, and whether it is quiet while something is timed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastnn.cli.bench.machine import caches
+
+if TYPE_CHECKING:
+    from fastnn.cli.bench.workers import Probe
+
+__all__ = ["Ceilings", "Cost", "Reading", "Watch", "judge", "waited"]
+
+# Two free cores give 1.9 to 2 times the rate of one; two threads of one core give 1.0 to 1.3.
+MIN_SCALING = 1.7
+# Below this share of the best rate seen in the run, something else had the core.
+MIN_RATE = 0.85
+# Share of a sample that a thread may spend waiting for a core beyond what is usual for it.
+MAX_DELAY = 0.05
+
+# A last-level cache above this is a large server's, shared with others, of which little is ours.
+_LARGE_CACHE = 64 * 1024
+
+
+def _sizes() -> tuple[int, ...]:
+    """Working sets at which memory is measured: from half an L2 to far beyond the last cache."""
+    kilobytes = [int(t[:-1]) for t in caches().values() if t[:-1].isdigit() and t[-1] == "K"]
+    large = max(kilobytes, default=0) > _LARGE_CACHE
+    exponents = (*range(17, 25), 26, 28, *((30,) if large else ()))
+    return tuple(2**n for n in exponents)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """Rates of one and of several threads, in GFLOP/s, taken one after the other."""
+
+    one: float
+    many: float
+    threads: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What one run has to do at least: operations, bytes moved, bytes of all its arrays.
+
+    parts: its operations and its traffic are those of different parts, one after the other.
+    """
+
+    flops: float | None
+    traffic: float | None
+    working_set: float
+    parts: bool = False
+
+
+class Watch:
+    """Readings of the probe through a run, and what they say about a stretch of it.
+
+    Without a probe (there is no native module) every reading is a quiet one: then only the time
+    that threads waited for a core tells of disturbance.
+    """
+
+    def __init__(self, probe: Probe | None, threads: int) -> None:
+        self._probe = probe
+        self._threads = threads
+        self.best_one = 0.0
+        self.best_many = 0.0
+
+    def read(self) -> Reading:
+        """A reading now; a few milliseconds."""
+        if self._probe is None:
+            return Reading(0.0, 0.0, self._threads)
+        one = self._probe.fma(1)
+        many = one if self._threads == 1 else self._probe.fma(self._threads)
+        self.best_one = max(self.best_one, one)
+        self.best_many = max(self.best_many, many)
+        return Reading(one, many, self._threads)
+
+    def complaint(self, reading: Reading) -> str | None:
+        """Why the machine was not quiet at a reading; None if it was."""
+        return judge(reading, self.best_one, len(os.sched_getaffinity(0)))
+
+
+class Ceilings:
+    """The ceilings of a number of threads at an instruction-set level: the most that was seen.
+
+    takes: how often each memory rate is measured.
+    """
+
+    def __init__(self, probe: Probe | None, watch: Watch, threads: int, takes: int = 3) -> None:
+        self._takes = takes
+        self._probe = probe
+        self._watch = watch
+        self._threads = threads
+        self._memory: dict[int, float] = {}
+
+    @property
+    def fma(self) -> float | None:
+        """Multiply-adds in registers, GFLOP/s; None where it cannot be measured."""
+        return self._watch.best_many or None
+
+    @property
+    def memory(self) -> dict[int, float]:
+        """GB/s of the better of the two copies, by bytes of the working set; measured once."""
+        if self._probe is not None and not self._memory:
+            for _ in range(self._takes):
+                for size in _sizes():
+                    rates = (self._probe.memory(k, self._threads, size) for k in ("copy", "stream"))
+                    self._memory[size] = max(self._memory.get(size, 0.0), *rates)
+        return self._memory
+
+    @property
+    def dram(self) -> float | None:
+        """GB/s of a copy at the largest working set."""
+        return list(self.memory.values())[-1] if self.memory else None
+
+    def bandwidth(self, size: float) -> float | None:
+        """GB/s of a copy whose working set has ``size`` bytes, between the sizes measured.
+
+        A larger set is never taken to be faster than a smaller one was.
+        """
+        if not self.memory:
+            return None
+        rates = list(self.memory.values())
+        falling = [max(rates[i:]) for i in range(len(rates))]
+        return float(np.interp(math.log(max(size, 1.0)), [*map(math.log, self.memory)], falling))
+
+    def time_us(self, cost: Cost) -> float | None:
+        """The least time that the work can take: the roofline, as a time.
+
+        The larger of its operations at the multiply-add rate, and of its traffic at the rate of
+        its working set (Williams, Waterman, Patterson 2009); of a whole step, the sum of the two.
+        """
+        parts = []
+        if cost.flops and self.fma:
+            parts.append(cost.flops / self.fma * 1e-3)
+        if cost.traffic and (rate := self.bandwidth(cost.working_set)):
+            parts.append(cost.traffic / rate * 1e-3)
+        return (sum(parts) if cost.parts else max(parts)) if parts else None
+
+
+def judge(reading: Reading, best_one: float, cores: int) -> str | None:
+    """Why a reading is not one of a quiet machine; None if it is."""
+    if reading.one < MIN_RATE * best_one:
+        return f"one thread ran at {reading.one / best_one:.0%} of the best rate of the run"
+    wanted = min(reading.threads, cores) * MIN_SCALING / 2
+    if reading.threads > 1 and cores > 1 and reading.many < wanted * reading.one:
+        return f"{reading.threads} threads gave {reading.many / reading.one:.2f} times one's rate"
+    return None
+
+
+def waited(share: float, name: str, usual: float = 0.0) -> str | None:
+    """Why a sample is not one of a quiet machine, by the share of its time that its threads waited
+    for a core, beyond the usual; None if it is."""
+    if share <= usual + MAX_DELAY:
+        return None
+    return f"{name}: threads waited {share:.0%} of the time for a core"

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``fastnn bench``: kernels and whole training steps beside other libraries, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import importlib.util
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import fastnn
+from fastnn.cli._args import up_to
+from fastnn.cli.bench import machine
+from fastnn.cli.bench.cases import Subject, find
+from fastnn.cli.bench.measure import Disagreement, measure
+from fastnn.cli.bench.peers import OWN, PYTHON_VARIABLE, SHOWN, pythons
+from fastnn.cli.bench.report import Report, heading, make_report
+from fastnn.cli.bench.session import FULL, QUICK, Session
+from fastnn.cli.bench.workers import WorkerError
+
+__all__ = ["add_arguments", "run"]
+
+FORMAT = 1
+_DONE, _FAILED, _USAGE = 0, 1, 2
+
+
+def _peers(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if unknown := [name for name in names if name not in SHOWN]:
+        message = f"expected some of {', '.join(SHOWN)}, got {', '.join(unknown)!r:.60}"
+        raise argparse.ArgumentTypeError(message)
+    return names
+
+
+def _threads(text: str) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(map(up_to(1024), text.split(","))))
+
+
+def _writable(text: str) -> Path:
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        message = f"expected a file in a folder that is there, got {text!r:.100}"
+        raise argparse.ArgumentTypeError(message)
+    return path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of the command."""
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME",
+        help="an operation (mm), a step (lenet), a kind (step, layer, optimizer, calls) or a "
+        "pattern ('conv2d-*'); may be given more than once; default: everything",
+    )  # fmt: skip
+    parser.add_argument(
+        "--peers", type=_peers, default=SHOWN, metavar="A,B",
+        help=f"of {', '.join(SHOWN)}; default: all that are installed",
+    )  # fmt: skip
+    parser.add_argument(
+        "--threads", type=_threads, default=(fastnn.get_num_threads(),), metavar="N,M",
+        help="for fastnn and its peers alike; default: as many as fastnn uses",
+    )  # fmt: skip
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--json", type=_writable, metavar="FILE", help="write the results there")
+    parser.add_argument(
+        "--plot", type=_writable, metavar="FILE.png",
+        help="draw the roofline of this machine and the ratios to the peers",
+    )  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="few and short samples")
+    parser.add_argument(
+        "--peer-python", action="append", default=[], metavar="PEER=PATH",
+        help="the Python that has a peer (torch=... serves all of torch's); also in "
+        f"{PYTHON_VARIABLE}, separated by commas; default: this one",
+    )  # fmt: skip
+
+
+def _about(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "fastnn": fastnn.__version__,
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "machine": machine.describe(),
+        "device": arguments.device,
+        "effort": "quick" if arguments.quick else "full",
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def _ceilings(session: Session, threads: int) -> dict[str, Any]:
+    level = session.worker(OWN, threads).about["isa"]
+    top = session.ceilings(level, threads)
+    session.watch(level, threads).read()
+    return {
+        "threads": threads,
+        "isa": level,
+        "fma_gflops": top.fma,
+        "copy_gb_per_s": {str(size): rate for size, rate in top.memory.items()},
+        "dram_gb_per_s": top.dram,
+    }
+
+
+def _row(session: Session, subject: Subject, peers: Sequence[str], threads: int) -> dict[str, Any]:
+    """The result of one subject; what goes wrong is a result too."""
+    about = {
+        "name": subject.label, "id": subject.id, "pass": subject.pass_, "dtype": subject.dtype,
+        "threads": threads,
+    }  # fmt: skip
+    try:
+        return about | measure(session, subject, peers, threads)
+    except (Disagreement, WorkerError) as error:
+        return about | {"error": str(error), "disturbed": [], "without": {}}
+
+
+def _measure_all(
+    arguments: argparse.Namespace,
+    subjects: Sequence[Subject],
+    given: dict[str, str],
+    content: dict[str, Any],
+    report: Report,
+) -> None:
+    content |= {"versions": {}, "missing": {}, "ceilings": [], "rows": []}
+    effort = QUICK if arguments.quick else FULL
+    for threads in arguments.threads:
+        with (
+            tempfile.TemporaryDirectory(prefix="fastnn-bench-") as folder,
+            Session(Path(folder), effort, given, arguments.device) as session,
+        ):
+            installed = []
+            for peer in (OWN, *arguments.peers):
+                report.doing(f"starting {peer}")
+                try:
+                    session.worker(peer, threads)
+                    installed.append(peer)
+                except WorkerError as error:  # not installed, or it cannot be started
+                    if peer == OWN:
+                        raise
+                    content["missing"][peer] = str(error)
+            report.doing("measuring the machine")
+            content["ceilings"].append(_ceilings(session, threads))
+            content["versions"] |= session.versions
+            for line in heading(content, session.no_ceilings):
+                report.line(line)
+            for subject in subjects:
+                report.doing(subject.label)
+                row = _row(session, subject, installed[1:], threads)
+                content["rows"].append(row)
+                report.row(row)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure and show. 0 if all was measured and all peers agreed."""
+    say: Callable[[str], object] = sys.stderr.write
+    try:
+        subjects = find(arguments.only)
+        given = pythons(arguments.peer_python)
+    except ValueError as error:
+        say(f"fastnn bench: {error}\n")
+        return _USAGE
+    if arguments.plot and importlib.util.find_spec("matplotlib") is None:
+        say("fastnn bench: --plot needs matplotlib; pip install matplotlib, or leave it out\n")
+        return _USAGE
+    content = _about(arguments)
+    with make_report(len(subjects) * len(arguments.threads)) as report:
+        try:
+            _measure_all(arguments, subjects, given, content, report)
+        except WorkerError as error:
+            say(f"fastnn bench: {error}\n")
+            return _FAILED
+    report.summary(content["rows"])
+    if arguments.json:
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    if arguments.plot:
+        from fastnn.cli.bench.plots import save  # noqa: PLC0415 - matplotlib is optional
+
+        save(arguments.plot, content)
+    return _FAILED if any("error" in row for row in content["rows"]) else _DONE

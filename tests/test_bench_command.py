@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``fastnn bench``: the command, its report and its drawing. No time is asserted."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastnn import _backend
+from fastnn.cli import main
+from fastnn.cli.bench import command
+from fastnn.cli.bench.measure import Disagreement
+from fastnn.cli.bench.report import LiveReport, Report, best_peer, heading, make_report
+
+
+def summary(median: float) -> dict[str, float]:
+    return {"median": median, "q1": 0.9 * median, "q3": 1.2 * median, "minimum": median, "count": 5}
+
+
+def result(name: str = "mm", flops: float | None = 2e6, **changes: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "name": name,
+        "threads": 2,
+        "times_us": {n: summary(t) for n, t in (("fastnn", 10.0), ("numpy", 40.0), ("jax", 20.0))},
+        "ratios": {"numpy": summary(0.25), "jax": summary(0.5)},
+        "gb_per_s": {"fastnn": 12.0, "numpy": 3.0, "jax": 6.0},
+        "cost": {"flops": flops, "traffic": 120e3, "working_set": 120e3},
+        "share_of_ceiling": summary(0.8),
+        "disturbed": [],
+        "without": {"torch": "torch has no such thing"},
+        "notes": [],
+    }
+    if flops:
+        row["gflops"] = {"fastnn": 200.0, "numpy": 50.0, "jax": 100.0}
+    return row | changes
+
+
+def content(*rows: dict[str, Any], ceilings: bool = True) -> dict[str, Any]:
+    top = {"threads": 2, "isa": "x86_v4", "fma_gflops": None, "dram_gb_per_s": None}
+    if ceilings:
+        top |= {"fma_gflops": 400.0, "dram_gb_per_s": 50.0}
+    curve = {"131072": 300.0, "16777216": 100.0, "268435456": 50.0} if ceilings else {}
+    return {
+        "fastnn": "1",
+        "machine": {"cpu": "made up", "cores": 2, "caches": {"L1": "48K"}, "system": "Linux"},
+        "effort": "quick",
+        "load": 0.1,
+        "device": "cpu",
+        "versions": {"fastnn": {"fastnn": "1"}},
+        "missing": {"jax": "jax: No module named 'jax'"},
+        "ceilings": [top | {"copy_gb_per_s": curve}],
+        "rows": list(rows),
+    }
+
+
+def test_it_measures_outside_of_the_checkout(tmp_path: Path) -> None:
+    only = ["--only", "mm-64x64-64x64", "--only", "logreg"]
+    files = ["--json", "a.json", "--plot", "a.png"]
+    flags = ["--quick", "--peers", "numpy", "--threads", "1,2", *only, *files]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "fastnn", "bench", *flags],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "mm-64x64-64x64 + backward, 2 threads: " in done.stdout
+    report = json.loads((tmp_path / "a.json").read_text("utf-8"))
+    names = [(row["name"], row["threads"]) for row in report["rows"]]
+    one = ["logreg", "mm-64x64-64x64", "mm-64x64-64x64 + backward"]
+    assert names == [(name, threads) for threads in (1, 2) for name in one]
+    product = report["rows"][1]
+    assert set(product["times_us"]) == {"fastnn", "numpy"}
+    assert product["ratios"]["numpy"]["minimum"] > 0
+    assert product["cost"]["flops"] == 2 * 64**3
+    assert report["rows"][2]["cost"]["flops"] == 6 * 64**3
+    assert "no gradients" in report["rows"][2]["without"]["numpy"]
+    if _backend.cpu is not None:
+        assert report["ceilings"][0]["fma_gflops"] > 0
+        assert product["share_of_ceiling"]["median"] > 0
+    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--peers", "numpyy"], "expected some of numpy, torch"),
+        (["--peers", "fastnn-plain"], "expected some of numpy, torch"),
+        (["--threads", "0"], "from 1 to 1024"),
+        (["--threads", "1,x"], "from 1 to 1024"),
+        (["--only", "no-such-case"], "--only: expected one of logreg"),
+        (["--device", "tpu"], "invalid choice"),
+        (["--json", "none/a.json"], "a folder that is there"),
+        (["--peer-python", "torch"], "then =PATH"),
+    ],
+)
+def test_wrong_usage_is_refused_before_anything_is_measured(
+    flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        status = main(["bench", *flags])
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    assert status == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_plot_without_matplotlib_is_refused_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command.importlib.util, "find_spec", lambda _: None)
+    assert main(["bench", "--plot", str(tmp_path / "a.png")]) == 2
+    assert "pip install matplotlib" in capsys.readouterr().err
+
+
+def test_what_goes_wrong_with_one_case_does_not_end_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(_session: Any, subject: Any, *_: Any) -> dict[str, Any]:
+        if subject.pass_ == "forward":
+            message = "numpy and fastnn disagree"
+            raise Disagreement(message)
+        return {k: v for k, v in result().items() if k not in ("name", "threads")}
+
+    monkeypatch.setattr(command, "measure", measure)
+    flags = ["--only", "mm-64x64-64x64", "--peers", "numpy", "--threads", "1"]
+    assert main(["bench", *flags]) == 1
+    out = capsys.readouterr().out
+    assert "mm-64x64-64x64: numpy and fastnn disagree" in out
+    assert "mm-64x64-64x64 + backward, 1 thread: 10 us" in out
+
+
+def test_without_a_gpu_cuda_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    if _backend.cupy is not None:
+        pytest.skip("there is one")
+    assert main(["bench", "--device", "cuda", "--only", "mm-64x64-64x64"]) == 1
+    assert "FASTNN_BACKEND=cuda" in capsys.readouterr().err
+
+
+def test_plain_lines() -> None:
+    out = io.StringIO()
+    report = make_report(2, out)
+    assert type(report) is Report
+    with report:
+        report.doing("nothing to see")
+        report.row(result())
+        report.row(result("relu", None, disturbed=["2 of 5 rounds disturbed"], times_us={
+            "fastnn": summary(2.5e6)}, ratios={}, gb_per_s={"fastnn": 12.0}))  # fmt: skip
+        report.row(result(without={"torch-compile": "torch.compile failed: no g++"}))
+        report.summary([result(), result(disturbed=["busy"])])
+    lines = out.getvalue().splitlines()
+    assert lines[0] == (
+        "mm, 2 threads: 10 us ±15 %, least 10 us | 200 GFLOP/s | 80 % of the ceiling | "
+        "0.25 [0.23, 0.30] of numpy (40 us) | 0.50 [0.45, 0.60] of jax (20 us)"
+    )
+    assert lines[1].startswith("relu, 2 threads: 2.5 s ±15 %, least 2.5 s | 12 GB/s")
+    assert lines[2].strip() == "disturbed: 2 of 5 rounds disturbed"
+    assert "torch-compile: torch.compile failed: no g++" in lines[4]
+    assert lines[5].startswith("1 of 2 results are from a disturbed machine")
+    assert best_peer(result()) == "jax"
+    assert best_peer(result(times_us={"fastnn": summary(1.0)})) is None
+
+
+def test_the_heading_names_ceilings_versions_and_missing_peers() -> None:
+    text = "\n".join(heading(content(), ""))
+    for part in ("400 GFLOP/s", "DRAM copy 50 GB/s", "fastnn: fastnn 1", "not timed: jax"):
+        assert part in text
+    assert "no native module" in "\n".join(heading(content(ceilings=False), "no native module"))
+
+
+def test_table_and_bar_on_a_terminal() -> None:
+    rich = pytest.importorskip("rich.console")
+    out = io.StringIO()
+    console = rich.Console(file=out, force_terminal=True, width=160, color_system=None)
+    rows = [result(), result("relu", None, disturbed=["busy"]), {
+        "name": "tanh", "threads": 2, "error": "the process ended", "disturbed": [], "without": {},
+    }]  # fmt: skip
+    with LiveReport(console, 3) as report:
+        for row in rows:
+            report.doing(row["name"])
+            report.row(row)
+    report.summary(rows)
+    text = out.getvalue()
+    for part in ("tanh: the process ended", "relu: busy", "time ratio", "jax 20 us", "0.50 ["):
+        assert part in text
+
+
+@pytest.mark.parametrize("ceilings", [True, False])
+@pytest.mark.parametrize("count", [0, 2, 60])
+def test_the_drawing(tmp_path: Path, ceilings: bool, count: int) -> None:
+    pytest.importorskip("matplotlib")
+    from fastnn.cli.bench.plots import save  # noqa: PLC0415
+
+    rows = [result(f"case {i}", 2e6 if i % 2 else None) for i in range(count)]
+    save(tmp_path / "a.png", content(*rows, ceilings=ceilings))
+    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is timed beside the cases, what it costs at least, and that libraries agree on it."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import testing
+from fastnn.cli.bench import adapter_fastnn, measure, steps_modules
+from fastnn.cli.bench.cases import Subject, find
+from fastnn.cli.bench.ceilings import Ceilings, Cost, Watch
+from fastnn.cli.bench.peers import PEERS
+from fastnn.cli.bench.programs import PROGRAMS, Program
+from fastnn.cli.bench.session import QUICK, Session
+
+CASES = {case.id: case for case in testing.all_cases()}
+RUNS = [(p, pass_) for p in PROGRAMS.values() for pass_ in p.passes]
+
+
+@pytest.mark.parametrize(("program", "pass_"), RUNS, ids=lambda v: getattr(v, "name", v))
+def test_every_program_runs_by_fastnn(program: Program, pass_: str) -> None:
+    adapter = adapter_fastnn.Adapter(fastnn.get_num_threads(), {})
+    backward = pass_ == "forward_backward"
+    run, results = steps_modules.prepare(adapter, program.name, program.make(), backward)
+    run()
+    assert results
+    assert all(np.isfinite(array).all() for array in results)
+    if program.kind == "step":
+        assert results[0].shape == (3,)
+        assert results[0][2] < results[0][0], "three steps on one batch lower its loss"
+
+
+def test_logistic_regression_is_what_its_formula_says() -> None:
+    program = PROGRAMS["logreg"]
+    arrays = {k: v.astype(np.float64) for k, v in program.make().items()}
+    x, w, b = arrays["x"], arrays["p.weight"], arrays["p.bias"]
+    target = arrays["target"].astype(int)
+    losses = []
+    for _ in range(3):
+        z = x @ w.T + b
+        p = np.exp(z - z.max(1, keepdims=True))
+        p /= p.sum(1, keepdims=True)
+        losses.append(-np.log(p[np.arange(32), target]).mean())
+        p[np.arange(32), target] -= 1
+        w, b = w - 0.01 * p.T @ x / 32, b - 0.01 * p.mean(0)
+    adapter = adapter_fastnn.Adapter(1, {})
+    _, (got,) = steps_modules.prepare(adapter, "logreg", program.make(), True)
+    np.testing.assert_allclose(got, losses, rtol=1e-5)
+
+
+def test_costs_are_the_least_that_has_to_be_done() -> None:
+    n = 4.0 * 1024 * 4096
+    relu = Subject(CASES["relu-1024x4096"], None)
+    x = np.zeros((1024, 4096), np.float32)
+    assert relu.cost([x]) == Cost(None, 2 * n, 2 * n)
+    both = Subject(CASES["relu-1024x4096"], None, "forward_backward")
+    assert both.cost([x, x]) == Cost(None, 5 * n, 3 * n)
+    product = Subject(CASES["mm-64x64-64x64"], None, "forward_backward")
+    square = np.zeros((64, 64), np.float32)
+    assert product.cost([square] * 3).flops == 3 * 2 * 64**3
+    assert PROGRAMS["adam"].cost("forward").traffic == 28 * 10e6
+    step = PROGRAMS["mlp_small"].cost("forward_backward")
+    assert step.flops == 3 * 2 * 64 * (784 * 128 + 128 * 10)
+    strided = CASES["conv2d-16x3x64x64-64x3x7x7-64-stride=2-padding=3"]
+    assert strided.flops == 2.0 * 16 * 64 * 3 * 49 * 32 * 32
+
+
+class FixedProbe:
+    """100 GFLOP/s a thread; 80 GB/s up to a megabyte, then half of it per factor of four."""
+
+    def fma(self, threads: int) -> float:
+        return 100.0 * threads
+
+    def memory(self, kind: str, threads: int, size: int) -> float:
+        assert threads == 2
+        return 80.0 * (1.0 if kind == "stream" else 0.9) / 2 ** max(0.0, math.log2(size) / 2 - 10)
+
+
+def test_ceilings() -> None:
+    probe: Any = FixedProbe()
+    watch = Watch(probe, 2)
+    top = Ceilings(probe, watch, 2)
+    assert top.fma is None
+    assert watch.complaint(watch.read()) is None
+    assert top.fma == 200.0
+    assert top.bandwidth(1000) == pytest.approx(80.0)
+    assert top.bandwidth(2**22) == pytest.approx(40.0)
+    assert 40.0 < (top.bandwidth(2**21) or 0) < 80.0
+    assert top.bandwidth(2**60) == top.dram
+    work = Cost(flops=2e6, traffic=4.0 * 2**20, working_set=2.0**22)
+    products, bytes_ = 2e6 / 200e3, 4.0 * 2**20 / 40e3
+    assert top.time_us(work) == pytest.approx(max(products, bytes_))
+    whole = Cost(work.flops, work.traffic, work.working_set, parts=True)
+    assert top.time_us(whole) == pytest.approx(products + bytes_)
+    assert top.time_us(Cost(None, None, 0.0)) is None
+    nothing = Ceilings(None, Watch(None, 2), 2)
+    assert nothing.time_us(work) is None
+    assert Watch(None, 2).complaint(Watch(None, 2).read()) is None
+
+
+def test_what_is_chosen() -> None:
+    assert [s.label for s in find(["lenet"])] == ["lenet"]
+    assert {s.program.kind for s in find(["layer"]) if s.program} == {"layer"}
+    assert {s.id for s in find(["mm-*"])} == {s.id for s in find(["mm"])}
+    assert len({s.label for s in find([])}) == len(find([]))
+    with pytest.raises(ValueError, match="expected one of logreg"):
+        find(["nothing"])
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    with tempfile.TemporaryDirectory() as folder, Session(Path(folder), QUICK, {}) as opened:
+        yield opened
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("peer", ["torch", "torch-channels-last"])
+def test_torch_agrees_on_every_program(session: Session, peer: str) -> None:
+    images = {"lenet", "cnn", "resnet_tiny"}
+    layouts = bool(PEERS[peer].options.get("channels_last"))
+    compared = set()
+    for program, pass_ in RUNS:
+        if layouts and program.name not in images | {"logreg", "lstm", "sgd", "add_8"}:
+            continue
+        without: dict[str, str] = {}
+        subject = Subject(None, program, pass_)
+        measure._prepare(session, subject, [peer], 2, None, without)
+        compared |= {program.name} - ({program.name} if without else set())
+    assert compared == (images if layouts else set(PROGRAMS) - {"lstm_peephole", "lstm_layer_norm"})
