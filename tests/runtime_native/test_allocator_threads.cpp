@@ -83,8 +83,10 @@ TEST_CASE(a_thread_may_free_after_its_cache_is_gone) {
 }
 
 TEST_CASE(fork_while_other_threads_allocate) {
-    // Its runtime's own locks may be held by the other threads: the child then waits for ever.
-    if (TEST_TSAN) skip("ThreadSanitizer does not support a fork while other threads allocate");
+    // A sanitizer's own locks may be held by the other threads: the child then waits for ever. Seen
+    // with AddressSanitizer too (GCC 12's), to whose allocator ours then hands every block.
+    if (TEST_TSAN || TEST_ASAN)
+        skip("the sanitizer's own locks are not released in a forked child");
     std::atomic<bool> stop{false};
     std::atomic<int> started{0};
     std::vector<std::thread> threads;

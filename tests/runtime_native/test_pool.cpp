@@ -341,6 +341,8 @@ TEST_CASE(a_forked_child_has_a_pool_of_its_own) {
 
 TEST_CASE(fork_in_the_middle_of_another_thread_s_job) {
     if (TEST_TSAN) skip("ThreadSanitizer does not follow threads that a forked child starts");
+    // Seen with GCC 12: `other` allocates, and the lock that it holds stays locked in the child.
+    if (TEST_ASAN) skip("the sanitizer's own locks are not released in a forked child");
     fastnn::pool_set_threads(3);
     std::atomic<bool> stop{false};
     std::thread other([&] {
