@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import shutil
 import struct
@@ -70,6 +71,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         read_idx(tmp_path / "nothing", 1)
     with pytest.raises(DataFileError, match=r"cannot be read: Is a directory"):
         read_idx(tmp_path, 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX files")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataFileError, match=r"pipe: expected a regular file"):
+        read_idx(tmp_path / "pipe", 1)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)

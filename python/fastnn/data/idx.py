@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import stat
 import struct
 import zlib
 from pathlib import Path
@@ -82,6 +83,10 @@ def read_idx(path: Path, dimensions: int) -> tuple[npt.NDArray[np.uint8], bytes]
               whose sizes are not those of its content.
     """
     try:
+        about = path.stat()
+        if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
+            problem = "expected a regular file, got a pipe or a device; name a file with the data"
+            raise DataFileError(problem)
         with path.open("rb") as raw:
             zipped = raw.read(2) == _GZIP
             raw.seek(0)
