@@ -2,43 +2,15 @@
 // Tensors and nodes: how they are made, and Op.apply and Op.record of python/fastnn/_op.py.
 #include "tape.h"
 
-#include <structmember.h>
-
 #include <initializer_list>
 
 namespace fastnn {
-
-Tape tape{};
-thread_local bool recording_enabled = true;
 
 namespace {
 
 long long newest = 0;  // sequence number of a node; under the GIL
 
 constexpr Py_ssize_t kMostArguments = 64;
-
-Py_ssize_t place_of(PyTypeObject* type, const char* name) {
-    PyObject* found = PyDict_GetItemString(type->tp_dict, name);
-    if (found == nullptr || Py_TYPE(found) != &PyMemberDescr_Type) {
-        PyErr_Format(PyExc_TypeError, "bind_tape: expected %s.%s to be a slot", type->tp_name,
-                     name);
-        return -1;
-    }
-    return reinterpret_cast<PyMemberDescrObject*>(found)->d_member->offset;
-}
-
-struct Named {
-    Py_ssize_t* place;
-    const char* name;
-};
-
-bool find_places(PyTypeObject* type, const Named* names, int count) {
-    for (int i = 0; i < count; ++i) {
-        *names[i].place = place_of(type, names[i].name);
-        if (*names[i].place < 0) return false;
-    }
-    return true;
-}
 
 PyObject* new_storage() {
     PyObject* s = tape.storage->tp_alloc(tape.storage, 0);
@@ -80,237 +52,6 @@ PyObject* shape_and_type(PyObject* t) {
     }
     return shape ? PyTuple_Pack(2, shape.get(), PyArray_DESCR(array)) : nullptr;
 }
-
-// Op.apply(cls, tensors, *options)
-PyObject* apply(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
-    if (nargs < 2 || !PyType_Check(args[0]) || !PyTuple_CheckExact(args[1]) ||
-        !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(args[0]), tape.op)) {
-        PyErr_SetString(PyExc_TypeError,
-                        "apply: expected a tuple of tensors and then options, as Op.apply((x, y), "
-                        "option); pass the tensors as one tuple");
-        return nullptr;
-    }
-    PyTypeObject* kind = reinterpret_cast<PyTypeObject*>(args[0]);
-    PyObject* const* tensors = &PyTuple_GET_ITEM(args[1], 0);
-    const Py_ssize_t n = PyTuple_GET_SIZE(args[1]);
-    const Py_ssize_t options = nargs - 2;
-    if (n < 1 || n + options >= kMostArguments || tensors[0] == Py_None) {
-        PyErr_Format(PyExc_TypeError,
-                     "%s: expected 1 to %zd tensors and options, the first a tensor, got %zd; "
-                     "pass fewer",
-                     kind->tp_name, kMostArguments - 1, n + options);
-        return nullptr;
-    }
-    bool wanted = false;
-    for (Py_ssize_t i = 0; i < n; ++i) {
-        if (tensors[i] == Py_None) continue;
-        if (!is_tensor(tensors[i])) {
-            PyErr_Format(PyExc_TypeError,
-                         "%s: expected a tensor, got %s; make one with fastnn.tensor(...)",
-                         kind->tp_name, Py_TYPE(tensors[i])->tp_name);
-            return nullptr;
-        }
-        wanted = wanted || needs_grad(tensors[i]);
-    }
-    wanted = wanted && recording_enabled;
-    if (recording_enabled && !check_views(kind, tensors, n)) return nullptr;
-    PyObject* first = slot(tensors[0], tape.t.array);
-    PyObject* table =
-        first == nullptr
-            ? nullptr
-            : PyDict_GetItemWithError(tape.tables, reinterpret_cast<PyObject*>(Py_TYPE(first)));
-    if (table == nullptr) {
-        if (PyErr_Occurred() == nullptr)
-            PyErr_Format(PyExc_KeyError, "%s: no backend holds arrays of this type", kind->tp_name);
-        return nullptr;
-    }
-    Ref node(new_node(kind));
-    if (!node) return nullptr;
-    set_slot(node.get(), tape.o.kernels, Py_NewRef(table));
-    PyObject* needs = PyTuple_New(n);
-    if (needs == nullptr) return nullptr;
-    PyObject* call[kMostArguments + 1];
-    call[0] = node.get();
-    for (Py_ssize_t i = 0; i < n; ++i) {
-        const bool need = wanted && tensors[i] != Py_None && needs_grad(tensors[i]);
-        PyTuple_SET_ITEM(needs, i, Py_NewRef(need ? Py_True : Py_False));
-        call[1 + i] = tensors[i] == Py_None ? Py_None : slot(tensors[i], tape.t.array);
-    }
-    set_slot(node.get(), tape.o.needs, needs);
-    for (Py_ssize_t i = 0; i < options; ++i) call[1 + n + i] = args[2 + i];
-    static PyObject* const forward = PyUnicode_InternFromString("forward");
-    Ref out(
-        PyObject_VectorcallMethod(forward, call, static_cast<size_t>(1 + n + options), nullptr));
-    if (!out) return nullptr;
-    if (!PyTuple_CheckExact(out.get())) {
-        Ref result(wrap(out.give()));
-        if (!result) return nullptr;
-        PyObject* one = result.get();
-        if (wanted && !record(node.get(), tensors, n, &one, 1)) return nullptr;
-        return result.give();
-    }
-    const Py_ssize_t m = PyTuple_GET_SIZE(out.get());
-    Ref results(PyTuple_New(m));
-    for (Py_ssize_t i = 0; results && i < m; ++i) {
-        PyObject* t = wrap(Py_NewRef(PyTuple_GET_ITEM(out.get(), i)));
-        if (t == nullptr) return nullptr;
-        PyTuple_SET_ITEM(results.get(), i, t);
-    }
-    if (!results) return nullptr;
-    if (wanted && !record(node.get(), tensors, n, &PyTuple_GET_ITEM(results.get(), 0), m))
-        return nullptr;
-    return results.give();
-}
-
-// Op.record(node, tensors, results)
-PyObject* py_record(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
-    if (nargs != 3 || !is_op(args[0])) {
-        PyErr_SetString(PyExc_TypeError, "record: expected (node, tensors, results)");
-        return nullptr;
-    }
-    Ref tensors(PySequence_Tuple(args[1]));
-    Ref results(tensors ? PySequence_Tuple(args[2]) : nullptr);
-    if (!results) return nullptr;
-    const bool done =
-        record(args[0], &PyTuple_GET_ITEM(tensors.get(), 0), PyTuple_GET_SIZE(tensors.get()),
-               &PyTuple_GET_ITEM(results.get(), 0), PyTuple_GET_SIZE(results.get()));
-    return done ? Py_NewRef(Py_None) : nullptr;
-}
-
-constexpr int kDense = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED;
-
-// The array itself if it is C-contiguous and aligned, else what Python makes of it.
-PyObject* dense(PyObject* table, PyObject* array) {
-    if (PyArray_CheckExact(array) &&
-        PyArray_CHKFLAGS(reinterpret_cast<PyArrayObject*>(array), kDense))
-        return Py_NewRef(array);
-    PyObject* call[] = {table, array};
-    return PyObject_Vectorcall(tape.dense_copy, call, 2, nullptr);
-}
-
-// contiguous(table, array)
-PyObject* contiguous(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
-    if (nargs != 2) {
-        PyErr_SetString(PyExc_TypeError, "contiguous: expected (table, array)");
-        return nullptr;
-    }
-    return dense(args[0], args[1]);
-}
-
-bool has_shape(PyObject* array, PyObject* shape) {
-    if (!PyArray_CheckExact(array) || !PyTuple_CheckExact(shape)) return false;
-    PyArrayObject* a = reinterpret_cast<PyArrayObject*>(array);
-    if (PyTuple_GET_SIZE(shape) != PyArray_NDIM(a)) return false;
-    for (int d = 0; d < PyArray_NDIM(a); ++d) {
-        const Py_ssize_t size = PyLong_AsSsize_t(PyTuple_GET_ITEM(shape, d));
-        if (size == -1 && PyErr_Occurred() != nullptr) PyErr_Clear();
-        if (size != PyArray_DIM(a, d)) return false;
-    }
-    return true;
-}
-
-// reshaped(table, array, shape): a contiguous array in another shape; itself if it has that shape.
-PyObject* reshaped(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
-    if (nargs != 3) {
-        PyErr_SetString(PyExc_TypeError, "reshaped: expected (table, array, shape)");
-        return nullptr;
-    }
-    Ref array(dense(args[0], args[1]));
-    if (!array || has_shape(array.get(), args[2])) return array.give();
-    static PyObject* const reshape = PyUnicode_InternFromString("reshape");
-    PyObject* call[] = {array.get(), args[2]};
-    return PyObject_VectorcallMethod(reshape, call, 2, nullptr);
-}
-
-PyObject* py_wrap(PyObject*, PyObject* array) { return wrap(Py_NewRef(array)); }
-
-PyObject* next_sequence(PyObject*, PyObject*) { return PyLong_FromLongLong(newest++); }
-
-PyObject* bind(PyObject*, PyObject* args, PyObject* keywords) {
-    static const char* names[] = {"tensor", "storage",    "op",          "tables", "cpu_table",
-                                  "record", "check_view", "add_to_grad", "stamp",  "prepare",
-                                  "add",    "finish",     "dense_copy",  nullptr};
-    Tape next{};
-    PyObject *tensor, *storage, *op;
-    if (PyArg_ParseTupleAndKeywords(
-            args, keywords, "O!O!O!O!OOOOOOOOO:bind_tape", const_cast<char**>(names), &PyType_Type,
-            &tensor, &PyType_Type, &storage, &PyType_Type, &op, &PyDict_Type, &next.tables,
-            &next.cpu_table, &next.record, &next.check_view, &next.add_to_grad, &next.stamp,
-            &next.prepare, &next.add, &next.finish, &next.dense_copy) == 0)
-        return nullptr;
-    next.tensor = reinterpret_cast<PyTypeObject*>(tensor);
-    next.storage = reinterpret_cast<PyTypeObject*>(storage);
-    next.op = reinterpret_cast<PyTypeObject*>(op);
-    const Named of_tensor[] = {
-        {&next.t.array, "array"},
-        {&next.t.storage, "storage"},
-        {&next.t.grad, "_grad"},
-        {&next.t.requires_grad, "_requires_grad"},
-        {&next.t.node, "_node"},
-        {&next.t.output_nr, "_output_nr"},
-        {&next.t.hooks, "_hooks"},
-        {&next.t.rebase_stamp, "_rebase_stamp"},
-        {&next.t.no_grad_view, "_no_grad_view"},
-    };
-    const Named of_storage[] = {{&next.s.version, "version"}, {&next.s.rebased, "rebased"}};
-    const Named of_op[] = {
-        {&next.o.direct, "direct"}, {&next.o.edges, "edges"},       {&next.o.guards, "guards"},
-        {&next.o.hooks, "hooks"},   {&next.o.incoming, "incoming"}, {&next.o.kernels, "kernels"},
-        {&next.o.needs, "needs"},   {&next.o.outputs, "outputs"},   {&next.o.retained, "retained"},
-        {&next.o.saved, "saved"},   {&next.o.sequence, "sequence"},
-    };
-    if (!find_places(next.tensor, of_tensor, 9) || !find_places(next.storage, of_storage, 2) ||
-        !find_places(next.op, of_op, 11))
-        return nullptr;
-    // Never given up: the module lives as long as the process.
-    for (PyObject* held :
-         {tensor, storage, op, next.tables, next.cpu_table, next.record, next.check_view,
-          next.add_to_grad, next.stamp, next.prepare, next.add, next.finish, next.dense_copy})
-        Py_INCREF(held);
-    next.bound = true;
-    tape = next;
-    Py_RETURN_NONE;
-}
-
-// An object whose attribute `enabled` is the switch of the thread that asks.
-PyObject* get_enabled(PyObject*, void*) { return PyBool_FromLong(recording_enabled); }
-int set_enabled(PyObject*, PyObject* value, void*) {
-    const int truth = value == nullptr ? -1 : PyObject_IsTrue(value);
-    if (truth < 0) {
-        if (PyErr_Occurred() == nullptr)
-            PyErr_SetString(PyExc_AttributeError, "enabled: expected a bool, not del");
-        return -1;
-    }
-    recording_enabled = truth != 0;
-    return 0;
-}
-
-PyGetSetDef switch_members[] = {
-    {"enabled", get_enabled, set_enabled, "whether operations of this thread are recorded",
-     nullptr},
-    {nullptr, nullptr, nullptr, nullptr, nullptr},
-};
-PyTypeObject switch_type = blank_type();
-
-PyMethodDef functions[] = {
-    {"apply", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(apply)), METH_FASTCALL,
-     "apply(cls, tensors, *options): Op.apply"},
-    {"record", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(py_record)),
-     METH_FASTCALL, "record(node, tensors, results): Op.record"},
-    {"contiguous", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(contiguous)),
-     METH_FASTCALL, "contiguous(table, array)"},
-    {"reshaped", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(reshaped)),
-     METH_FASTCALL, "reshaped(table, array, shape)"},
-    {"backward_of", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(backward_of)),
-     METH_FASTCALL, "backward_of(tensor, keep): False where Python has to look at it"},
-    {"wrap", py_wrap, METH_O, "wrap(array): a tensor on an array, without history"},
-    {"next_sequence", next_sequence, METH_NOARGS, "the sequence number of the next node"},
-    {"backward_pass", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(backward_pass)),
-     METH_FASTCALL, "backward_pass(roots, arrays, fresh, keep)"},
-    {"bind_tape", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(bind)),
-     METH_VARARGS | METH_KEYWORDS, "bind_tape(...): tells the tape its Python classes"},
-    {nullptr, nullptr, 0, nullptr},
-};
 
 }  // namespace
 
@@ -430,15 +171,87 @@ bool record(PyObject* node, PyObject* const* tensors, Py_ssize_t n, PyObject* co
     return true;
 }
 
-bool add_tape(PyObject* module) {
-    switch_type.tp_name = "fastnn._cpu.RecordingSwitch";
-    switch_type.tp_basicsize = sizeof(PyObject);
-    switch_type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION;
-    switch_type.tp_getset = switch_members;
-    if (PyType_Ready(&switch_type) < 0) return false;
-    PyObject* one = PyObject_New(PyObject, &switch_type);
-    if (one == nullptr || PyModule_AddObject(module, "recording", one) < 0) return false;
-    return PyModule_AddFunctions(module, functions) == 0 && add_binary_methods(module);
+// Op.apply(cls, tensors, *options)
+PyObject* apply(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
+    if (nargs < 2 || !PyType_Check(args[0]) || !PyTuple_CheckExact(args[1]) ||
+        !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(args[0]), tape.op)) {
+        PyErr_SetString(PyExc_TypeError,
+                        "apply: expected a tuple of tensors and then options, as Op.apply((x, y), "
+                        "option); pass the tensors as one tuple");
+        return nullptr;
+    }
+    PyTypeObject* kind = reinterpret_cast<PyTypeObject*>(args[0]);
+    PyObject* const* tensors = &PyTuple_GET_ITEM(args[1], 0);
+    const Py_ssize_t n = PyTuple_GET_SIZE(args[1]);
+    const Py_ssize_t options = nargs - 2;
+    if (n < 1 || n + options >= kMostArguments || tensors[0] == Py_None) {
+        PyErr_Format(PyExc_TypeError,
+                     "%s: expected 1 to %zd tensors and options, the first a tensor, got %zd; "
+                     "pass fewer",
+                     kind->tp_name, kMostArguments - 1, n + options);
+        return nullptr;
+    }
+    bool wanted = false;
+    for (Py_ssize_t i = 0; i < n; ++i) {
+        if (tensors[i] == Py_None) continue;
+        if (!is_tensor(tensors[i])) {
+            PyErr_Format(PyExc_TypeError,
+                         "%s: expected a tensor, got %s; make one with fastnn.tensor(...)",
+                         kind->tp_name, Py_TYPE(tensors[i])->tp_name);
+            return nullptr;
+        }
+        wanted = wanted || needs_grad(tensors[i]);
+    }
+    wanted = wanted && recording_enabled;
+    if (recording_enabled && !check_views(kind, tensors, n)) return nullptr;
+    PyObject* first = slot(tensors[0], tape.t.array);
+    PyObject* table =
+        first == nullptr
+            ? nullptr
+            : PyDict_GetItemWithError(tape.tables, reinterpret_cast<PyObject*>(Py_TYPE(first)));
+    if (table == nullptr) {
+        if (PyErr_Occurred() == nullptr)
+            PyErr_Format(PyExc_KeyError, "%s: no backend holds arrays of this type", kind->tp_name);
+        return nullptr;
+    }
+    Ref node(new_node(kind));
+    if (!node) return nullptr;
+    set_slot(node.get(), tape.o.kernels, Py_NewRef(table));
+    PyObject* needs = PyTuple_New(n);
+    if (needs == nullptr) return nullptr;
+    PyObject* call[kMostArguments + 1];
+    call[0] = node.get();
+    for (Py_ssize_t i = 0; i < n; ++i) {
+        const bool need = wanted && tensors[i] != Py_None && needs_grad(tensors[i]);
+        PyTuple_SET_ITEM(needs, i, Py_NewRef(need ? Py_True : Py_False));
+        call[1 + i] = tensors[i] == Py_None ? Py_None : slot(tensors[i], tape.t.array);
+    }
+    set_slot(node.get(), tape.o.needs, needs);
+    for (Py_ssize_t i = 0; i < options; ++i) call[1 + n + i] = args[2 + i];
+    static PyObject* const forward = PyUnicode_InternFromString("forward");
+    Ref out(
+        PyObject_VectorcallMethod(forward, call, static_cast<size_t>(1 + n + options), nullptr));
+    if (!out) return nullptr;
+    if (!PyTuple_CheckExact(out.get())) {
+        Ref result(wrap(out.give()));
+        if (!result) return nullptr;
+        PyObject* one = result.get();
+        if (wanted && !record(node.get(), tensors, n, &one, 1)) return nullptr;
+        return result.give();
+    }
+    const Py_ssize_t m = PyTuple_GET_SIZE(out.get());
+    Ref results(PyTuple_New(m));
+    for (Py_ssize_t i = 0; results && i < m; ++i) {
+        PyObject* t = wrap(Py_NewRef(PyTuple_GET_ITEM(out.get(), i)));
+        if (t == nullptr) return nullptr;
+        PyTuple_SET_ITEM(results.get(), i, t);
+    }
+    if (!results) return nullptr;
+    if (wanted && !record(node.get(), tensors, n, &PyTuple_GET_ITEM(results.get(), 0), m))
+        return nullptr;
+    return results.give();
 }
+
+long long next_sequence_number() { return newest++; }
 
 }  // namespace fastnn

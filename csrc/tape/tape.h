@@ -101,8 +101,11 @@ bool check_views(PyTypeObject* kind, PyObject* const* tensors, Py_ssize_t n);
 bool record(PyObject* node, PyObject* const* tensors, Py_ssize_t n, PyObject* const* results,
             Py_ssize_t m);
 
+long long next_sequence_number();  // of a node
+
 // Parts of the module.
 bool add_binary_methods(PyObject* module);
+PyObject* apply(PyObject*, PyObject* const* args, Py_ssize_t nargs);
 PyObject* backward_pass(PyObject*, PyObject* const* args, Py_ssize_t nargs);
 PyObject* backward_of(PyObject*, PyObject* const* args, Py_ssize_t nargs);
 
