@@ -131,11 +131,14 @@ def run(
         Session(Path(folder), QUICK if quick else FULL, given) as session,
     ):
         # All peers first: their versions head the output.
-        for peer in (OWN, *dict.fromkeys(p for row in rows for p in row.peers)):
+        session.worker(OWN, 2)
+        for peer in dict.fromkeys(p for row in rows for p in row.peers):
             try:
                 session.worker(peer, 2)
             except NotInstalled as error:
                 print(f"not installed: {error}")
+            except WorkerError as error:  # its rows fail, with this text
+                print(f"not started: {error}")
         report["versions"] = session.versions
         print(_heading(report), flush=True)
         for row in sorted(rows, key=lambda r: r.kind == "geomean"):
@@ -171,7 +174,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for wheel in arguments.wheel:
         if not wheel.is_file():
             parser.error(f"--wheel {wheel}: no such file")
-    report = run(rows, arguments.quick, given, arguments.wheel)
+    try:
+        report = run(rows, arguments.quick, given, arguments.wheel)
+    except WorkerError as error:  # fastnn's own process
+        parser.exit(1, f"{parser.prog}: {error}\n")
     said = [row["verdict"] for row in report["rows"]]
     counts = [f"{said.count(v)} {v}" for v in dict.fromkeys(said)]
     print(f"{len(said)} rows: {', '.join(counts)}")

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A Markdown table of a result file: ``python -m benchmarks.table RESULT.json [--readme FILE]``.
+"""A result file as the README's table: ``python -m benchmarks.table [RESULT.json]``.
 
-With --readme the table replaces what stands between the lines ``<!-- speed -->`` and
-``<!-- end of speed -->`` of that file; without, it goes to standard output. Exit status: 0 written;
-2 not a result file, disturbed, or a file without those lines.
+Without RESULT.json it is the newest file of benchmarks/results that has every whole step and was
+not taken on a busy machine; if there is none, the text says so. With ``--readme FILE`` the text
+replaces what stands between the lines ``<!-- speed -->`` and ``<!-- end of speed -->`` of that
+file; without, it goes to standard output. Exit status: 0 written; 2 not a result file, one from a
+busy machine, or a file without those lines.
 """
 
 from __future__ import annotations
@@ -15,77 +17,184 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import targets, verdicts
 from benchmarks.compare import NotComparable, read
 from fastnn.cli.bench.peers import OWN
 from fastnn.cli.bench.report import duration
 
-_BEGIN, _END = "<!-- speed -->", "<!-- end of speed -->"
-_HEAD = ("work", "fastnn", "best peer", "ratio", "of the ceiling", "")
+RESULTS = Path(__file__).with_name("results")
+BEGIN, END = "<!-- speed -->", "<!-- end of speed -->"
+NOTHING = (
+    "No result that has every whole step and is from a quiet machine is in `benchmarks/results` "
+    "yet: `python -m benchmarks.check` measures one."
+)
+_HEAD = ("work", "fastnn", "best peer", "ratio", "at most", "floor", "reached", "")
+_ALIGN = "|---|--:|--:|--:|--:|--:|--:|---|"
+# OpenBLAS's names of processors whose kernels use AVX-512.
+_AVX512_CORES = ("SkylakeX", "Cooperlake", "SapphireRapids")
+
+
+def _limited(content: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
+    """The rows of a kind that have a limit and a value."""
+    return [
+        row
+        for row in content["rows"]
+        if row["kind"] == kind and row["status"] != "reported" and row.get("value")
+    ]
+
+
+def _is_behind(row: Mapping[str, Any]) -> bool:
+    """By more than the spread of the run."""
+    return bool(row["value"]["q1"] > 1)
+
+
+def _remarks(row: Mapping[str, Any]) -> str:
+    missed = row["verdict"] == verdicts.MISSED
+    found = [("behind", _is_behind(row)), ("misses its target", missed)]
+    found += [("disturbed", bool(row["disturbed"]))]
+    return ", ".join(word for word, holds in found if holds)
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    times, peer = row["times_us"], row["best_peer"]
-    ratio, share = row["value"]["median"], row.get("share_of_ceiling")
+    times, peer, share = row.get("times_us"), row.get("best_peer"), row.get("share_of_ceiling")
     return (
         row["name"],
-        duration(times[OWN]["median"]),
-        f"{peer}, {duration(times[peer]['median'])}",
-        f"{ratio:.2f}",
+        duration(times[OWN]["median"]) if times else "",
+        f"{peer}, {duration(times[peer]['median'])}" if times else "",
+        f"{row['value']['median']:.2f}",
+        f"{row['limit']:.2f}",
+        duration(row["floor_us"]) if "floor_us" in row else "",
         f"{100 * share['median']:.0f} %" if share else "",
-        "behind" if row["value"]["q1"] > 1 else "",
+        _remarks(row),
     )
 
 
+def _share(row: Mapping[str, Any]) -> str:
+    """A row of kind ceiling, in words."""
+    of = "FMA peak" if row["ceiling"] == "fma" else "copy bandwidth"
+    text = f"{row['name']} {100 * row['value']['median']:.0f} % of the {of}"
+    missed = ", **missed**" if row["verdict"] == verdicts.MISSED else ""
+    disturbed = ", disturbed" if row["disturbed"] else ""
+    return f"{text} (at least {100 * row['limit']:.0f} %{missed}{disturbed})"
+
+
+def kernels(content: Mapping[str, Any]) -> str:
+    """Which kernels MKL and OpenBLAS choose on the machine of a result, if it has AVX-512.
+
+    MKL keeps to AVX2 on processors that are not Intel's; OpenBLAS says what it chose.
+    """
+    versions = content["versions"]
+    if versions[OWN].get("isa") != "x86_v4":
+        return ""
+    mkl = "AVX-512" if content["machine"].get("vendor") == "GenuineIntel" else "AVX2"
+    core = versions.get("numpy", {}).get("blas", "").split()[2:]
+    blas = "AVX-512" if core and core[0] in _AVX512_CORES else "AVX2"
+    chosen = [f"MKL, in `torch`, runs {mkl} kernels"]
+    chosen += [f"OpenBLAS, in `numpy`, {blas} ones ({core[0]})"] if core else []
+    held = [("`torch`", mkl), ("`numpy`", blas if core else "")]
+    behind = [name for name, level in held if level == "AVX2"]
+    text = f"By default {' and '.join(chosen)} on this processor"
+    if behind:
+        tuned = "; `torch-tuned` has MKL run AVX-512" if mkl == "AVX2" else ""
+        return f"{text}: a lead over {' and '.join(behind)} is partly that{tuned}."
+    return f"{text}; on AMD processors with AVX-512, MKL and OpenBLAS run AVX2 ones."
+
+
+def _absent(content: Mapping[str, Any]) -> list[str]:
+    """What targets.toml limits and the file has no value for."""
+    has = {row["name"] for row in content["rows"] if row.get("value")}
+    return [row.name for row in targets.load() if row.limit is not None and row.name not in has]
+
+
 def table(content: Mapping[str, Any]) -> str:
-    """The rows with a ratio and a limit, and what they were measured on."""
-    rows = [
-        row
-        for row in content["rows"]
-        if row["kind"] == "ratio" and row["status"] != "reported" and row.get("value")
-    ]
-    behind = sum(row["value"]["q1"] > 1 for row in rows)
+    """The rows with a limit, in which of them fastnn is behind, what they were measured on."""
+    timed = _limited(content, "ratio")
+    held = [row for row in timed if row.get("isa") == "x86_v3" and row["name"].startswith("avx2/")]
+    rows = [row for row in timed if row not in held]
+    behind = [row["name"] for row in rows if _is_behind(row)]
     where, versions = content["machine"], content["versions"]
     libraries = [f"{name} {about[name]}" for name, about in versions.items() if name in about]
-    threads = sorted({row["threads"] for row in rows})
-    lines = [
-        f"{where['cpu']}, {where['cores']} cores, {versions[OWN]['isa']}; "
-        f"{', '.join(map(str, threads))} threads as the rows say; {', '.join(libraries)}; "
-        f"{content['date'][:10]}, commit {(content['commit'] or 'unknown')[:10]}. Time of fastnn "
-        f"over that of the best peer of the same run; behind in {behind} of {len(rows)}.",
-        "",
-        f"| {' | '.join(_HEAD)} |",
-        "|---|--:|--:|--:|--:|---|",
-        *(f"| {' | '.join(_cells(row))} |" for row in rows),
+    changes = " with changes" if content.get("changed") else ""
+    parts = [
+        f"{where['cpu']}, {where['cores']} cores, {versions[OWN]['isa']}; {', '.join(libraries)}; "
+        f"{content['date'][:10]}, commit {(content['commit'] or 'unknown')[:10]}{changes}. "
+        "Times are medians, two threads unless the name says one; the ratio is fastnn's time over "
+        "that of the best peer of the same run, and fastnn is behind where the lower quartile of "
+        "the ratio is above 1. The floor is the least time that the operations and bytes of the "
+        "work take at the machine's measured ceilings.",
+        f"**fastnn is behind in {len(behind)} of {len(rows)} rows"
+        + (f": {', '.join(behind)}.**" if behind else ".**"),
+        kernels(content),
     ]
-    return "\n".join(lines)
+    shown = [*rows, *_limited(content, "geomean")]
+    lines = [f"| {' | '.join(_HEAD)} |", _ALIGN]
+    parts.append("\n".join([*lines, *(f"| {' | '.join(_cells(row))} |" for row in shown)]))
+    if shares := _limited(content, "ceiling"):
+        parts.append(f"Shares of ceilings: {'; '.join(map(_share, shares))}.")
+    if held:
+        slower = [row["name"].removeprefix("avx2/") for row in held if _is_behind(row)]
+        parts.append(
+            "At the AVX2 level, beside NumPy and torch held to AVX2, fastnn is behind in "
+            f"{len(slower)} of {len(held)} rows" + (f": {', '.join(slower)}." if slower else ".")
+        )
+    if absent := _absent(content):
+        parts.append(f"Not measured in this result: {', '.join(absent)}.")
+    return "\n\n".join(part for part in parts if part)
+
+
+def is_busy(content: Mapping[str, Any]) -> bool:
+    """Whether more than half of the timed rows were disturbed."""
+    rows = _limited(content, "ratio")
+    return 2 * sum(bool(row["disturbed"]) for row in rows) > len(rows)
+
+
+def newest(folder: Path = RESULTS) -> dict[str, Any] | None:
+    """The newest result that has every whole step and is not from a busy machine."""
+    wanted = {row.name for row in targets.load() if row.name.startswith("step/")}
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            content = read(path)
+        except NotComparable:
+            continue  # of an earlier format
+        if wanted <= {row["name"] for row in _limited(content, "ratio")} and not is_busy(content):
+            found.append(content)
+    return max(found, key=lambda content: str(content["date"]), default=None)
+
+
+def section(folder: Path = RESULTS) -> str:
+    """What stands between the README's lines."""
+    content = newest(folder)
+    return NOTHING if content is None else table(content)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.table", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("result", type=Path)
+    parser.add_argument("result", type=Path, nargs="?")
     parser.add_argument("--readme", type=Path, metavar="FILE")
     arguments = parser.parse_args(argv)
-    try:
-        content = read(arguments.result)
-    except NotComparable as error:
-        print(error, file=sys.stderr)
-        return 2
-    if content["disturbed"]:
-        print(f"{arguments.result}: taken on a disturbed machine; measure again", file=sys.stderr)
-        return 2
-    text = table(content)
+    if arguments.result is None:
+        text = section()
+    else:
+        try:
+            content = read(arguments.result)
+        except NotComparable as error:
+            print(error, file=sys.stderr)
+            return 2
+        if is_busy(content):
+            print(f"{arguments.result}: taken on a busy machine; measure again", file=sys.stderr)
+            return 2
+        text = table(content)
     if arguments.readme is None:
         print(text)
         return 0
     before = arguments.readme.read_text("utf-8")
-    pattern = re.compile(f"{re.escape(_BEGIN)}.*?{re.escape(_END)}", re.DOTALL)
-    after, count = pattern.subn(lambda _: f"{_BEGIN}\n{text}\n{_END}", before)
+    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+    after, count = pattern.subn(lambda _: f"{BEGIN}\n{text}\n{END}", before)
     if count != 1:
-        message = (
-            f"{arguments.readme}: expected one {_BEGIN} ... {_END}, got {count}; add the lines"
-        )
+        message = f"{arguments.readme}: expected one {BEGIN} ... {END}, got {count}; add the lines"
         print(message, file=sys.stderr)
         return 2
     arguments.readme.write_text(after, encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from fastnn import _backend
 from fastnn.cli import main
-from fastnn.cli.bench import command
+from fastnn.cli.bench import ceilings, command
 from fastnn.cli.bench.measure import Disagreement
 from fastnn.cli.bench.report import LiveReport, Report, best_peer, heading, make_report
 
@@ -31,6 +32,7 @@ def result(name: str = "mm", flops: float | None = 2e6, **changes: Any) -> dict[
         "ratios": {"numpy": summary(0.25), "jax": summary(0.5)},
         "gb_per_s": {"fastnn": 12.0, "numpy": 3.0, "jax": 6.0},
         "cost": {"flops": flops, "traffic": 120e3, "working_set": 120e3},
+        "floor_us": 8.0,
         "share_of_ceiling": summary(0.8),
         "disturbed": [],
         "without": {"torch": "torch has no such thing"},
@@ -83,8 +85,12 @@ def test_it_measures_outside_of_the_checkout(tmp_path: Path) -> None:
     assert report["rows"][2]["cost"]["flops"] == 6 * 64**3
     assert "no gradients" in report["rows"][2]["without"]["numpy"]
     if _backend.cpu is not None:
-        assert report["ceilings"][0]["fma_gflops"] > 0
-        assert product["share_of_ceiling"]["median"] > 0
+        for threads, top in zip((1, 2), report["ceilings"], strict=True):
+            peaks = [r["fma_peak_gflops"] for r in report["rows"] if r["threads"] == threads]
+            assert top["fma_gflops"] >= max(peaks) > 0
+        for row in report["rows"]:  # the whole step, too
+            share = row["floor_us"] / row["times_us"]["fastnn"]["median"]
+            assert row["share_of_ceiling"]["median"] == pytest.approx(share, rel=0.3)
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
 
 
@@ -95,53 +101,85 @@ def test_it_measures_outside_of_the_checkout(tmp_path: Path) -> None:
         (["--peers", "fastnn-plain"], "expected some of numpy, torch"),
         (["--threads", "0"], "from 1 to 1024"),
         (["--threads", "1,x"], "from 1 to 1024"),
-        (["--only", "no-such-case"], "--only: expected one of logreg"),
+        (["--only", "no-such-case"], "--only to name one of logreg"),
         (["--device", "tpu"], "invalid choice"),
         (["--json", "none/a.json"], "a folder that is there"),
+        (["--json", "/proc/a.json"], "expected a file that can be written"),
+        (["--json", "."], "expected a file that can be written"),
+        (["--plot", "a.xyz"], "expected a name that ends with one of"),
         (["--peer-python", "torch"], "then =PATH"),
     ],
 )
 def test_wrong_usage_is_refused_before_anything_is_measured(
     flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    try:
-        status = main(["bench", *flags])
-    except SystemExit as stop:
-        status = int(stop.code or 0)
-    assert status == 2
+    if "--plot" in flags:
+        pytest.importorskip("matplotlib")
+    assert status_of(*flags) == 2
     assert message in capsys.readouterr().err
+
+
+def status_of(*flags: str) -> int:
+    try:
+        return main(["bench", *flags])
+    except SystemExit as stop:
+        return int(stop.code or 0)
 
 
 def test_a_plot_without_matplotlib_is_refused_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command.importlib.util, "find_spec", lambda _: None)
-    assert main(["bench", "--plot", str(tmp_path / "a.png")]) == 2
+    monkeypatch.setitem(sys.modules, "fastnn.cli.bench.plots", None)
+    assert status_of("--plot", str(tmp_path / "a.png")) == 2
     assert "pip install matplotlib" in capsys.readouterr().err
 
 
+ONE_CASE = ["--quick", "--only", "mm-64x64-64x64", "--peers", "numpy", "--threads", "1"]
+
+
 def test_what_goes_wrong_with_one_case_does_not_end_the_others(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def measure(_session: Any, subject: Any, *_: Any) -> dict[str, Any]:
+    def measure(session: Any, subject: Any, _peers: Any, threads: int) -> dict[str, Any]:
         if subject.pass_ == "forward":
             message = "numpy and fastnn disagree"
             raise Disagreement(message)
+        session.watch(session.worker("fastnn", threads).about["isa"], threads).best_many = 1e6
         return {k: v for k, v in result().items() if k not in ("name", "threads")}
 
     monkeypatch.setattr(command, "measure", measure)
-    flags = ["--only", "mm-64x64-64x64", "--peers", "numpy", "--threads", "1"]
-    assert main(["bench", *flags]) == 1
+    monkeypatch.setattr(ceilings, "_sizes", lambda: (2**17, 2**20))
+    assert main(["bench", *ONE_CASE, "--json", str(tmp_path / "a.json")]) == 1
     out = capsys.readouterr().out
     assert "mm-64x64-64x64: numpy and fastnn disagree" in out
     assert "mm-64x64-64x64 + backward, 1 thread: 10 us" in out
+    report = json.loads((tmp_path / "a.json").read_text("utf-8"))
+    assert report["ceilings"][0]["fma_gflops"] == 1e6, "the best rate of the whole run"
 
 
-def test_without_a_gpu_cuda_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_was_measured_before_an_interrupt_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(_session: Any, subject: Any, *_: Any) -> dict[str, Any]:
+        if subject.pass_ != "forward":
+            raise KeyboardInterrupt
+        return {k: v for k, v in result().items() if k not in ("name", "threads")}
+
+    monkeypatch.setattr(command, "measure", measure)
+    monkeypatch.setattr(ceilings, "_sizes", lambda: (2**17, 2**20))
+    assert main(["bench", *ONE_CASE, "--json", str(tmp_path / "a.json")]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    rows = json.loads((tmp_path / "a.json").read_text("utf-8"))["rows"]
+    assert [row["name"] for row in rows] == ["mm-64x64-64x64"]
+
+
+def test_without_a_gpu_cuda_is_refused_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     if _backend.cupy is not None:
         pytest.skip("there is one")
     assert main(["bench", "--device", "cuda", "--only", "mm-64x64-64x64"]) == 1
-    assert "FASTNN_BACKEND=cuda" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "expected a GPU" in line
+    assert line.endswith("use --device cpu")
 
 
 def test_plain_lines() -> None:
@@ -157,7 +195,7 @@ def test_plain_lines() -> None:
         report.summary([result(), result(disturbed=["busy"])])
     lines = out.getvalue().splitlines()
     assert lines[0] == (
-        "mm, 2 threads: 10 us ±15 %, least 10 us | 200 GFLOP/s | 80 % of the ceiling | "
+        "mm, 2 threads: 10 us ±15 %, least 10 us | 200 GFLOP/s | 80 % of the ceiling (8 us) | "
         "0.25 [0.23, 0.30] of numpy (40 us) | 0.50 [0.45, 0.60] of jax (20 us)"
     )
     assert lines[1].startswith("relu, 2 threads: 2.5 s ±15 %, least 2.5 s | 12 GB/s")
@@ -169,9 +207,12 @@ def test_plain_lines() -> None:
 
 
 def test_the_heading_names_ceilings_versions_and_missing_peers() -> None:
-    text = "\n".join(heading(content(), ""))
+    whole = content()
+    whole["missing"] |= {name: f"{name}: expected torch" for name in ("torch", "torch-tuned")}
+    text = "\n".join(heading(whole, ""))
     for part in ("400 GFLOP/s", "DRAM copy 50 GB/s", "fastnn: fastnn 1", "not timed: jax"):
         assert part in text
+    assert "not timed: torch, torch-tuned: expected torch" in text
     assert "no native module" in "\n".join(heading(content(ceilings=False), "no native module"))
 
 
@@ -190,14 +231,65 @@ def test_table_and_bar_on_a_terminal() -> None:
     text = out.getvalue()
     for part in ("tanh: the process ended", "relu: busy", "time ratio", "jax 20 us", "0.50 ["):
         assert part in text
+    for part in ("floor", "8 us", "of ceiling", "80 %"):
+        assert part in text
 
 
-@pytest.mark.parametrize("ceilings", [True, False])
-@pytest.mark.parametrize("count", [0, 2, 60])
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("no_color", [True, False])
+def test_no_color(monkeypatch: pytest.MonkeyPatch, no_color: bool) -> None:
+    pytest.importorskip("rich")
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLORTERM", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    if no_color:
+        monkeypatch.setenv("NO_COLOR", "1")
+    report = make_report(1, Terminal())
+    assert isinstance(report, LiveReport)
+    report.summary([result()])
+    assert isinstance(report.stream, Terminal)
+    colours = re.findall("\x1b\\[[0-9;]*3[0-9]", report.stream.getvalue())
+    assert bool(colours) != no_color
+
+
+@pytest.mark.parametrize(("ceilings", "count"), [(True, 0), (True, 60), (False, 2)])
 def test_the_drawing(tmp_path: Path, ceilings: bool, count: int) -> None:
     pytest.importorskip("matplotlib")
     from fastnn.cli.bench.plots import save  # noqa: PLC0415
 
     rows = [result(f"case {i}", 2e6 if i % 2 else None) for i in range(count)]
-    save(tmp_path / "a.png", content(*rows, ceilings=ceilings))
-    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
+    if rows:
+        rows[-1]["ratios"], rows[-1]["times_us"] = {}, {"fastnn": summary(10.0)}
+    save(tmp_path / "a.svg", content(*rows, ceilings=ceilings))
+    drawn = (tmp_path / "a.svg").read_text("utf-8")
+    # matplotlib writes every text into a comment beside its outlines.
+    texts = re.findall(r"<!-- (.*?) -->", drawn)
+    for unit in ("FLOP/B", "GFLOP/s", "GB/s", "MiB"):
+        assert any(unit in text for text in texts), unit
+    assert ("fastnn" in texts) == bool(rows), "the legend"
+    for i in range(1, count + 1):
+        assert f"case {i - 1}  {i}" in texts
+
+
+def test_numbers_of_dots_do_not_cover_each_other() -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    from fastnn.cli.bench.plots import _number_dots  # noqa: PLC0415
+
+    figure = Figure(figsize=(6, 5))
+    axes: Any = figure.add_subplot()
+    axes.set(xscale="log", yscale="log", xlim=(1, 1000), ylim=(1, 1000))
+    # Three columns of four dots, two of which coincide in each.
+    points = [(10.0 ** (1 + i % 3 / 2), 10.0 + 30 * (i // 6), i + 10) for i in range(12)]
+    _number_dots(axes, points)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in axes.texts]
+    assert sorted(text.get_text() for text in axes.texts) == [str(i) for i in range(10, 22)]
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:i])

@@ -14,7 +14,7 @@ import pytest
 
 import fastnn
 from fastnn import testing
-from fastnn.cli.bench import adapter_fastnn, measure, steps_modules
+from fastnn.cli.bench import adapter_fastnn, ceilings, measure, steps_modules
 from fastnn.cli.bench.cases import Subject, find
 from fastnn.cli.bench.ceilings import Ceilings, Cost, Watch
 from fastnn.cli.bench.peers import PEERS
@@ -106,12 +106,36 @@ def test_ceilings() -> None:
     assert Watch(None, 2).complaint(Watch(None, 2).read()) is None
 
 
+class WakingProbe(FixedProbe):
+    """Its second thread sleeps at first."""
+
+    def __init__(self, asleep: int) -> None:
+        self.asleep = asleep
+
+    def fma(self, threads: int) -> float:
+        if threads > 1:
+            self.asleep -= 1
+        return 100.0 if self.asleep >= 0 else super().fma(threads)
+
+
+def test_the_first_readings_wait_for_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ceilings.os, "sched_getaffinity", lambda _: {0, 1})
+    probe: Any = WakingProbe(9)
+    watch = Watch(probe, 2)
+    watch.settle(60.0)
+    assert probe.asleep < 0
+    assert watch.best_many == 200.0
+    probe = WakingProbe(10**9)
+    Watch(probe, 2).settle(0.0)
+    assert probe.asleep == 10**9 - 3, "a disturbance is looked at three times, then it counts"
+
+
 def test_what_is_chosen() -> None:
     assert [s.label for s in find(["lenet"])] == ["lenet"]
     assert {s.program.kind for s in find(["layer"]) if s.program} == {"layer"}
     assert {s.id for s in find(["mm-*"])} == {s.id for s in find(["mm"])}
     assert len({s.label for s in find([])}) == len(find([]))
-    with pytest.raises(ValueError, match="expected one of logreg"):
+    with pytest.raises(ValueError, match="to name one of logreg"):
         find(["nothing"])
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from fastnn import _backend, testing
-from fastnn.cli.bench import cases, ceilings_worker, peers, preload, worker
+from fastnn.cli.bench import cases, ceilings_worker, machine, peers, preload, worker
 from fastnn.cli.bench.workers import (
     LineProcess,
     NotInstalled,
@@ -63,7 +63,7 @@ def test_a_worker_computes_the_case_and_times_it(numpy_worker: Worker, tmp_path:
     assert answer["ns"] > 0
     assert answer["delay_ns"] >= 0
     numpy_worker.send('{"do": "quit"}')
-    with pytest.raises(WorkerError, match="ended"):
+    with pytest.raises(WorkerError, match="numpy: expected an answer, got the end of the process"):
         numpy_worker.receive()
 
 
@@ -86,23 +86,28 @@ def bare_python(folder: Path) -> Path:
 
 def test_a_library_that_is_missing_is_told_from_one_that_fails(tmp_path: Path) -> None:
     bare = bare_python(tmp_path)
-    with pytest.raises(NotInstalled, match="numpy"):
+    with pytest.raises(NotInstalled, match=r"expected numpy in .*; install it there, or name"):
         Worker("numpy", 1, tmp_path, {"numpy": str(bare)})
-    with pytest.raises(WorkerError, match="cannot be started"):
+    with pytest.raises(NotInstalled, match=r"to start, got .*; give another path"):
         Worker("numpy", 1, tmp_path, {"numpy": str(tmp_path / "none")})
-    failing = LineProcess([sys.executable, "-c", "raise SystemExit('gone wrong')"])
+    with pytest.raises(NotInstalled, match="numpy: expected device cpu"):
+        Worker("numpy", 1, tmp_path, device="cuda")
+    failing = LineProcess("failing", [sys.executable, "-c", "raise SystemExit('gone wrong')"])
     with pytest.raises(WorkerError, match="gone wrong"):
         failing.receive()
     failing.close()
 
 
-def test_fastnn_and_numpy_agree_on_every_case_that_both_are_timed_on(tmp_path: Path) -> None:
-    fastnn, numpy = (Worker(name, 1, tmp_path) for name in ("fastnn", "numpy"))
+def test_fastnn_and_numpy_agree_on_every_operation_that_both_are_timed_on(tmp_path: Path) -> None:
+    """On its smallest case: NumPy has one formula for all of an operation's."""
+    fastnn, numpy = (Worker(name, 2, tmp_path) for name in ("fastnn", "numpy"))
+    smallest: dict[str, testing.OpCase] = {}
+    for case in testing.all_cases(bench=True):
+        kind = f"{case.name} {case.kwargs}"
+        smallest[kind] = min(smallest.get(kind, case), case, key=size_of)
     compared = set()
     try:
-        for case in CASES.values():
-            if not case.bench:
-                continue
+        for case in smallest.values():
             arrays = []
             for process in (numpy, fastnn):
                 try:
@@ -120,6 +125,10 @@ def test_fastnn_and_numpy_agree_on_every_case_that_both_are_timed_on(tmp_path: P
     finally:
         fastnn.close()
         numpy.close()
+
+
+def size_of(case: testing.OpCase) -> int:
+    return sum(math.prod(s) for s in case.shapes if isinstance(s, tuple) and s[:1] != ("int",))
 
 
 def test_wrong_results_are_noticed() -> None:
@@ -156,6 +165,33 @@ def test_a_peer_starts_with_its_own_settings_only(monkeypatch: pytest.MonkeyPatc
 
 def test_run_delay_is_read_without_failing() -> None:
     assert worker.run_delay_ns() >= 0
+
+
+@pytest.mark.parametrize(("waiting", "chunks"), [(0, 1), (3, 4), (10**6, 20)])
+def test_a_sample_waits_until_the_threads_have_cores(
+    monkeypatch: pytest.MonkeyPatch, waiting: int, chunks: int
+) -> None:
+    """Time stands still but for runs of 5 ms; in the first chunks threads wait for half of it."""
+    now = delay = runs = 0
+
+    def run() -> None:
+        nonlocal now, delay, runs
+        runs += 1
+        now += 5_000_000
+        delay += 2_500_000 if runs <= waiting else 0
+
+    monkeypatch.setattr(worker.time, "perf_counter_ns", lambda: now)
+    monkeypatch.setattr(worker, "run_delay_ns", lambda: delay)
+    got = worker.sample(run, 2)
+    assert runs == chunks + 2
+    assert got == {"ns": 10_000_000, "delay_ns": 5_000_000 if waiting >= runs else 0}
+
+
+def test_a_ceiling_is_taken_while_threads_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    delays = iter([0, 10**9, 10**9, 10**9])  # before and after each of two tries
+    monkeypatch.setattr(ceilings_worker, "run_delay_ns", lambda: next(delays))
+    rates = iter([1.0, 2.0, 3.0])
+    assert ceilings_worker._alone(lambda: next(rates)) == 2.0
 
 
 # ----------------------------------------------------------------------------- ceilings
@@ -218,7 +254,7 @@ def test_a_library_to_preload_needs_a_compiler(
     monkeypatch.setattr(preload, "is_needed", lambda: True)
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(NotInstalled, match="no C compiler"):
+    with pytest.raises(NotInstalled, match="expected a C compiler"):
         Worker("torch-tuned", 1, tmp_path)
 
 
@@ -251,3 +287,13 @@ def test_check_exits_with_2_when_a_peer_is_missing(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "not installed: torch" in done.stdout
+
+
+@pytest.mark.parametrize(("kind", "status"), [("GenuineIntel", False), ("AuthenticAMD", True)])
+def test_only_processors_that_are_not_intels_need_the_library(
+    monkeypatch: pytest.MonkeyPatch, kind: str, status: bool
+) -> None:
+    monkeypatch.setattr(machine, "_lines", lambda _: ["processor : 0", f"vendor_id\t: {kind}"])
+    assert preload.is_needed() == status
+    monkeypatch.setattr(machine, "_lines", lambda _: [])  # aarch64, or no /proc
+    assert not preload.is_needed()

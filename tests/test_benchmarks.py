@@ -18,6 +18,7 @@ import pytest
 
 from fastnn import testing
 from fastnn.cli.bench import cases, ceilings, measure
+from fastnn.cli.bench.programs import PROGRAMS
 from fastnn.cli.bench.session import Effort
 from fastnn.cli.bench.stats import Summary, geometric_mean, quantile
 
@@ -50,6 +51,57 @@ def test_every_row_of_the_targets_file_names_a_case_of_the_table() -> None:
     for direction in cases.PASSES:
         timed = {row.case for row in rows if row.pass_ == direction and row.kind == "ratio"}
         assert timed >= {case.id for case in CASES.values() if case.bench}
+
+
+# The limits of the project's goals, by the start of the rows' names; a family's two numbers are
+# those forward and with the backward pass.
+PROMISED = {
+    "gemm/": 1.1, "gemm-mean": 1.0, "peak/512": 0.85, "peak/1024": 0.88, "peak/2048": 0.9,
+    "conv/64k3": (1.0, 0.85), "conv/64k1-256": (0.95, 0.75), "conv/32k3": (1.0, 0.95),
+    "conv/1k5": (0.8, 0.3), "conv/3k7s2": (0.9, 0.4), "conv/depthwise": (0.8, 0.6),
+    "conv/transposed": (1.0, 0.95), "pool/max": 0.35, "pool/average": 0.45,
+    "norm/batch-2d": 0.55, "norm/batch-1d": 0.4, "norm/layer": 0.65,
+    "activation/relu": 0.85, "activation/leaky-relu": 0.9, "activation/sigmoid": 0.85,
+    "activation/tanh": 0.85, "activation/elu": 0.6, "activation/softplus": 0.5,
+    "activation/gelu": 0.6, "cross-entropy": 0.35, "recurrent/lstm": 0.85,
+    "recurrent/lstm-big": 0.9, "recurrent/lstm-bidirectional": 0.7, "recurrent/gru": 0.55,
+    "recurrent/lstm-peephole": 1.15, "recurrent/lstm-layer-norm": 1.3,
+    "optimizer/adam": 0.85, "optimizer/sgd": 0.85, "optimizer/sgd-momentum": 0.85,
+    "calls/add-8": 0.4, "calls/chain-20": 0.3, "step/logreg": 0.6, "step/mlp-small": 0.6,
+    "step/mlp-big": 0.95, "step/lenet": 0.3, "step/cnn": 0.55, "step/resnet-tiny": 0.65,
+    "step/charlstm": 0.85, "one-thread/": 1.0, "memory": 60.0, "avx2/": 1.2, "avx2-mean": 1.05,
+}  # fmt: skip
+
+
+def test_no_limit_is_loosened_and_none_is_left_out() -> None:
+    rows = [row for row in targets.load() if row.limit is not None]
+    limits = {row.name: row.limit for row in rows}
+    seen = set()
+    for name, limit in limits.items():
+        stem = name.removesuffix("-backward")
+        found = [p for p in PROMISED if stem == p] or [p for p in PROMISED if stem.startswith(p)]
+        if not found:
+            assert name in ("gemm-512", "import", "wheel-size")
+            continue
+        promised = PROMISED[max(found, key=len)]
+        seen.add(max(found, key=len))
+        if isinstance(promised, tuple):
+            assert limit == promised[name != stem], name
+        else:
+            assert limit == promised, name
+    assert seen == set(PROMISED)
+    steps = {name for name, program in PROGRAMS.items() if program.kind == "step"}
+    for family, threads in (("step/", 2), ("one-thread/", 1)):
+        members = [row for row in rows if row.name.startswith(family)]
+        assert {row.program for row in members} == steps
+        assert {row.threads for row in members} == {threads}
+    products = {n.replace("/", "-", 1) for n in limits if n.startswith(("gemm/", "conv/"))}
+    held = [row for row in rows if row.name.startswith("avx2/")]
+    assert {row.name.removeprefix("avx2/") for row in held} == products
+    assert {row.isa for row in held} == {"x86_v3"}
+    means = {row.name: set(row.rows) for row in rows if row.kind == "geomean"}
+    assert means["gemm-mean"] == {n for n in limits if n.startswith("gemm/")}
+    assert means["avx2-mean"] == {row.name for row in held}
 
 
 @pytest.mark.parametrize(
@@ -328,20 +380,19 @@ def test_compare_refuses_other_machines_and_other_files(tmp_path: Path) -> None:
 def test_the_table_of_a_result_says_where_fastnn_is_behind(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    content = result_file() | {"date": "2026-01-02T00:00", "commit": "abcdef012345", "disturbed": 0}
-    content["versions"]["fastnn"]["isa"] = "x86_v4"
-    first, readme = content["rows"][0], tmp_path / "README.md"
-    first |= {"best_peer": "numpy", "status": "target"}
-    second = copy.deepcopy(first) | {"name": "conv", "value": value(1.1, 1.2, 1.3)}
-    content["rows"].append(second)
+    content, readme = shown_result(), tmp_path / "README.md"
     path = tmp_path / "a.json"
     path.write_text(json.dumps(content), encoding="utf-8")
     assert table.main([str(path)]) == 0
     text = capsys.readouterr().out
-    assert "| mm | 1 us | numpy, 2 us | 0.50 |  |  |" in text
-    assert "| conv | 1 us | numpy, 2 us | 1.20 |  | behind |" in text
-    assert "behind in 1 of 2" in text
+    assert "| mm | 1 us | numpy, 2 us | 0.50 | 0.90 | 0.8 us | 80 % |  |" in text
+    assert "| conv | 1 us | numpy, 2 us | 1.20 | 0.90 |  |  | behind, misses its target |" in text
+    assert "| mean |  |  | 0.75 | 1.00 |  |  | disturbed |" in text
+    assert "**fastnn is behind in 1 of 2 rows: conv.**" in text
+    assert "gemm 80 % of the FMA peak (at least 90 %, **missed**)" in text
+    assert "held to AVX2, fastnn is behind in 1 of 1 rows: conv." in text
     assert "abcdef0123." in text
+    assert "Not measured in this result: gemm-512, " in text
     readme.write_text("# a\n", encoding="utf-8")
     assert table.main([str(path), "--readme", str(readme)]) == 2
     readme.write_text("# a\n<!-- speed -->\nold\n<!-- end of speed -->\nb\n", encoding="utf-8")
@@ -351,5 +402,75 @@ def test_the_table_of_a_result_says_where_fastnn_is_behind(
     assert "old" not in written
     assert written.count("| conv |") == 1
     assert written.endswith("<!-- end of speed -->\nb\n")
-    path.write_text(json.dumps(content | {"disturbed": True}), encoding="utf-8")
+    for row in content["rows"]:
+        row["disturbed"] = ["load"]
+    path.write_text(json.dumps(content), encoding="utf-8")
     assert table.main([str(path)]) == 2
+
+
+def shown_result() -> dict[str, Any]:
+    """Two rows, one of them at both levels, a mean and a share."""
+    content = result_file() | {"date": "2026-01-02T00:00", "commit": "abcdef012345", "changed": 0}
+    content["machine"]["vendor"] = "GenuineIntel"
+    content["versions"]["fastnn"]["isa"] = "x86_v4"
+    first, share, load = content["rows"]
+    first |= {"best_peer": "numpy", "status": "target", "verdict": "met", "limit": 0.9}
+    behind = {"value": value(1.1, 1.2, 1.3), "verdict": "missed", "status": "missed"}
+    second = copy.deepcopy(first) | behind | {"name": "conv"}
+    held = copy.deepcopy(second) | {"name": "avx2/conv", "isa": "x86_v3"}
+    first |= {"floor_us": 0.8, "share_of_ceiling": value(0.7, 0.8, 0.9)}
+    share |= {"status": "target", "verdict": "missed", "ceiling": "fma", "limit": 0.9}
+    mean = {"name": "mean", "kind": "geomean", "status": "target", "verdict": "disturbed"}
+    mean |= {"value": value(0.7, 0.75, 0.8), "limit": 1.0, "disturbed": ["mm is"]}
+    content["rows"] = [first, share, load, second, held, mean]
+    return content
+
+
+@pytest.mark.parametrize(
+    ("vendor", "blas", "told"),
+    [
+        ("GenuineIntel", "b 1 SkylakeX", "AVX-512 ones (SkylakeX) on this processor; on AMD"),
+        ("AuthenticAMD", "b 1 Zen", "lead over `torch` and `numpy` is partly that; `torch-tuned`"),
+        ("AuthenticAMD", "b 1 SkylakeX", "a lead over `torch` is partly that; `torch-tuned` has"),
+        ("GenuineIntel", "b 1 Haswell", "a lead over `numpy` is partly that."),
+        ("GenuineIntel", "", "MKL, in `torch`, runs AVX-512 kernels on this processor; on AMD"),
+    ],
+)
+def test_the_table_says_which_kernels_the_blas_of_the_peers_ran(
+    vendor: str, blas: str, told: str
+) -> None:
+    content = shown_result()
+    content["machine"]["vendor"] = vendor
+    content["versions"]["numpy"]["blas"] = blas
+    assert told in table.kernels(content)
+    assert told in table.table(content)
+    content["versions"]["fastnn"]["isa"] = "x86_v3"
+    assert table.kernels(content) == ""
+
+
+def test_the_newest_result_with_every_whole_step_is_shown(tmp_path: Path) -> None:
+    assert table.section(tmp_path) == table.NOTHING
+    steps = [row for row in targets.load() if row.name.startswith("step/")]
+    contents = []
+    for name, date in (("b", "2026-01-02"), ("a", "2026-01-03"), ("c", "2026-01-04")):
+        content = shown_result() | {"date": date}
+        first = content["rows"][0]
+        content["rows"] += [copy.deepcopy(first) | {"name": row.name} for row in steps]
+        if name == "c":
+            content["rows"].pop()
+        contents.append(content)
+        (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    (tmp_path / "d.json").write_text('{"format": 1}', encoding="utf-8")
+    assert table.newest(tmp_path) == contents[1]
+    assert table.section(tmp_path) == table.table(contents[1])
+
+
+def test_the_readme_has_the_table_of_the_newest_result() -> None:
+    readme = ROOT / "README.md"
+    if not readme.is_file():
+        pytest.skip("not in a source tree")
+    _, found, rest = readme.read_text("utf-8").partition(f"{table.BEGIN}\n")
+    shown, end, _ = rest.partition(f"\n{table.END}")
+    assert found
+    assert end
+    assert shown == table.section(), "python -m benchmarks.table --readme README.md"

@@ -195,6 +195,7 @@ WITH_CURES = (
     "data",
     "train",
     "cli",
+    "cli/bench",
     "cli/tasks",
 )
 # A name, maybe of two words and with placeholders, before the colon.

@@ -60,6 +60,7 @@ def test_values_and_gradients_are_as_exact_as_numpy(
         assert_within(g, p, e, f"{case.id} on {backend}, result {i}")
 
 
+@pytest.mark.skipif(_backend.name == "numpy", reason="the references beside themselves")
 @pytest.mark.parametrize("case", [c for c in CASES if c.bench], ids=lambda c: c.id)
 def test_what_is_timed_is_right(case: testing.OpCase) -> None:
     """The shapes of the benchmarks, in float32, where threads take part."""

@@ -18,10 +18,17 @@ class Adapter:
     programs = "steps_modules"
 
     def __init__(self, threads: int, options: dict[str, Any]) -> None:
-        self.library = importlib.import_module("fastnn")
+        self.device = options.get("device", "cpu")
+        try:
+            self.library = importlib.import_module("fastnn")
+        except RuntimeError as error:  # of FASTNN_BACKEND
+            if self.device == "cpu":
+                raise
+            why = str(error).partition("; ")[0]
+            reason = f"expected a GPU that it can use, got none: {why}; use --device cpu"
+            raise NotImplementedError(reason) from error
         self.library.set_num_threads(threads)
         self.options = options
-        self.device = options.get("device", "cpu")
 
     def about(self) -> dict[str, Any]:
         """Versions, backend and instruction-set level."""

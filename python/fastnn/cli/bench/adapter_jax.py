@@ -26,6 +26,11 @@ class Adapter:
             os.sched_setaffinity(0, cores[:threads])
         self.options = options
         self.jax = importlib.import_module("jax")
+        try:
+            self.jax.devices()
+        except RuntimeError as error:
+            reason = f"expected a device for JAX_PLATFORMS, got {error}; use --device cpu"
+            raise NotImplementedError(reason) from error
         self._functions = _functions(self.jax)
 
     def about(self) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,14 +49,29 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
     return y
 
 
+def _kernels() -> str:
+    """The processor whose kernels the loaded OpenBLAS chose; empty where that cannot be asked."""
+    try:
+        lines = Path("/proc/self/maps").read_text("utf-8").splitlines()
+        paths = {line.split()[-1] for line in lines if "openblas" in line}
+        for library in map(ctypes.CDLL, paths):
+            for name in ("scipy_openblas_get_corename64_", "openblas_get_corename"):
+                if function := getattr(library, name, None):
+                    function.restype = ctypes.c_char_p
+                    return str(function().decode())
+    except (OSError, AttributeError):
+        pass
+    return ""
+
+
 class Adapter:
     """Runs cases by NumPy, forward only; see worker.py for the interface."""
 
     def __init__(self, threads: int, options: dict[str, Any]) -> None:
         del threads  # OpenBLAS reads its variables when it is loaded
         if options.get("device", "cpu") != "cpu":
-            message = "numpy: expected device cpu, got another; it has no other"
-            raise ImportError(message)
+            reason = "expected device cpu, got another; it has no other"
+            raise NotImplementedError(reason)
         rng = np.random.default_rng(0)
 
         def dropout(x: Any, p: float) -> Any:
@@ -96,7 +113,7 @@ class Adapter:
         blas = config.get("Build Dependencies", {}).get("blas", {})
         return {
             "numpy": np.__version__,
-            "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
+            "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')} {_kernels()}".strip(),
             "python": sys.version.split()[0],
         }
 

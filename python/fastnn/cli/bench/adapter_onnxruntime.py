@@ -76,8 +76,8 @@ class Adapter:
 
     def __init__(self, threads: int, options: dict[str, Any]) -> None:
         if options.get("device", "cpu") != "cpu":
-            message = "onnxruntime: expected device cpu, got another; it is timed on the CPU only"
-            raise ImportError(message)
+            reason = "expected device cpu, got another; it is timed on the CPU only"
+            raise NotImplementedError(reason)
         self._runtime = importlib.import_module("onnxruntime")
         self._onnx = importlib.import_module("onnx")
         self._threads = threads

@@ -27,8 +27,8 @@ class Adapter:
         self.options = options
         self.device = options.get("device", "cpu")
         if self.device == "cuda" and not self.library.cuda.is_available():
-            message = "torch: expected a GPU, got none that it can use; use --device cpu"
-            raise ImportError(message)
+            reason = "expected a GPU, got none that it can use; use --device cpu"
+            raise NotImplementedError(reason)
 
     def about(self) -> dict[str, Any]:
         """Versions, and what the library says it may use."""

@@ -154,6 +154,9 @@ def find(patterns: list[str]) -> list[Subject]:
     ]
     if not found:
         names = dict.fromkeys([*PROGRAMS, *(c.name for c in testing.all_cases(bench=True))])
-        message = f"--only: expected one of {', '.join(names)}, or a pattern; got {patterns}"
-        raise ValueError(message + "; as in --only mm or --only 'mm-*'")
+        message = (
+            f"cases: expected --only to name one of {', '.join(names)}, or a pattern, got "
+            f"{', '.join(patterns)!r:.60}; as in --only mm or --only 'mm-*'"
+        )
+        raise ValueError(message)
     return found

@@ -4,25 +4,30 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import os
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnn.cli.bench.machine import caches
+from fastnn.cli.bench.worker import MAX_DELAY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastnn.cli.bench.workers import Probe
 
-__all__ = ["Ceilings", "Cost", "Reading", "Watch", "judge", "waited"]
+__all__ = ["Ceilings", "Cost", "Reading", "Watch", "falling", "judge", "waited"]
 
 # Two free cores give 1.9 to 2 times the rate of one; two threads of one core give 1.0 to 1.3.
 MIN_SCALING = 1.7
 # Below this share of the best rate seen in the run, something else had the core.
 MIN_RATE = 0.85
-# Share of a sample that a thread may spend waiting for a core beyond what is usual for it.
-MAX_DELAY = 0.05
+# Of a reading that shows a disturbance, and at the start of a run, of one that does not.
+READINGS, FIRST_READINGS = 3, 5
 
 # A last-level cache above this is a large server's, shared with others, of which little is ours.
 _LARGE_CACHE = 64 * 1024
@@ -72,7 +77,15 @@ class Watch:
         self.best_many = 0.0
 
     def read(self) -> Reading:
-        """A reading now; a few milliseconds."""
+        """A reading now; a few milliseconds. A disturbance lasts: one reading of it may be chance,
+        so it is taken again before it counts."""
+        for _ in range(READINGS):
+            reading = self._take()
+            if self.complaint(reading) is None:
+                break
+        return reading
+
+    def _take(self) -> Reading:
         if self._probe is None:
             return Reading(0.0, 0.0, self._threads)
         one = self._probe.fma(1)
@@ -80,6 +93,15 @@ class Watch:
         self.best_one = max(self.best_one, one)
         self.best_many = max(self.best_many, many)
         return Reading(one, many, self._threads)
+
+    def settle(self, seconds: float) -> None:
+        """Readings until the machine is quiet, for ``seconds`` at most; the first ones wake the
+        probe's threads."""
+        end = time.monotonic() + seconds
+        for count in itertools.count(1):
+            quiet = self.complaint(self.read()) is None
+            if (quiet and count >= FIRST_READINGS) or time.monotonic() > end:
+                return
 
     def complaint(self, reading: Reading) -> str | None:
         """Why the machine was not quiet at a reading; None if it was."""
@@ -126,9 +148,8 @@ class Ceilings:
         """
         if not self.memory:
             return None
-        rates = list(self.memory.values())
-        falling = [max(rates[i:]) for i in range(len(rates))]
-        return float(np.interp(math.log(max(size, 1.0)), [*map(math.log, self.memory)], falling))
+        rates = falling(list(self.memory.values()))
+        return float(np.interp(math.log(max(size, 1.0)), [*map(math.log, self.memory)], rates))
 
     def time_us(self, cost: Cost) -> float | None:
         """The least time that the work can take: the roofline, as a time.
@@ -144,6 +165,11 @@ class Ceilings:
         return (sum(parts) if cost.parts else max(parts)) if parts else None
 
 
+def falling(rates: Sequence[float]) -> list[float]:
+    """Rates of working sets of rising size, each at least that of every larger one."""
+    return [max(rates[i:]) for i in range(len(rates))]
+
+
 def judge(reading: Reading, best_one: float, cores: int) -> str | None:
     """Why a reading is not one of a quiet machine; None if it is."""
     if reading.one < MIN_RATE * best_one:
@@ -157,6 +183,6 @@ def judge(reading: Reading, best_one: float, cores: int) -> str | None:
 def waited(share: float, name: str, usual: float = 0.0) -> str | None:
     """Why a sample is not one of a quiet machine, by the share of its time that its threads waited
     for a core, beyond the usual; None if it is."""
-    if share <= usual + MAX_DELAY:
+    if share <= usual + MAX_DELAY:  # of a sample
         return None
     return f"{name}: threads waited {share:.0%} of the time for a core"

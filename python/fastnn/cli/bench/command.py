@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import importlib.util
 import json
 import os
 import sys
@@ -33,8 +32,11 @@ _DONE, _FAILED, _USAGE = 0, 1, 2
 def _peers(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if unknown := [name for name in names if name not in SHOWN]:
-        message = f"expected some of {', '.join(SHOWN)}, got {', '.join(unknown)!r:.60}"
-        raise argparse.ArgumentTypeError(message)
+        problem = (
+            f"expected some of {', '.join(SHOWN)}, got {', '.join(unknown)!r:.60}; "
+            "write for example numpy,torch-tuned"
+        )
+        raise argparse.ArgumentTypeError(problem)
     return names
 
 
@@ -43,11 +45,38 @@ def _threads(text: str) -> tuple[int, ...]:
 
 
 def _writable(text: str) -> Path:
+    """A file that can be written, tried at once: the results come when all has been measured."""
     path = Path(text)
-    if path.is_dir() or not path.parent.is_dir():
-        message = f"expected a file in a folder that is there, got {text!r:.100}"
-        raise argparse.ArgumentTypeError(message)
+    try:
+        if not path.exists():
+            path.open("xb").close()
+            path.unlink()
+        elif path.is_file() or path.is_dir():  # neither a pipe nor a device
+            path.open("ab").close()
+    except OSError as error:
+        problem = (
+            f"expected a file that can be written, got {text!r:.100}: {error.strerror}; "
+            "name one in a folder that is there"
+        )
+        raise argparse.ArgumentTypeError(problem) from error
     return path
+
+
+def _drawing(text: str) -> Path:
+    """A file that matplotlib can draw into."""
+    try:
+        from fastnn.cli.bench.plots import formats  # noqa: PLC0415 - matplotlib is optional
+    except ImportError as error:
+        problem = f"expected matplotlib, got {error}; pip install matplotlib, or leave it out"
+        raise argparse.ArgumentTypeError(problem) from error
+    known = formats()
+    if Path(text).suffix not in known:
+        problem = (
+            f"expected a name that ends with one of {', '.join(known)}, got {text!r:.100}; "
+            "write for example a.png"
+        )
+        raise argparse.ArgumentTypeError(problem)
+    return _writable(text)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,11 +94,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threads", type=_threads, default=(fastnn.get_num_threads(),), metavar="N,M",
         help="for fastnn and its peers alike; default: as many as fastnn uses",
     )  # fmt: skip
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu",
+        help="where all run; cuda needs a GPU and CUDA kernels in this build; default: cpu",
+    )  # fmt: skip
     parser.add_argument("--json", type=_writable, metavar="FILE", help="write the results there")
     parser.add_argument(
-        "--plot", type=_writable, metavar="FILE.png",
-        help="draw the roofline of this machine and the ratios to the peers",
+        "--plot", type=_drawing, metavar="FILE.png",
+        help="draw the roofline of this machine and the ratios to the peers, for the last of N,M",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="few and short samples")
     parser.add_argument(
@@ -91,10 +123,8 @@ def _about(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _ceilings(session: Session, threads: int) -> dict[str, Any]:
-    level = session.worker(OWN, threads).about["isa"]
+def _ceilings(session: Session, level: str, threads: int) -> dict[str, Any]:
     top = session.ceilings(level, threads)
-    session.watch(level, threads).read()
     return {
         "threads": threads,
         "isa": level,
@@ -123,7 +153,6 @@ def _measure_all(
     content: dict[str, Any],
     report: Report,
 ) -> None:
-    content |= {"versions": {}, "missing": {}, "ceilings": [], "rows": []}
     effort = QUICK if arguments.quick else FULL
     for threads in arguments.threads:
         with (
@@ -141,15 +170,30 @@ def _measure_all(
                         raise
                     content["missing"][peer] = str(error)
             report.doing("measuring the machine")
-            content["ceilings"].append(_ceilings(session, threads))
+            level = session.worker(OWN, threads).about["isa"]
+            content["ceilings"].append(_ceilings(session, level, threads))
             content["versions"] |= session.versions
             for line in heading(content, session.no_ceilings):
                 report.line(line)
-            for subject in subjects:
-                report.doing(subject.label)
-                row = _row(session, subject, installed[1:], threads)
-                content["rows"].append(row)
-                report.row(row)
+            try:
+                for subject in subjects:
+                    report.doing(subject.label)
+                    row = _row(session, subject, installed[1:], threads)
+                    content["rows"].append(row)
+                    report.row(row)
+            finally:  # the peak is the best rate of the whole run
+                content["ceilings"][-1] = _ceilings(session, level, threads)
+
+
+def _show(arguments: argparse.Namespace, content: dict[str, Any], report: Report) -> None:
+    """The end of a run: the table, the files."""
+    report.summary(content["rows"])
+    if arguments.json:
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    if arguments.plot:
+        from fastnn.cli.bench.plots import save  # noqa: PLC0415 - matplotlib is optional
+
+        save(arguments.plot, content)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -161,21 +205,15 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         say(f"fastnn bench: {error}\n")
         return _USAGE
-    if arguments.plot and importlib.util.find_spec("matplotlib") is None:
-        say("fastnn bench: --plot needs matplotlib; pip install matplotlib, or leave it out\n")
-        return _USAGE
-    content = _about(arguments)
-    with make_report(len(subjects) * len(arguments.threads)) as report:
-        try:
+    content = _about(arguments) | {"versions": {}, "missing": {}, "ceilings": [], "rows": []}
+    report = make_report(len(subjects) * len(arguments.threads))
+    try:
+        with report:
             _measure_all(arguments, subjects, given, content, report)
-        except WorkerError as error:
-            say(f"fastnn bench: {error}\n")
-            return _FAILED
-    report.summary(content["rows"])
-    if arguments.json:
-        arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    if arguments.plot:
-        from fastnn.cli.bench.plots import save  # noqa: PLC0415 - matplotlib is optional
-
-        save(arguments.plot, content)
+    except WorkerError as error:
+        say(f"fastnn bench: {error}\n")
+        return _FAILED
+    finally:  # what was measured before Ctrl-C, too
+        if content["rows"]:
+            _show(arguments, content, report)
     return _FAILED if any("error" in row for row in content["rows"]) else _DONE

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-__all__ = ["caches", "cpu_model", "describe"]
+__all__ = ["caches", "cpu_model", "describe", "vendor"]
 
 
 def _lines(path: str) -> list[str]:
@@ -31,6 +31,12 @@ def cpu_model() -> str:
     return f"{name} ({', '.join(place)})" if place else name
 
 
+def vendor() -> str:
+    """Who made the processor, in its own letters: GenuineIntel, AuthenticAMD; else empty."""
+    lines = [line for line in _lines("/proc/cpuinfo") if line.startswith("vendor_id")]
+    return lines[0].partition(":")[2].strip() if lines else ""
+
+
 def caches() -> dict[str, str]:
     """Sizes of the data caches of the first core, as the system writes them: ``48K``."""
     found = {}
@@ -47,6 +53,7 @@ def describe() -> dict[str, Any]:
     release = ".".join(platform.release().split(".")[:2])
     return {
         "cpu": cpu_model(),
+        "vendor": vendor(),
         "cores": len(os.sched_getaffinity(0)),
         "caches": caches(),
         "memory_gb": round(int(memory[0].split()[1]) / 2**20, 1) if memory else None,

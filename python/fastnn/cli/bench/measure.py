@@ -63,7 +63,10 @@ def _prepare(
                 ours, results(order["outputs"]), seeded=seeded, tolerance=tolerance
             )
             if difference:
-                message = f"{peer} and fastnn disagree on {subject.label}: {difference}"
+                message = (
+                    f"{peer}: expected fastnn's results of {subject.label}, got others: "
+                    f"{difference}; report it, and leave the peer out with --peers"
+                )
                 raise Disagreement(message)
         ready[peer] = worker
     return ready, subject.cost(ours)

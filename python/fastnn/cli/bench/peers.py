@@ -137,7 +137,7 @@ def pythons(given: Sequence[str]) -> dict[str, str]:
         name, sign, path = word.partition("=")
         if not sign or not path or name not in PEERS:
             message = (
-                f"peer python: expected one of {', '.join(PEERS)}, then =PATH; got {word!r}; "
+                f"peer python: expected one of {', '.join(PEERS)}, then =PATH, got {word!r}; "
                 "as in torch=/opt/peers/bin/python"
             )
             raise ValueError(message)

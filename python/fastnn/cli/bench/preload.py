@@ -13,6 +13,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from fastnn.cli.bench import machine
+
 __all__ = ["NoCompiler", "build", "is_needed"]
 
 _SOURCE = "int mkl_serv_intel_cpu_true(void) { return 1; }\n"
@@ -24,11 +26,7 @@ class NoCompiler(RuntimeError):
 
 def is_needed() -> bool:
     """Whether this processor is one that MKL would hold back: x86-64 and not Intel's."""
-    try:
-        text = Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
-        return False
-    return "vendor_id" in text and "GenuineIntel" not in text
+    return machine.vendor() not in ("", "GenuineIntel")
 
 
 def _compiler() -> list[str]:
@@ -38,8 +36,8 @@ def _compiler() -> list[str]:
         if path := shutil.which(name):
             return [path]
     message = (
-        "MKL keeps to AVX2 on this processor unless a library is preloaded, and there is no C "
-        "compiler to make it; put cc, gcc or clang on the PATH, or set CC"
+        "preload: expected a C compiler, for the library without which MKL keeps to AVX2 on this "
+        "processor, got none; put cc, gcc or clang on the PATH, or set CC"
     )
     raise NoCompiler(message)
 
@@ -54,6 +52,9 @@ def build(folder: Path) -> Path:
     command = [*_compiler(), "-O2", "-shared", "-fPIC", str(source), "-o", str(output)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        message = f"{shlex.join(command)} failed; set CC to a C compiler that works:\n{done.stderr}"
+        message = (
+            f"preload: expected {shlex.join(command)} to work, got exit status {done.returncode}; "
+            f"set CC to a C compiler that works:\n{done.stderr}"
+        )
         raise NoCompiler(message)
     return output

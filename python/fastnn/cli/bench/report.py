@@ -51,6 +51,15 @@ def _share(row: Mapping[str, Any]) -> str:
     return f"{100 * share['median']:.0f} %" if share else ""
 
 
+def _floor(row: Mapping[str, Any]) -> str:
+    """The least time that the machine's ceilings allow; of a whole step the sum of its parts."""
+    return duration(row["floor_us"]) if "floor_us" in row else ""
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
+
+
 def _ratio(row: Mapping[str, Any], peer: str | None) -> str:
     if peer is None:
         return ""
@@ -64,14 +73,14 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     theirs = "" if peer is None else f"{peer} {duration(row['times_us'][peer]['median'])}"
     return [
         row["name"], str(row["threads"]), f"{duration(own['median'])} {_spread(own)}",
-        duration(own["minimum"]), theirs, _ratio(row, peer), _rate(row), _share(row),
+        duration(own["minimum"]), theirs, _ratio(row, peer), _rate(row), _floor(row), _share(row),
         "disturbed" if row["disturbed"] else "",
     ]  # fmt: skip
 
 
 _COLUMNS = (
     "work", "threads", "fastnn, median", "least", "best peer", "time ratio [quartiles]", "rate",
-    "of ceiling", "",
+    "floor", "of ceiling", "",
 )  # fmt: skip
 
 
@@ -79,10 +88,9 @@ def plain(row: Mapping[str, Any]) -> str:
     """A result in a line, and its remarks in lines beneath."""
     if "error" in row:
         return f"{row['name']}: {row['error']}"
-    name, threads, median, least, _, _, rate, share, _ = _cells(row)
-    count = "1 thread" if threads == "1" else f"{threads} threads"
-    parts = [f"{name}, {count}: {median}, least {least}"]
-    parts += [part for part in (rate, share and f"{share} of the ceiling") if part]
+    name, _, median, least, _, _, rate, floor, share, _ = _cells(row)
+    parts = [f"{name}, {_threads(row['threads'])}: {median}, least {least}"]
+    parts += [part for part in (rate, share and f"{share} of the ceiling ({floor})") if part]
     parts += [
         f"{_ratio(row, peer)} of {peer} ({duration(row['times_us'][peer]['median'])})"
         for peer in row["ratios"]
@@ -108,7 +116,7 @@ def heading(content: Mapping[str, Any], no_ceilings: str) -> list[str]:
     ]
     if top["fma_gflops"] and top["dram_gb_per_s"]:
         lines.append(
-            f"ceilings, {top['threads']} threads, {top['isa']}: {top['fma_gflops']:.0f} GFLOP/s, "
+            f"ceilings, {_threads(top['threads'])}, {top['isa']}: {top['fma_gflops']:.0f} GFLOP/s, "
             f"DRAM copy {top['dram_gb_per_s']:.0f} GB/s"
         )
     lines += [no_ceilings] if no_ceilings else []
@@ -116,7 +124,15 @@ def heading(content: Mapping[str, Any], no_ceilings: str) -> list[str]:
         f"{name}: {', '.join(f'{k} {v}' for k, v in about.items())}"
         for name, about in content["versions"].items()
     ]
-    return lines + [f"not timed: {why}" for why in content["missing"].values()]
+    return lines + _missing(content["missing"])
+
+
+def _missing(missing: Mapping[str, str]) -> list[str]:
+    """A line for each reason: torch alone has five configurations."""
+    peers: dict[str, list[str]] = {}
+    for peer, why in missing.items():
+        peers.setdefault(why.removeprefix(f"{peer}: "), []).append(peer)
+    return [f"not timed: {', '.join(names)}: {why}" for why, names in peers.items()]
 
 
 class Report:

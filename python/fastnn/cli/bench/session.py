@@ -28,8 +28,11 @@ class Effort:
     takes: int = 3  # of every memory ceiling
 
 
+# For which the first readings of a watch may wait for a quiet machine.
+_SETTLE_SECONDS = 1.0
+
 FULL = Effort(rounds=21, sample_ms=20.0, row_seconds=12.0, pairs=9)
-QUICK = Effort(rounds=5, sample_ms=4.0, row_seconds=1.0, pairs=9, takes=1)
+QUICK = Effort(rounds=5, sample_ms=4.0, row_seconds=0.5, pairs=9, takes=1)
 
 
 class Session:
@@ -84,6 +87,7 @@ class Session:
         key = (level, threads)
         if key not in self._watches:
             self._watches[key] = Watch(self._probe(level), threads)
+            self._watches[key].settle(_SETTLE_SECONDS)
         return self._watches[key]
 
     def ceilings(self, level: str | None, threads: int) -> Ceilings:

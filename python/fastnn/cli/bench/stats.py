@@ -14,7 +14,10 @@ def quantile(values: Sequence[float], fraction: float) -> float:
     Definition 7 of Hyndman & Fan 1996.
     """
     if not values or not 0 <= fraction <= 1:
-        message = f"quantile: expected values and 0 <= fraction <= 1, got {len(values)}, {fraction}"
+        message = (
+            f"quantile: expected values and 0 <= fraction <= 1, got {len(values)} and {fraction}; "
+            "give at least one value"
+        )
         raise ValueError(message)
     ordered = sorted(values)
     place = fraction * (len(ordered) - 1)
@@ -27,7 +30,7 @@ def geometric_mean(values: Iterable[float]) -> float:
     """exp(mean(log x)): the mean that ratios have."""
     logs = [math.log(v) for v in values]
     if not logs:
-        message = "geometric_mean: expected at least one value, got none"
+        message = "geometric_mean: expected at least one value, got none; give one"
         raise ValueError(message)
     return math.exp(sum(logs) / len(logs))
 

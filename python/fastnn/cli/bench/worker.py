@@ -4,7 +4,7 @@
 Runs alone, without fastnn, in whatever environment has the library. Speaks JSON, one object per
 line, over standard input and output (what the library prints goes to standard error):
 
-    at the start    -> {"about": {...}} or {"missing": why}
+    at the start    -> {"about": {...}} or {"missing": why} or, of the device, {"unsupported": why}
     {"do": "prepare", "case": {...}, "pass": "forward" | "forward_backward", "inputs": a.npz,
      "outputs": b.npz}  -> {"outputs": count} or {"unsupported": why}; runs once, stores the results
     {"do": "prepare", "program": name, "pass": ..., "inputs": ..., "outputs": ...}
@@ -13,12 +13,14 @@ line, over standard input and output (what the library prints goes to standard e
                     -> {"ns": wall time of n runs, "delay_ns": time that runnable threads waited}
     {"do": "quit"}, or the end of the input
 
-An adapter is a class ``Adapter(threads, options)`` with ``about()``, ``prepare(case, arguments,
-backward)`` that returns a function without arguments (NotImplementedError with the reason where the
-library has no such operation), and ``arrays(value)``: what that function returned, as a list of
-NumPy arrays: the outputs, then the gradients of the floating-point inputs. It may have
-``synchronize()``, which waits for a device, and ``programs``, the name of the module whose
-``prepare(adapter, program, arrays, backward)`` makes a program's function and results.
+An adapter is a class ``Adapter(threads, options)``, which raises ImportError where its library is
+not installed and NotImplementedError where it cannot run on ``options["device"]``. It has
+``about()``, ``prepare(case, arguments, backward)`` that returns a function without arguments
+(NotImplementedError with the reason where the library has no such operation), and
+``arrays(value)``: what that function returned, as a list of NumPy arrays: the outputs, then the
+gradients of the floating-point inputs. It may have ``synchronize()``, which waits for a device, and
+``programs``, the name of the module whose ``prepare(adapter, program, arrays, backward)`` makes a
+program's function and results.
 """
 
 from __future__ import annotations
@@ -36,12 +38,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+# Share of a stretch that threads may wait for a core.
+MAX_DELAY = 0.05
+# Nanoseconds of runs before a sample: at least, and at most where the threads wait for cores.
+_WARM_UP, _WARM_UP_AT_MOST = 5_000_000, 100_000_000
+
+
 def _load(name: str) -> Any:
     """The module ``<name>.py`` beside this file, by its path: the package may not be installed."""
     path = Path(__file__).with_name(f"{name}.py")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
-        message = f"bench: no module {name}; expected {path.name} beside worker.py"
+        message = f"bench: expected {path.name} beside worker.py, got none; install fastnn again"
         raise ImportError(message)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -62,6 +70,22 @@ def run_delay_ns() -> int:
     return total
 
 
+def _warm_up(run: Callable[[], Any], synchronize: Callable[[], None]) -> None:
+    """Runs until the library's threads are awake and have cores of their own.
+
+    After a pause the kernel often wakes them all on one core and takes up to tens of milliseconds
+    to move them. Where something else has a core, they go on waiting, and the sample tells.
+    """
+    end = time.perf_counter_ns() + _WARM_UP_AT_MOST
+    while True:
+        delay, start = run_delay_ns(), time.perf_counter_ns()
+        while (now := time.perf_counter_ns()) < start + _WARM_UP:
+            run()
+            synchronize()
+        if run_delay_ns() - delay <= MAX_DELAY * (now - start) or now >= end:
+            return
+
+
 def _nothing() -> None:
     """What an adapter of a library that never runs ahead waits for."""
 
@@ -69,11 +93,10 @@ def _nothing() -> None:
 def sample(
     run: Callable[[], Any], repeats: int, synchronize: Callable[[], None] = _nothing
 ) -> dict[str, int]:
-    """Wall time of ``repeats`` runs; one run before them wakes the library's threads."""
+    """Wall time of ``repeats`` runs after a warm-up."""
     gc.disable()
     try:
-        run()
-        synchronize()
+        _warm_up(run, synchronize)
         delay = run_delay_ns()
         start = time.perf_counter_ns()
         for _ in range(repeats):
@@ -130,7 +153,8 @@ def serve(adapter: Any, orders: IO[str], answers: IO[str]) -> None:
         elif order["do"] == "sample" and run is not None:
             answer = dict(sample(run, int(order["repeats"]), synchronize))
         else:
-            answer = {"error": f"expected prepare, then sample or quit; got {line.strip()}"}
+            got = line.strip()
+            answer = {"error": f"expected prepare, then sample, got {got}; prepare something first"}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
@@ -143,6 +167,9 @@ def main(library: str, threads: str, options: str) -> int:
             adapter = _load(f"adapter_{library}").Adapter(int(threads), json.loads(options))
         except ImportError as error:
             answers.write(json.dumps({"missing": str(error)}) + "\n")
+            return 0
+        except NotImplementedError as reason:
+            answers.write(json.dumps({"unsupported": str(reason)}) + "\n")
             return 0
         answers.write(json.dumps({"about": adapter.about()}) + "\n")
         answers.flush()

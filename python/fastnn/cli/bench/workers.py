@@ -38,8 +38,10 @@ class Unsupported(WorkerError):
 class LineProcess:
     """A child process that answers every line on its input by a line on its output."""
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
-        self.name = Path(command[-1]).name
+    def __init__(
+        self, name: str, command: Sequence[str], env: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = name
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._pending = b""
         try:
@@ -53,18 +55,20 @@ class LineProcess:
             )
         except OSError as error:
             self._errors.close()
-            message = f"{command[0]} cannot be started: {error}"
-            raise WorkerError(message) from error
+            message = f"{self.name}: expected {command[0]} to start, got {error}; give another path"
+            raise NotInstalled(message) from error
 
-    def _fail(self, what: str, patience: float = 5.0) -> WorkerError:
-        """What went wrong, and what the process said; one that has ended may still be saying it."""
+    def _fail(self, got: str, patience: float = 5.0) -> WorkerError:
+        """What came instead of an answer, and what the process said last; one that has ended may
+        still be saying it."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(patience)
         self._process.kill()
         self._process.wait()
         self._errors.seek(0)
         tail = self._errors.read().decode(errors="replace").splitlines()[-12:]
-        return WorkerError("\n  ".join([f"{self.name}: {what}", *tail]))
+        message = f"{self.name}: expected an answer, got {got}; --only and --peers leave it out"
+        return WorkerError("\n  ".join([message, *tail]))
 
     @property
     def alive(self) -> bool:
@@ -77,8 +81,8 @@ class LineProcess:
         try:
             self._process.stdin.write(line.encode() + b"\n")
         except BrokenPipeError as error:
-            message = "the process ended"
-            raise self._fail(message) from error
+            got = "the end of the process"
+            raise self._fail(got) from error
 
     def receive(self, timeout: float = _TIMEOUT) -> str:
         """Read a line."""
@@ -88,12 +92,12 @@ class LineProcess:
         while b"\n" not in self._pending:
             ready, _, _ = select.select([file], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
-                message = f"no answer within {timeout:g} s"
-                raise self._fail(message, 0.0)
+                got = f"none within {timeout:g} s"
+                raise self._fail(got, 0.0)
             chunk = os.read(file, 65536)
             if not chunk:
-                message = "the process ended"
-                raise self._fail(message)
+                got = "the end of the process"
+                raise self._fail(got)
             self._pending += chunk
         line, self._pending = self._pending.split(b"\n", 1)
         return line.decode()
@@ -120,6 +124,17 @@ class LineProcess:
         self._errors.close()
 
 
+def _preloaded(peer: str, folder: Path) -> Path | None:
+    """The library that a peer needs on this processor."""
+    if not PEERS[peer].preload or not preload.is_needed():
+        return None
+    try:
+        return preload.build(folder)
+    except preload.NoCompiler as error:
+        message = f"{peer}: {error}"
+        raise NotInstalled(message) from error
+
+
 class Worker(LineProcess):
     """One peer in its own process."""
 
@@ -133,25 +148,27 @@ class Worker(LineProcess):
         device: str = "cpu",
     ) -> None:
         spec = PEERS[peer]
-        library = None
-        if spec.preload and device == "cpu" and preload.is_needed():
-            try:
-                library = preload.build(folder)
-            except preload.NoCompiler as error:
-                message = f"{peer}: {error}"
-                raise NotInstalled(message) from error
-        env = environment(spec, threads, library, device)
+        loaded = _preloaded(peer, folder) if device == "cpu" else None
+        env = environment(spec, threads, loaded, device)
         if isa is not None:
             env["FASTNN_ISA"] = isa
         options = json.dumps({**spec.options, "device": device})
         python = interpreter(peer, pythons or {})
         # -P: the worker's own folder is no place to import libraries from.
-        super().__init__([python, "-P", str(WORKER), spec.library, str(threads), options], env)
-        self.name = peer
+        command = [python, "-P", str(WORKER), spec.library, str(threads), options]
+        super().__init__(peer, command, env)
         hello = self._hello()
-        if "missing" in hello:
+        if why := hello.get("missing"):
             self.close()
-            message = f"{peer}: {hello['missing']} ({python})"
+            library = spec.library
+            message = (
+                f"{peer}: expected {library} in {python}, got {why}; install it there, or name a "
+                f"Python that has it: --peer-python {library}=PATH"
+            )
+            raise NotInstalled(message)
+        if error := hello.get("unsupported"):
+            self.close()
+            message = f"{peer}: {error}"
             raise NotInstalled(message)
         self.about: dict[str, Any] = hello["about"]
 
@@ -159,11 +176,11 @@ class Worker(LineProcess):
         """One order, one answer."""
         self.send(json.dumps(order))
         answer: dict[str, Any] = json.loads(self.receive())
-        if "unsupported" in answer:
-            message = f"{self.name}: {answer['unsupported']}"
+        if error := answer.get("unsupported"):
+            message = f"{self.name}: {error}"
             raise Unsupported(message)
-        if "error" in answer:
-            message = f"{self.name}: {answer['error']}"
+        if error := answer.get("error"):
+            message = f"{self.name}: {error}"
             raise WorkerError(message)
         return answer
 
@@ -175,8 +192,8 @@ class Probe(LineProcess):
         env = environment(PEERS[OWN], 1)
         if level is not None:
             env["FASTNN_ISA"] = level
-        super().__init__([sys.executable, "-P", "-m", "fastnn.cli.bench.ceilings_worker"], env)
-        self.name = "ceilings"
+        command = [sys.executable, "-P", "-m", "fastnn.cli.bench.ceilings_worker"]
+        super().__init__("ceilings", command, env)
         hello = self._hello()
         if "missing" in hello:
             self.close()
@@ -186,7 +203,7 @@ class Probe(LineProcess):
         self.send(json.dumps(order))
         rate = float(json.loads(self.receive())["rate"])
         if rate <= 0:
-            message = f"ceilings: {order} could not be measured; free memory or threads"
+            message = f"ceilings: expected a rate for {order}, got none; free memory or threads"
             raise WorkerError(message)
         return rate
 
