@@ -70,6 +70,8 @@ inline constexpr idx kFewRows = 192;               // A with these many rows sta
 inline constexpr idx kTaskRows = 96;               // of a task where there are many
 inline constexpr idx kTaskPanels = 8;              // a task has at least half as many, if it can
 inline constexpr idx kPackAPanels = 3;             // a task with these many panels packs A
+inline constexpr idx kPackAStep = 1024;            // one panel less, if steps are so far apart
+inline constexpr idx kRowTasks = 8;                // row tasks are a multiple of these many
 inline constexpr idx kPackBSteps = 1536;           // tiles times depth from which B is packed
 inline constexpr idx kPackSteps = 16;              // of k, when packing A
 inline constexpr idx kAheadRows = 24;              // of B, when reading it where it is
@@ -111,7 +113,8 @@ struct GemmTask {
           tile1(last_tile),
           panel0(first_panel),
           panel1(last_panel),
-          pack_a(g.a_step != 1 && last_panel - first_panel >= kPackAPanels),
+          pack_a(g.a_step != 1 &&
+                 last_panel - first_panel >= kPackAPanels - (g.a_step < kPackAStep ? 0 : 1)),
           pack_b(g.b_column != 1 || (last_tile - first_tile) * g.depth > kPackBSteps) {}
 
     idx tile0, tile1, panel0, panel1;
@@ -154,6 +157,7 @@ template <class T, class Epilogue>
 bool run_task(const GemmProblem<T>& g, const GemmTask<T>& task, const SharedPanels<T>& shared,
               const Epilogue& epilogue) {
     constexpr idx lanes = kLanes<T>;
+    constexpr idx line = 64 / static_cast<idx>(sizeof(T));  // elements
     const idx row0 = g.tile_row(task.tile0);
     T* packed_a = nullptr;
     T* packed_b = nullptr;
@@ -222,6 +226,12 @@ bool run_task(const GemmProblem<T>& g, const GemmTask<T>& task, const SharedPane
                 tile.ahead = reinterpret_cast<const char*>(shared.panel(block, depth, next));
                 tile.ahead_step = ahead_bytes / depth;
             }
+            // While the last of them passes by, each tile fetches a line of every step of the A
+            // that is packed next.
+            const T* next_a = nullptr;
+            if (task.pack_a && g.a_row == 1 && shared.data != nullptr && q + 1 == task.panel1 &&
+                block + depth < shared.k1)
+                next_a = g.a + row0 + (block + depth) * g.a_step;
             const auto find = [&](idx rows) {
                 const int r = static_cast<int>(rows);
                 return task.pack_a || g.a_row == 1 ? find_tile_kernel<T, true>(r, vectors)
@@ -237,6 +247,12 @@ bool run_task(const GemmProblem<T>& g, const GemmTask<T>& task, const SharedPane
                 tile.a_row = g.a_row;
                 tile.a_step = task.pack_a ? rows : g.a_step;
                 tile.c = g.c + row * g.c_row + col;
+                if (next_a != nullptr) {
+                    const idx i = (t - task.tile0) * line;
+                    const bool any = row0 + i < g.tile_row(task.tile1);
+                    tile.ahead = reinterpret_cast<const char*>(any ? next_a + i : next_a);
+                    tile.ahead_step = any ? g.a_step * static_cast<idx>(sizeof(T)) : 0;
+                }
                 kernels[rows - least](tile);
                 tile.ahead += ahead_bytes;
                 if constexpr (!std::is_same_v<Epilogue, NoEpilogue>) {
@@ -292,9 +308,10 @@ bool run_many_rows(const GemmProblem<T>& g, idx worth, const Epilogue& epilogue)
     const idx groups = (g.panels + wide - 1) / wide;
     const idx all_blocks = (g.k + g.depth - 1) / g.depth;
     const idx row_blocks = (g.m + kTaskRows - 1) / kTaskRows;
-    // Eight tasks let four threads have the same to do, more than the work is worth never pays.
-    const idx row_tasks =
-        clamp_index(clamp_index(row_blocks, worth < 8 ? worth : 8, worth), 1, g.tiles);
+    // Multiples of eight let up to eight threads have the same to do, more than the work is worth
+    // never pays.
+    const idx row_tasks = clamp_index(
+        clamp_index((row_blocks + kRowTasks - 1) / kRowTasks * kRowTasks, 1, worth), 1, g.tiles);
     bool ok = true;
     for (idx group = 0; group < groups; ++group) {
         const idx panel0 = group * g.panels / groups;

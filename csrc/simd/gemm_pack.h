@@ -40,6 +40,11 @@ template <class T>
 void pack_a_tile(const T* a, idx a_row, idx a_step, idx rows, idx readable, idx depth, T* out) {
     constexpr int block = kBlock<T>;
     if (a_row == 1 && (rows + block - 1) / block * block <= readable) {
+        if (rows == block) {
+            for (idx p = 0; p < depth; ++p)
+                store_block(out + p * block, load_block(a + p * a_step));
+            return;
+        }
         for (idx p = 0; p < depth; ++p)
             for (idx i = 0; i < rows; i += block)
                 store_block(out + p * rows + i, load_block(a + p * a_step + i));
