@@ -6,10 +6,8 @@
 //   relu:    y = x < 0 ? 0 : x (NaN and -0 stay)    grad_x = y <= 0 ? 0 : grad_y
 //
 //   tanh:    grad_x = grad_y * (1 - y^2)            sigmoid: grad_x = grad_y * y * (1 - y)
-#include "runtime/op.h"
-#include "runtime/parallel.h"
+#include "ops/elementwise.h"
 #include "simd/math.h"
-#include "simd/vec.h"
 
 namespace fastnn::FASTNN_ISA {
 
@@ -20,50 +18,38 @@ constexpr idx kMathPiece = 8192;
 
 template <class T>
 void relu_forward(In<T> x, Out<T> y) {
-    parallel_for(x.size, kCheapPiece, [&](idx begin, idx end) {
-        // NaN and -0 stay, because neither is below 0.
-        map1<T>(x.data + begin, y.data + begin, end - begin,
+    // NaN and -0 stay, because neither is below 0.
+    elementwise(x, y, kCheapPiece,
                 [](Vec<T> v) { return select(v < broadcast(T(0)), broadcast(T(0)), v); });
-    });
 }
 
 template <class T>
 void relu_backward(In<T> y, In<T> grad_y, Out<T> grad_x) {
-    parallel_for(y.size, kCheapPiece, [&](idx begin, idx end) {
-        map2<T>(
-            y.data + begin, grad_y.data + begin, grad_x.data + begin, end - begin,
-            [](Vec<T> v, Vec<T> g) { return select(v <= broadcast(T(0)), broadcast(T(0)), g); });
+    elementwise(y, grad_y, grad_x, kCheapPiece, [](Vec<T> v, Vec<T> g) {
+        return select(v <= broadcast(T(0)), broadcast(T(0)), g);
     });
 }
 
 template <class T>
 void tanh_forward(In<T> x, Out<T> y) {
-    parallel_for(x.size, kMathPiece, [&](idx begin, idx end) {
-        map1<T>(x.data + begin, y.data + begin, end - begin, [](Vec<T> v) { return tanh(v); });
-    });
+    elementwise(x, y, kMathPiece, [](Vec<T> v) { return tanh(v); });
 }
 
 template <class T>
 void tanh_backward(In<T> y, In<T> grad_y, Out<T> grad_x) {
-    parallel_for(y.size, kCheapPiece, [&](idx begin, idx end) {
-        map2<T>(y.data + begin, grad_y.data + begin, grad_x.data + begin, end - begin,
+    elementwise(y, grad_y, grad_x, kCheapPiece,
                 [](Vec<T> v, Vec<T> g) { return g * (broadcast(T(1)) - v * v); });
-    });
 }
 
 template <class T>
 void sigmoid_forward(In<T> x, Out<T> y) {
-    parallel_for(x.size, kMathPiece, [&](idx begin, idx end) {
-        map1<T>(x.data + begin, y.data + begin, end - begin, [](Vec<T> v) { return sigmoid(v); });
-    });
+    elementwise(x, y, kMathPiece, [](Vec<T> v) { return sigmoid(v); });
 }
 
 template <class T>
 void sigmoid_backward(In<T> y, In<T> grad_y, Out<T> grad_x) {
-    parallel_for(y.size, kCheapPiece, [&](idx begin, idx end) {
-        map2<T>(y.data + begin, grad_y.data + begin, grad_x.data + begin, end - begin,
+    elementwise(y, grad_y, grad_x, kCheapPiece,
                 [](Vec<T> v, Vec<T> g) { return g * v * (broadcast(T(1)) - v); });
-    });
 }
 
 }  // namespace fastnn::FASTNN_ISA

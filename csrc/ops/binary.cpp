@@ -8,6 +8,7 @@
 //   bool             add is "or", mul is "and"
 // There is no sub of bool and no div of integers (as in torch).
 #include "runtime/op.h"
+#include "simd/ahead.h"
 #include "simd/strided.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -35,8 +36,22 @@ inline void binary(const StridedIn<T>& x, const StridedIn<T>& y, const StridedOu
     const Stored<T>* b = stored(y.data);
     Stored<T>* o = stored(out.data);
     const idx* step = plan.col_strides;
+    if (plan.size * static_cast<idx>(sizeof(T)) < kFarBytes || step[0] != 1) {
+        for_rows(plan, kPiece, [&](const idx* at, idx n) {
+            map_row(o + at[0], step[0], a + at[1], step[1], b + at[2], step[2], n, f);
+        });
+        return;
+    }
     for_rows(plan, kPiece, [&](const idx* at, idx n) {
-        map_row(o + at[0], step[0], a + at[1], step[1], b + at[2], step[2], n, f);
+        for (idx i = 0; i < n; i += kFarBlock<T>) {
+            Stored<T>* to = o + at[0] + i;
+            const Stored<T>* left = a + at[1] + i * step[1];
+            const Stored<T>* right = b + at[2] + i * step[2];
+            fetch_block_ahead(to);
+            if (step[1] == 1) fetch_block_ahead(left);
+            if (step[2] == 1) fetch_block_ahead(right);
+            map_row(to, 1, left, step[1], right, step[2], lesser(kFarBlock<T>, n - i), f);
+        }
     });
 }
 

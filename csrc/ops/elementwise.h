@@ -12,26 +12,48 @@
 
 #include "runtime/op.h"
 #include "runtime/parallel.h"
+#include "simd/ahead.h"
 #include "simd/vec.h"
 
 namespace fastnn::FASTNN_ISA {
 
 constexpr idx kRowPiece = 8192;  // elements per piece of a parallel loop
 
+// Elements per piece where the arrays are far (simd/ahead.h), at least: every piece starts with
+// lines that nobody has asked for.
+constexpr idx kFarPiece = 32768;
+
+inline idx piece_of(bool far, idx piece) { return far && piece < kFarPiece ? kFarPiece : piece; }
+
+// y = f(x) and y = f(a, b) over whole arrays, in pieces of `piece` elements or more.
+template <class T, class F>
+inline void elementwise(const In<T>& x, const Out<T>& y, idx piece, const F& f) {
+    const bool far = x.size * static_cast<idx>(sizeof(T)) >= kFarBytes;
+    parallel_for(x.size, piece_of(far, piece), [&](idx begin, idx end) {
+        if (far) begin += map1_ahead<T>(x.data + begin, y.data + begin, end - begin, f);
+        map1<T>(x.data + begin, y.data + begin, end - begin, f);
+    });
+}
+template <class T, class F>
+inline void elementwise(const In<T>& a, const In<T>& b, const Out<T>& y, idx piece, const F& f) {
+    const bool far = a.size * static_cast<idx>(sizeof(T)) >= kFarBytes;
+    parallel_for(a.size, piece_of(far, piece), [&](idx begin, idx end) {
+        if (far) {
+            begin += map2_ahead<T>(a.data + begin, b.data + begin, y.data + begin, end - begin, f);
+        }
+        map2<T>(a.data + begin, b.data + begin, y.data + begin, end - begin, f);
+    });
+}
+
 template <class Row, class T>
 inline void row_forward(const In<T>& x, const Out<T>& y, const Row& row) {
-    parallel_for(x.size, kRowPiece, [&](idx begin, idx end) {
-        map1<T>(x.data + begin, y.data + begin, end - begin,
-                [row](Vec<T> v) { return row.value(v); });
-    });
+    elementwise(x, y, kRowPiece, [row](Vec<T> v) { return row.value(v); });
 }
 template <class Row, class T>
 inline void row_backward(const In<T>& v, const In<T>& grad_y, const Out<T>& grad_x,
                          const Row& row) {
-    parallel_for(v.size, kRowPiece, [&](idx begin, idx end) {
-        map2<T>(v.data + begin, grad_y.data + begin, grad_x.data + begin, end - begin,
+    elementwise(v, grad_y, grad_x, kRowPiece,
                 [row](Vec<T> a, Vec<T> g) { return row.gradient(a, g); });
-    });
 }
 
 // Forward and backward of a row with no, one, two or three options.

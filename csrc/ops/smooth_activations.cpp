@@ -16,6 +16,7 @@
 #include "ops/elementwise.h"
 #include "simd/math.h"
 #include "simd/math_near.h"
+#include "simd/math_normal.h"
 
 namespace fastnn::FASTNN_ISA {
 
@@ -23,32 +24,24 @@ namespace {
 
 template <class T>
 struct Gelu {
-    Vec<T> cdf(Vec<T> x) const {
-        const Vec<T> sqrt_half = broadcast(T(0.707106781186547524400844362105));
-        return broadcast(T(0.5)) * (broadcast(T(1)) + erf(x * sqrt_half));
-    }
-    Vec<T> value(Vec<T> x) const { return x * cdf(x); }
-    Vec<T> gradient(Vec<T> x, Vec<T> g) const {
-        const Vec<T> density =
-            broadcast(T(0.398942280401432677939946059934)) * exp(broadcast(T(-0.5)) * x * x);
-        return g * (cdf(x) + x * density);
-    }
+    Vec<T> value(Vec<T> x) const { return x * normal_cdf(x); }
+    Vec<T> gradient(Vec<T> x, Vec<T> g) const { return g * gelu_slope(x); }
 };
 
+// (1 + tanh(u)) / 2 = s(2 u), which is half the work and keeps its digits where it is small.
 template <class T>
 struct GeluTanh {
-    static constexpr T kScale = T(0.797884560802865355879892119869);  // sqrt(2 / pi)
+    static constexpr T kScale = T(1.59576912160573071175978423974);  // 2 sqrt(2 / pi)
     static constexpr T kCubic = T(0.044715);
-    Vec<T> inner(Vec<T> x) const { return broadcast(kScale) * (x + broadcast(kCubic) * x * x * x); }
-    Vec<T> value(Vec<T> x) const {
-        return broadcast(T(0.5)) * x * (broadcast(T(1)) + tanh(inner(x)));
+    Vec<T> gate(Vec<T> x) const {
+        return sigmoid(broadcast(kScale) * (x + broadcast(kCubic) * x * x * x));
     }
+    Vec<T> value(Vec<T> x) const { return x * gate(x); }
     Vec<T> gradient(Vec<T> x, Vec<T> g) const {
         const Vec<T> one = broadcast(T(1));
-        const Vec<T> half = broadcast(T(0.5));
-        const Vec<T> t = tanh(inner(x));
+        const Vec<T> s = gate(x);
         const Vec<T> slope = broadcast(kScale) * (one + broadcast(T(3) * kCubic) * x * x);
-        return g * (half * (one + t) + half * x * (one - t * t) * slope);
+        return g * (s + x * (s * (one - s)) * slope);
     }
 };
 
@@ -85,19 +78,13 @@ struct Mish {
     }
 };
 
-// log(1 + e^z)
-template <class T>
-FASTNN_SIMD_INLINE Vec<T> log_one_plus_exp(Vec<T> z) {
-    // max(0, z) is z for NaN.
-    return max(Vec<T>{}, z) + log1p(exp(-abs(z)));
-}
-
 template <class T>
 struct Softplus {
-    T beta, threshold;
+    T beta, threshold, inverse;
+    Softplus(T b, T t) : beta(b), threshold(t), inverse(T(1) / b) {}
     Vec<T> value(Vec<T> x) const {
         const Vec<T> z = x * broadcast(beta);
-        return select(z > broadcast(threshold), x, log_one_plus_exp<T>(z) / broadcast(beta));
+        return select(z > broadcast(threshold), x, log1p_exp(z) * broadcast(inverse));
     }
     Vec<T> gradient(Vec<T> x, Vec<T> g) const {
         const Vec<T> z = x * broadcast(beta);
@@ -107,7 +94,7 @@ struct Softplus {
 
 template <class T>
 struct LogSigmoid {
-    Vec<T> value(Vec<T> x) const { return min(Vec<T>{}, x) - log1p(exp(-abs(x))); }
+    Vec<T> value(Vec<T> x) const { return min(Vec<T>{}, x) - log1p_exp(-abs(x)); }
     Vec<T> gradient(Vec<T> x, Vec<T> g) const { return g * sigmoid(-x); }
 };
 

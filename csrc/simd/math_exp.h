@@ -21,6 +21,7 @@ struct ExpConstants;
 template <>
 struct ExpConstants<float> {
     static constexpr int kMantissaBits = 23;
+    static constexpr int kBias = 127;
     static constexpr float kLog2e = 0x1.715476p+0f;
     static constexpr float kLn2Hi = 0x1.62e4p-1f;  // 15 bits, so that n * kLn2Hi is exact
     static constexpr float kLn2Lo = 0x1.7f7d1cp-20f;
@@ -34,6 +35,7 @@ struct ExpConstants<float> {
 template <>
 struct ExpConstants<double> {
     static constexpr int kMantissaBits = 52;
+    static constexpr int kBias = 1023;
     static constexpr double kLog2e = 0x1.71547652b82fep+0;
     static constexpr double kLn2Hi = 0x1.62e42fefa38p-1;  // 42 bits
     static constexpr double kLn2Lo = 0x1.ef35793c7673p-45;

@@ -144,6 +144,38 @@ def test_bits_do_not_depend_on_the_place_in_memory(name: str) -> None:
 
 
 @native_only
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8"])
+def test_arrays_beyond_the_caches(dtype: str) -> None:
+    """From 4 MiB on another loop serves: any layout, in place, nothing past the end."""
+    item = np.dtype(dtype).itemsize
+    rows, cols = 1031, (4 << 20) // item // 1024 + 3
+    rng = np.random.default_rng(5)
+    x, y = (rng.integers(1, 9, (rows, cols)).astype(dtype) for _ in range(2))
+    add, copy = _backend.default_table().add, _backend.default_table().copy
+    for _ in levels():
+        for b in (
+            y,
+            np.broadcast_to(y[:1], x.shape),
+            np.broadcast_to(y[:, :1], x.shape),
+            np.ascontiguousarray(y.T).T,
+        ):
+            room = np.zeros(rows * cols + 64, dtype)
+            out = room[: rows * cols].reshape(rows, cols)
+            with_threads(3, add, x, b, out)
+            np.testing.assert_array_equal(out, x + b)
+            assert not room[rows * cols :].any()
+        out = x.copy()
+        with_threads(3, add, out, y, out)
+        np.testing.assert_array_equal(out, x + y)
+        for source in (x, x[:, 1:], x[::-1], np.ascontiguousarray(x.T).T):
+            room = np.zeros(rows * cols + 64, dtype)
+            out = room[: source.size].reshape(source.shape)
+            with_threads(3, copy, source, out)
+            np.testing.assert_array_equal(out, source)
+            assert not room[source.size :].any()
+
+
+@native_only
 def test_output_that_overlaps_an_input_is_refused() -> None:
     memory = np.zeros(40, "f4")
     for out in (memory[1:21], memory[:20][::-1], memory[:40:2]):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,34 @@ def test_errors_are_below_three_ulp(name: str, low: float, high: float, dtype: s
 @native_only
 @pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="no wider type than double")
 @pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("end", [80.0, 3.0, 1e-3])
+def test_errors_of_softplus_are_below_three_ulp(end: float, dtype: str) -> None:
+    x = np.random.default_rng(0).uniform(-end, end, 200_000).astype(dtype)
+    wide = x.astype(WIDER[dtype])
+    exact = np.maximum(wide, 0) + np.log1p(np.exp(-np.abs(wide)))
+    y = np.empty_like(x)
+    for level in levels():
+        kernel("softplus_forward")(x, y, 1.0, 100.0)
+        assert ulps(y, exact) < 3, level
+
+
+@native_only
+def test_errors_of_gelu() -> None:
+    """Of single precision, against double: of the normal distribution function and of the slope."""
+    x = np.linspace(-14, 14, 40_001, dtype=np.float32)
+    wide = x.astype(np.float64)
+    cdf = np.array([math.erfc(-v / math.sqrt(2)) / 2 for v in wide])
+    slope = cdf + wide * np.exp(-wide * wide / 2) / math.sqrt(2 * math.pi)
+    for level in levels():
+        error = np.abs(run("gelu_forward", x) - wide * cdf)
+        assert (error <= np.abs(wide) * 2.0**-23 + np.abs(wide * cdf) * 2.0**-24).all(), level
+        error = np.abs(run("gelu_backward", x, np.ones_like(x)) - slope)
+        assert error.max() < 2.0**-22, level
+
+
+@native_only
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="no wider type than double")
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize(("base", "power"), [(3.0, 2.0), (1e4, 8.0), (1.01, 5000.0)])
 def test_errors_of_powers_are_below_three_ulp(base: float, power: float, dtype: str) -> None:
     rng = np.random.default_rng(1)
@@ -119,6 +148,29 @@ def test_bits_depend_on_the_value_alone(name: str, dtype: str) -> None:
         for threads in (1, 3):
             y = x.copy()
             with_threads(threads, kernel(name), y, y)
+            assert y.tobytes() == want.tobytes()
+
+
+@native_only
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", ["relu_forward", "relu_backward", "gelu_forward", "gelu_backward"])
+def test_bits_of_arrays_beyond_the_caches(name: str, dtype: str) -> None:
+    """From 4 MiB on another loop serves: same bits, any threads, in place, nothing past the end."""
+    n = (4 << 20) // np.dtype(dtype).itemsize + 77
+    rng = np.random.default_rng(4)
+    x, g = (rng.normal(scale=3, size=n).astype(dtype) for _ in range(2))
+    inputs = (x, g) if name.endswith("backward") else (x,)
+    for _ in levels():
+        want = np.concatenate(
+            [run(name, *(a[i : i + n // 5].copy() for a in inputs)) for i in range(0, n, n // 5)]
+        )
+        for threads in (1, 3):
+            room = np.zeros(n + 64, dtype)
+            with_threads(threads, kernel(name), *inputs, room[:n])
+            assert room[:n].tobytes() == want.tobytes()
+            assert not room[n:].any()
+            y = x.copy()
+            with_threads(threads, kernel(name), y, *inputs[1:], y)
             assert y.tobytes() == want.tobytes()
 
 

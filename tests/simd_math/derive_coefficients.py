@@ -161,6 +161,21 @@ def log_erfc(t: Number) -> Number:
     return mp.log(mp.erfc(1 + t))
 
 
+def log1p_remainder(e: Number) -> Number:
+    """(log(1 + e) - e) / e^2"""
+    return -ONE / 2 + e / 3 - e * e / 4 if e < 1e-15 else (mp.log1p(e) - e) / (e * e)
+
+
+def normal_tail(t: Number) -> Number:
+    """F(-t), F being the normal distribution function."""
+    return mp.erfc(t / mp.sqrt(2)) / 2
+
+
+def gelu_tail(t: Number) -> Number:
+    """The slope of gelu at -t, (F(-t) - t f(t)) over exp(-t^2 / 2)."""
+    return mp.exp(t * t / 2) * normal_tail(t) - t / mp.sqrt(2 * mp.pi)
+
+
 def main() -> None:
     half_ln2 = mp.log(2) / 2 * mp.mpf("1.001")  # n is rounded from an inexact x / ln 2
     for degree, precision in ((6, FLOAT), (11, DOUBLE)):
@@ -197,6 +212,25 @@ def main() -> None:
     for degree, end, precision in ((6, "3.95", FLOAT), (17, "5.95", DOUBLE)):
         beyond = (mp.mpf(0), mp.mpf(end) - 1)
         fit("log(erfc(1 + t))", log_erfc, lambda t: mp.erfc(1 + t), degree, beyond, precision)
+    single()
+
+
+def single() -> None:
+    """What only float has: in simd/math_near.h and simd/math_normal.h."""
+    half = mp.mpf("0.5001")
+    fit("exp2", lambda x: mp.mpf(2) ** x, lambda x: mp.mpf(2) ** -x, 6, (-half, half), FLOAT, [ONE])
+    unit = (mp.mpf("1e-6"), ONE)
+    fit("log1p", log1p_remainder, lambda e: e * e / mp.log1p(e), 9, unit, FLOAT)
+    fit(
+        "log2(F(-t))",
+        lambda t: mp.log(normal_tail(t), 2),
+        lambda t: normal_tail(t) * mp.log(2),
+        8,
+        (mp.mpf(0), mp.mpf("5.9")),
+        FLOAT,
+    )
+    until = (mp.mpf(0), mp.mpf("5.5"))
+    fit("slope of gelu", gelu_tail, lambda t: mp.exp(-t * t / 2), 11, until, FLOAT, [ONE / 2])
 
 
 if __name__ == "__main__":
