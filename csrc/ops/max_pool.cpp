@@ -6,93 +6,299 @@
 //   backward   grad_x = 0, then grad_x[indices[o]] += grad_y[o] in the order of o
 //
 // The first of equal elements wins, and NaN over numbers (the last of several). A window without an
-// element gives -inf and index -1, which backward leaves out. Outputs are `=`. Forward: rows of
-// outputs are the units of the parallel loop; where whole windows lie inside the row, a vector of
-// neighbouring outputs goes through the taps together, its elements read one or two apart.
-// Backward: planes are the units, so additions come in order on any number of threads.
-#include "ops/pooling.h"
+// element gives -inf and index -1, which backward leaves out. Outputs are `=`.
+//
+// Forward: padded copies of the rows of x that a strip of outputs sees, in the first-level cache
+// (ops/pooling_rows.h); strips are the units of the parallel loop. Whether a strip has a NaN is
+// found on the way, so that the comparisons of the others need not ask. Adaptive windows of several
+// sizes and windows without an element go output by output. Backward: planes are the units, so
+// additions come in order on any number of threads.
+#include "ops/pooling_rows.h"
 #include "runtime/parallel.h"
+#include "runtime/pool.h"
 
 namespace fastnn::FASTNN_ISA {
 
 namespace {
 
-constexpr idx kPiece = 32768;  // comparisons, or additions, per piece of a parallel loop
+constexpr idx kPiece = 65536;  // comparisons, or additions, per piece of a parallel loop
 constexpr idx kMostInPlane = 0x7fffffff;
 
+// ---- vectors of places: integers of T's width here, int32 in memory ----
+
 template <class T>
-struct Largest {
-    T value;
-    idx place;
+using Place = decltype(as_bits(Vec<T>{})[0] + 0);
+
+template <class T>
+FASTNN_SIMD_INLINE BitsOf<T> same_place(idx place) {
+    return BitsOf<T>{} + static_cast<Place<T>>(place);
+}
+
+// 0, step, 2 step, ...
+template <class T>
+BitsOf<T> places_apart(idx step) {
+    BitsOf<T> v;
+    for (int i = 0; i < kLanes<T>; ++i) v[i] = static_cast<Place<T>>(i * step);
+    return v;
+}
+
+template <class T>
+FASTNN_SIMD_INLINE BitsOf<T> load_places(const Place<T>* p) {
+    BitsOf<T> v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+}
+
+template <class T>
+struct StoredPlaces {
+    typedef std::int32_t type __attribute__((vector_size(4 * kLanes<T>)));
 };
 
 template <class T>
-Largest<T> largest(const PoolShape& s, const T* plane, const Window& d, const Window& h,
-                   const Window& w) {
-    Largest<T> best{-static_cast<T>(__builtin_inf()), -1};
-    if (d.empty() || h.empty() || w.empty()) return best;
-    best.place = (d.first * s.h.in + h.first) * s.w.in + w.first;
-    for (idx i = d.first; i < d.end; i += d.step) {
-        for (idx j = h.first; j < h.end; j += h.step) {
-            const idx row = (i * s.h.in + j) * s.w.in;
-            for (idx k = w.first; k < w.end; k += w.step) {
-                const T v = plane[row + k];
-                if (v > best.value || v != v) best = {v, row + k};
-            }
-        }
-    }
-    return best;
+FASTNN_SIMD_INLINE void store_places(std::int32_t* to, BitsOf<T> places) {
+    const auto v = __builtin_convertvector(places, typename StoredPlaces<T>::type);
+    __builtin_memcpy(to, &v, sizeof v);
 }
 
-// The outputs [first, end) of a row whose windows lie inside: none of them is empty.
-template <class T, int kStride, int kTaps>
-void whole_windows(const PoolShape& s, const T* plane, const Window& d, const Window& h, idx first,
-                   idx end, T* y, std::int32_t* indices) {
-    constexpr idx lanes = kLanes<T>;
-    const idx taps = kTaps != 0 ? kTaps : s.w.kernel;
-    const idx apart = s.w.dilation;
-    BitsOf<T> step;
-    for (int i = 0; i < kLanes<T>; ++i)
-        step[i] = static_cast<decltype(step[0] + 0)>(i * s.w.stride);
-    for (idx o = first; o < end; o += lanes) {
-        const int n = static_cast<int>(end - o < lanes ? end - o : lanes);
-        const idx left = s.w.left(o);
-        Vec<T> best = broadcast(-static_cast<T>(__builtin_inf()));
-        BitsOf<T> place =
-            BitsOf<T>{} + static_cast<decltype(step[0] + 0)>((d.first * s.h.in + h.first) * s.w.in);
-        for (idx i = d.first; i < d.end; i += d.step) {
-            for (idx j = h.first; j < h.end; j += h.step) {
-                const idx row = (i * s.h.in + j) * s.w.in;
-                for (idx k = 0; k < taps; ++k) {
-                    const idx at = row + k * apart;
-                    const Vec<T> v = load_apart<T, kStride>(plane + (at + left), s.w.stride, n);
-                    const auto better = (v > best) | (v != v);
-                    best = select(better, v, best);
-                    place =
-                        select(better, BitsOf<T>{} + static_cast<decltype(step[0] + 0)>(at), place);
+// ---- forward ----
+
+template <class T>
+struct Forward {
+    PoolShape s;
+    const T* x;
+    T* y;
+    std::int32_t* indices;  // may be null
+    PaddedRow<T> row;
+    idx block;  // rows of outputs of a strip
+    idx rows;   // of x that such a strip sees, of one slice
+};
+
+// The taps of a window that lie in x, one after the other.
+template <class T>
+struct Taps {
+    static constexpr idx kMost = 64;
+    int count;
+    idx offset[kMost];       // in the padded rows
+    BitsOf<T> place[kMost];  // from the window's first element
+
+    // Rows [d.first, d.end) and so on are those inside of a window whose first row is (d0, h0).
+    void find(const Forward<T>& f, const Window& d, const Window& h, idx d0, idx h0, idx top) {
+        const PoolShape& s = f.s;
+        count = 0;
+        for (idx a = d.first; a < d.end; a += d.step) {
+            for (idx b = h.first; b < h.end; b += h.step) {
+                for (idx k = 0; k < s.w.kernel; ++k) {
+                    offset[count] = ((a - d.first) / d.step * f.rows + b - top) * f.row.size +
+                                    f.row.tap(s.w, k);
+                    place[count++] =
+                        same_place<T>(((a - d0) * s.h.in + b - h0) * s.w.in + k * s.w.dilation);
                 }
             }
         }
-        if (n == lanes) {
-            store<T>(y + o, best);
-        } else {
-            store_partial(y + o, best, n);
+    }
+};
+
+// V vectors of outputs of a row, o[v], ... with n lanes that exist. `corner`: place of the first
+// element of the window of output 0, which may lie outside.
+template <class T, int kStride, int V, int kCount, bool kPlaces, bool kNan>
+FASTNN_SIMD_INLINE void maxima(const PoolAxis& w, const Taps<T>& taps, const T* rows,
+                               const Place<T>* skipped, BitsOf<T> apart, idx corner,
+                               const idx (&o)[V], int n, T* y, std::int32_t* indices) {
+    const int count = kCount != 0 ? kCount : taps.count;
+    Vec<T> best[V];
+    BitsOf<T> place[V];
+    for (int v = 0; v < V; ++v) {
+        best[v] = load_tap<T, kStride>(rows + taps.offset[0], o[v], w.stride, n);
+        if (kPlaces) place[v] = taps.place[0] + load_places<T>(skipped + o[v]);
+    }
+    for (int t = 1; t < count; ++t) {
+        const T* row = rows + taps.offset[t];
+        for (int v = 0; v < V; ++v) {
+            const Vec<T> x = load_tap<T, kStride>(row, o[v], w.stride, n);
+            if constexpr (kNan) {
+                const auto better = (x > best[v]) | (x != x);
+                best[v] = select(better, x, best[v]);
+                if (kPlaces) place[v] = select(better, taps.place[t], place[v]);
+            } else {
+                if (kPlaces) place[v] = select(x > best[v], taps.place[t], place[v]);
+                best[v] = max(x, best[v]);
+            }
         }
-        if (indices == nullptr) continue;
-        place += step + static_cast<decltype(step[0] + 0)>(left);
-        for (int i = 0; i < n; ++i) indices[o + i] = static_cast<std::int32_t>(place[i]);
+    }
+    for (int v = 0; v < V; ++v) {
+        if (kPlaces) place[v] += apart + static_cast<Place<T>>(corner + o[v] * w.stride);
+        if (n == kLanes<T>) {
+            store<T>(y + o[v], best[v]);
+            if (kPlaces) store_places<T>(indices + o[v], place[v]);
+        } else {
+            store_partial(y + o[v], best[v], n);
+            if (kPlaces)
+                for (int i = 0; i < n; ++i)
+                    indices[o[v] + i] = static_cast<std::int32_t>(place[v][i]);
+        }
     }
 }
 
+// A row: two vectors of outputs at a time, the last of which ends with the row.
+template <class T, int kStride, int kCount, bool kPlaces, bool kNan>
+void maxima_of_row(const PoolAxis& w, const Taps<T>& taps, const T* rows, const Place<T>* skipped,
+                   idx corner, T* y, std::int32_t* indices) {
+    constexpr int lanes = kLanes<T>;
+    const idx out = w.out;
+    const BitsOf<T> apart = places_apart<T>(w.stride);
+    idx i = 0;
+    for (; i + lanes < out; i += 2 * lanes) {
+        const idx last = out - lanes;
+        const idx o[2] = {i, i + lanes < last ? i + lanes : last};
+        maxima<T, kStride, 2, kCount, kPlaces, kNan>(w, taps, rows, skipped, apart, corner, o,
+                                                     lanes, y, indices);
+    }
+    if (i >= out) return;
+    const idx o[1] = {out < lanes ? 0 : out - lanes};
+    maxima<T, kStride, 1, kCount, kPlaces, kNan>(w, taps, rows, skipped, apart, corner, o,
+                                                 static_cast<int>(out < lanes ? out : lanes), y,
+                                                 indices);
+}
+
 template <class T>
-using WholeFn = void (*)(const PoolShape&, const T*, const Window&, const Window&, idx, idx, T*,
-                         std::int32_t*);
+void no_maxima(idx n, T* y, std::int32_t* indices) {
+    for (idx o = 0; o < n; ++o) {
+        y[o] = -static_cast<T>(__builtin_inf());
+        if (indices != nullptr) indices[o] = -1;
+    }
+}
+
+// Copies the rows of a strip; returns whether there may be a NaN.
+template <class T, int kStride>
+bool copy_rows(const Forward<T>& f, const T* plane, const Window& d, const Window& h, T* to) {
+    const PoolShape& s = f.s;
+    const idx in = s.w.in;
+    // v * 0 is NaN of a NaN (and of an infinity).
+    Vec<T> nan = {};
+    for (idx i = d.first; i < d.end; i += d.step, to += f.rows * f.row.size) {
+        const T* from = plane + (i * s.h.in + h.first) * in;
+        const auto source = [&](idx r, idx c, int n) {
+            const T* p = from + r * in + c;
+            const Vec<T> v =
+                n == kLanes<T> ? load(p) : load_partial(p, n, -static_cast<T>(__builtin_inf()));
+            nan = fma(n == kLanes<T> ? v : load_partial(p, n), Vec<T>{}, nan);
+            return v;
+        };
+        put_rows<T, kStride>(s.w, f.row, h.end - h.first, source, to);
+    }
+    const T sum = reduce_add(nan);
+    return sum != sum;
+}
+
+// The strips [begin, end). False: no memory.
+template <class T, int kStride, int kCount>
+bool maxima_of_strips(const Forward<T>& f, idx begin, idx end) {
+    const PoolShape& s = f.s;
+    const idx size = s.d.kernel * f.rows * f.row.size;
+    const idx out = up_to_lanes<T>(s.w.out);
+    T* rows = static_cast<T*>(pool_scratch(static_cast<std::size_t>(size + out) * sizeof(T), 0));
+    if (rows == nullptr) return false;
+    for (idx i = 0; i < size; ++i) rows[i] = -static_cast<T>(__builtin_inf());
+    // How far the first element is from the left of the window.
+    Place<T>* skipped = reinterpret_cast<Place<T>*>(rows + size);
+    for (idx o = 0; o < out; ++o)
+        skipped[o] = static_cast<Place<T>>(s.w.window(o).first - s.w.left(o));
+    const Window whole = s.h.whole();
+    Taps<T> taps;
+    for (idx u = begin; u < end; ++u) {
+        const OutputStrip strip(s, f.block, u);
+        const Window d = s.d.window(strip.i);
+        const idx top = s.h.left(strip.begin) < 0 ? 0 : s.h.left(strip.begin);
+        const bool nan = copy_rows<T, kStride>(f, f.x + strip.plane * s.in_size(), d,
+                                               {top, s.h.window(strip.end - 1).end, 1}, rows);
+        const idx at = ((strip.plane * s.d.out + strip.i) * s.h.out + strip.begin) * s.w.out;
+        T* y = f.y + at;
+        std::int32_t* indices = f.indices == nullptr ? nullptr : f.indices + at;
+        for (idx j = strip.begin, last; j < strip.end; j = last) {
+            last = strip.run(whole, j);
+            const Window h = s.h.window(j);
+            taps.find(f, d, h, s.d.left(strip.i), s.h.left(j), top);
+            auto run = maxima_of_row<T, kStride, 0, true, true>;
+            const bool all = kCount != 0 && taps.count == kCount;
+            if (indices != nullptr) {
+                if (!nan) run = maxima_of_row<T, kStride, 0, true, false>;
+                if (!nan && all) run = maxima_of_row<T, kStride, kCount, true, false>;
+            } else {
+                run = nan ? maxima_of_row<T, kStride, 0, false, true>
+                          : maxima_of_row<T, kStride, 0, false, false>;
+                if (!nan && all) run = maxima_of_row<T, kStride, kCount, false, false>;
+            }
+            const T* from = rows;
+            for (; j < last; ++j, from += s.h.stride * f.row.size, y += s.w.out) {
+                const idx corner =
+                    (s.d.left(strip.i) * s.h.in + s.h.left(j)) * s.w.in - s.w.padding;
+                if (taps.count == 0) {
+                    no_maxima(s.w.out, y, indices);
+                } else {
+                    run(s.w, taps, from, skipped, corner, y, indices);
+                }
+                if (indices != nullptr) indices += s.w.out;
+            }
+        }
+    }
+    return true;
+}
+
+template <class T>
+bool maxima_of_elements(const Forward<T>& f, idx begin, idx end) {
+    const PoolShape& s = f.s;
+    for (idx u = begin; u < end; ++u) {
+        const OutputStrip at(s, 1, u);
+        const T* plane = f.x + at.plane * s.in_size();
+        const Window d = s.d.window(at.i);
+        const Window h = s.h.window(at.begin);
+        for (idx o = 0; o < s.w.out; ++o) {
+            const Window w = s.w.window(o);
+            const bool none = d.empty() || h.empty() || w.empty();
+            T best = -static_cast<T>(__builtin_inf());
+            idx place = none ? -1 : (d.first * s.h.in + h.first) * s.w.in + w.first;
+            for (idx i = d.first; i < d.end && !none; i += d.step) {
+                for (idx j = h.first; j < h.end; j += h.step) {
+                    const idx row = (i * s.h.in + j) * s.w.in;
+                    for (idx k = w.first; k < w.end; k += w.step) {
+                        const T v = plane[row + k];
+                        if (!(v > best || v != v)) continue;
+                        best = v;
+                        place = row + k;
+                    }
+                }
+            }
+            f.y[u * s.w.out + o] = best;
+            if (f.indices != nullptr) f.indices[u * s.w.out + o] = static_cast<std::int32_t>(place);
+        }
+    }
+    return true;
+}
+
+template <class T>
+bool strips_fit(const PoolShape& s) {
+    if (!PaddedRow<T>::fits(s.w) || s.h.adaptive || s.h.dilation > kMostRowTaps ||
+        s.d.kernel * s.h.kernel > Taps<T>::kMost ||
+        s.d.kernel * s.h.kernel * s.w.kernel > Taps<T>::kMost)
+        return false;
+    for (idx o = 0; o < s.w.out; ++o)
+        if (s.w.window(o).empty()) return false;
+    return true;
+}
 
 template <class T, int kStride>
-WholeFn<T> choose_taps(idx taps) {
-    if (taps == 2) return whole_windows<T, kStride, 2>;
-    if (taps == 3) return whole_windows<T, kStride, 3>;
-    return whole_windows<T, kStride, 0>;
+auto choose_forward(idx taps) {
+    if (kStride != 0 && taps == 4) return maxima_of_strips<T, kStride, 4>;
+    if (kStride != 0 && taps == 9) return maxima_of_strips<T, kStride, 9>;
+    return maxima_of_strips<T, kStride, 0>;
+}
+
+template <class T>
+auto choose_forward(const PoolShape& s) {
+    if (!strips_fit<T>(s)) return maxima_of_elements<T>;
+    if (s.w.stride == 1) return choose_forward<T, 1>(s.volume());
+    if (s.w.stride == 2) return choose_forward<T, 2>(s.volume());
+    return choose_forward<T, 0>(s.volume());
 }
 
 }  // namespace
@@ -104,36 +310,20 @@ Status max_pool_forward(In<T> x, Out<T> y, Out<std::int32_t> indices, Ints kerne
     if (!read_pool(x.shape, y.shape, kernel, stride, padding, dilation, s))
         return Status::kBadValue;
     if (y.size == 0) return Status::kOk;
-    const idx in_size = x.size / s.planes;
-    if (in_size > kMostInPlane) return Status::kBadValue;
-    const WholeFn<T> run = s.w.stride == 1   ? choose_taps<T, 1>(s.w.kernel)
-                           : s.w.stride == 2 ? choose_taps<T, 2>(s.w.kernel)
-                                             : whole_windows<T, 0, 0>;
-    const idx rows = s.d.out * s.h.out;
-    const Window whole = s.w.whole();
+    if (s.in_size() > kMostInPlane) return Status::kBadValue;
+    Forward<T> f{s, x.data, y.data, indices.data, PaddedRow<T>(s.w), 1, 1};
+    if (strips_fit<T>(s)) {
+        f.block = output_rows<T>(s);
+        f.rows = (f.block - 1) * s.h.stride + (s.h.kernel - 1) * s.h.dilation + 1;
+    }
+    const auto run = choose_forward<T>(s);
     const idx volume = s.volume();
-    const idx piece = volume > kPiece ? 1 : kPiece / (volume * s.w.out);
-    parallel_for(s.planes * rows, piece < 1 ? 1 : piece, [&](idx begin, idx end) {
-        for (idx u = begin; u < end; ++u) {
-            const T* plane = x.data + u / rows * in_size;
-            const Window d = s.d.window(u % rows / s.h.out);
-            const Window h = s.h.window(u % s.h.out);
-            T* to = y.data + u * s.w.out;
-            std::int32_t* places = indices.data == nullptr ? nullptr : indices.data + u * s.w.out;
-            const bool none = d.empty() || h.empty();
-            const auto one = [&](idx o) {
-                const Largest<T> best = largest(s, plane, d, h, s.w.window(o));
-                to[o] = best.value;
-                if (places != nullptr) places[o] = static_cast<std::int32_t>(best.place);
-            };
-            const idx first = none ? s.w.out : whole.first;
-            for (idx o = 0; o < first; ++o) one(o);
-            if (none) continue;
-            if (whole.end > first) run(s, plane, d, h, first, whole.end, to, places);
-            for (idx o = whole.end > first ? whole.end : first; o < s.w.out; ++o) one(o);
-        }
+    const idx piece = volume > kPiece ? 1 : kPiece / (volume * s.w.out) / f.block;
+    bool ok = true;
+    parallel_for(OutputStrip::count(s, f.block), piece < 1 ? 1 : piece, [&](idx begin, idx end) {
+        if (!run(f, begin, end)) __atomic_store_n(&ok, false, __ATOMIC_RELAXED);
     });
-    return Status::kOk;
+    return ok ? Status::kOk : Status::kNoMemory;
 }
 
 template <class T>

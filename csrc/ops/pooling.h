@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The windows of the pooling kernels: sizes read from the arguments and checked, the part of a
-// window that lies in the input, and vectors of elements that stand a stride apart.
+// window that lies in the input, and the windows that see an element.
 //
 //   x (planes, d, h, w)   y (planes, od, oh, ow); a plane is one channel of one image
 //
@@ -10,7 +10,6 @@
 #pragma once
 
 #include "runtime/op.h"
-#include "simd/vec.h"
 
 namespace fastnn::FASTNN_ISA {
 
@@ -41,6 +40,29 @@ struct PoolAxis {
         const idx first = start < out ? start : out;
         const idx end = last / stride + 1 < out ? last / stride + 1 : out;
         return {first, end < first ? first : end, 1};
+    }
+    // The outputs whose windows, without dilation, see element i.
+    Window seen_by(idx i) const {
+        idx first, end;
+        if (adaptive) {
+            first = i * out / in;
+            end = ((i + 1) * out + in - 1) / in;
+        } else {
+            const idx at = i + padding;
+            first = at < kernel ? 0 : (at - kernel) / stride + 1;
+            end = at / stride + 1;
+        }
+        return {first, end < out ? end : out, 1};
+    }
+    // From those that see element i - 1, or i, to those that see i.
+    void move_on(Window& seen, idx i) const {
+        if (adaptive) {
+            seen = seen_by(i);
+            return;
+        }
+        const idx at = i + padding;
+        while (seen.end < out && seen.end * stride <= at) ++seen.end;
+        while (seen.first * stride + kernel <= at) ++seen.first;
     }
 };
 
@@ -93,79 +115,49 @@ inline Ints ones_like(Ints kernel) {
     return {kOnes, kernel.count};
 }
 
-// Lanes 0, 2, 4, ... of a, then of b.
-template <class T>
-FASTNN_SIMD_INLINE Vec<T> even_lanes(Vec<T> a, Vec<T> b) {
-    if constexpr (kLanes<T> == 16) {
-        return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
-                                       30);
-    } else if constexpr (kLanes<T> == 8) {
-        return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
-    } else if constexpr (kLanes<T> == 4) {
-        return __builtin_shufflevector(a, b, 0, 2, 4, 6);
-    } else {
-        return __builtin_shufflevector(a, b, 0, 2);
-    }
-}
+// Rows [begin, end) of slice i of a plane of y. Strips have `rows` rows, but for the last of a
+// slice; they follow each other through all planes.
+struct OutputStrip {
+    idx plane, i, begin, end;
 
-// Lanes 0, 2, 4, ... of a, then 1, 3, 5, ... of b.
-template <class T>
-FASTNN_SIMD_INLINE Vec<T> even_then_odd_lanes(Vec<T> a, Vec<T> b) {
-    if constexpr (kLanes<T> == 16) {
-        return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29,
-                                       31);
-    } else if constexpr (kLanes<T> == 8) {
-        return __builtin_shufflevector(a, b, 0, 2, 4, 6, 9, 11, 13, 15);
-    } else if constexpr (kLanes<T> == 4) {
-        return __builtin_shufflevector(a, b, 0, 2, 5, 7);
-    } else {
-        return __builtin_shufflevector(a, b, 0, 3);
+    OutputStrip(const PoolShape& s, idx rows, idx u) {
+        const idx strips = (s.h.out + rows - 1) / rows;
+        plane = u / strips / s.d.out;
+        i = u / strips % s.d.out;
+        begin = u % strips * rows;
+        end = begin + rows < s.h.out ? begin + rows : s.h.out;
     }
-}
 
-// Every lane of the lower (or upper) half twice.
-template <class T>
-FASTNN_SIMD_INLINE Vec<T> doubled_low(Vec<T> a) {
-    if constexpr (kLanes<T> == 16) {
-        return __builtin_shufflevector(a, a, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
-    } else if constexpr (kLanes<T> == 8) {
-        return __builtin_shufflevector(a, a, 0, 0, 1, 1, 2, 2, 3, 3);
-    } else if constexpr (kLanes<T> == 4) {
-        return __builtin_shufflevector(a, a, 0, 0, 1, 1);
-    } else {
-        return __builtin_shufflevector(a, a, 0, 0);
+    static idx count(const PoolShape& s, idx rows) {
+        return s.planes * s.d.out * ((s.h.out + rows - 1) / rows);
     }
-}
-template <class T>
-FASTNN_SIMD_INLINE Vec<T> doubled_high(Vec<T> a) {
-    if constexpr (kLanes<T> == 16) {
-        return __builtin_shufflevector(a, a, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13, 14, 14, 15,
-                                       15);
-    } else if constexpr (kLanes<T> == 8) {
-        return __builtin_shufflevector(a, a, 4, 4, 5, 5, 6, 6, 7, 7);
-    } else if constexpr (kLanes<T> == 4) {
-        return __builtin_shufflevector(a, a, 2, 2, 3, 3);
-    } else {
-        return __builtin_shufflevector(a, a, 1, 1);
+    // Of the rows from j on, where the next run ends: of rows whose windows lie inside (`whole`),
+    // or of one row.
+    idx run(const Window& whole, idx j) const {
+        if (j < whole.first || j >= whole.end) return j + 1;
+        return whole.end < end ? whole.end : end;
     }
-}
+};
 
-// p[0], p[stride], p[2 stride], ...: n of them, nothing else is read. kStride 0: as `stride` says.
-template <class T, int kStride>
-FASTNN_SIMD_INLINE Vec<T> load_apart(const T* p, idx stride, int n) {
-    constexpr int lanes = kLanes<T>;
-    if constexpr (kStride == 1) {
-        return n == lanes ? load(p) : load_partial(p, n);
-    } else if constexpr (kStride == 2) {
-        if (n == lanes) return even_then_odd_lanes<T>(load(p), load(p + lanes - 1));
-        const int reach = 2 * n - 1;
-        return even_lanes<T>(load_partial(p, reach < lanes ? reach : lanes),
-                             load_partial(p + lanes, reach < lanes ? 0 : reach - lanes));
-    } else {
-        Vec<T> v = {};
-        for (int i = 0; i < n; ++i) v[i] = p[i * stride];
-        return v;
+// Rows [begin, end) of slice i of a plane of x, and the outputs that see some of them. Strips have
+// `rows` rows, but for the last of a slice.
+struct InputStrip {
+    idx plane, i, begin, end;
+    Window d, h;
+
+    InputStrip(const PoolShape& s, idx rows, idx u) {
+        const idx strips = (s.h.in + rows - 1) / rows;
+        plane = u / strips / s.d.in;
+        i = u / strips % s.d.in;
+        begin = u % strips * rows;
+        end = begin + rows < s.h.in ? begin + rows : s.h.in;
+        d = s.d.seen_by(i);
+        h = {s.h.seen_by(begin).first, s.h.seen_by(end - 1).end, 1};
     }
-}
+
+    static idx count(const PoolShape& s, idx rows) {
+        return s.planes * s.d.in * ((s.h.in + rows - 1) / rows);
+    }
+};
 
 }  // namespace fastnn::FASTNN_ISA

@@ -55,18 +55,18 @@ def avg_pool_forward(
 ) -> None:
     """The means of the windows; x (p, d, h, w), y (p, od, oh, ow).
 
-    The sum is divided by ``divisor`` unless that is 0, else by the number of elements, where
-    padding counts if ``count_include_pad``. A window without an element gives 0. Empty lists of
-    sizes ask for adaptive windows.
+    Columns are added up first. The sum is divided by ``divisor`` unless that is 0, else by the
+    number of elements, where padding counts if ``count_include_pad``. A window without an element
+    gives 0. Empty lists of sizes ask for adaptive windows.
     """
     xp = array_module(x)
     for place, cut, n in _windows_of(x, y, (kernel, stride, padding), count_include_pad, divisor):
         inside = wide(x[:, *cut])
-        inside = inside.reshape(x.shape[0], math.prod(inside.shape[1:]))
-        if not inside.shape[1]:
+        if not math.prod(inside.shape[1:]):
             y[:, *place] = 0
             continue
-        y[:, *place] = xp.add.reduce(inside, axis=1) / inside.dtype.type(n)
+        columns = xp.add.reduce(inside, axis=(1, 2))
+        y[:, *place] = xp.add.reduce(columns, axis=1) / inside.dtype.type(n)
 
 
 @reference
@@ -243,6 +243,8 @@ _WINDOWS: list[tuple[Any, str, Any, tuple[int, ...], dict[str, Any]]] = [
     (avg_pool2d, "avg_pool2d", 4, (3, 1, 4, 4), {}),
     (avg_pool2d, "avg_pool2d", 3, (1, 2, 7, 8), {"divisor_override": 5, "stride": 1}),
     (avg_pool2d, "avg_pool2d", 3, (1, 2, 6, 7), {"stride": 4, "padding": 1, "ceil_mode": True}),
+    (avg_pool2d, "avg_pool2d", 3, (2, 1, 9, 70), {"stride": 2, "padding": 1}),
+    (avg_pool2d, "avg_pool2d", [2, 5], (1, 2, 8, 67), {"stride": [1, 2], "padding": [0, 2]}),
 ]
 CASES = [
     *(

@@ -253,6 +253,8 @@ _WINDOWS: list[tuple[Any, str, Any, tuple[int, ...], dict[str, Any]]] = [
     (max_pool2d, "max_pool2d", 3, (1, 2, 6, 6), {"stride": 4, "padding": 1, "ceil_mode": True}),
     (max_pool2d, "max_pool2d", 4, (3, 1, 4, 4), {}),
     (max_pool2d, "max_pool2d", 2, (1, 3, 4, 4), {"stride": 1}),
+    (max_pool2d, "max_pool2d", 3, (2, 1, 9, 70), {"stride": 2, "padding": 1}),
+    (max_pool2d, "max_pool2d", [2, 5], (1, 2, 8, 67), {"stride": [1, 2], "padding": [0, 2]}),
 ]
 CASES = [
     *(
@@ -270,13 +272,9 @@ CASES = [
         )
     ),
     OpCase(max_pool2d, "max_pool2d", [(0, 3, 4, 4), 2], ref=lambda x, _: x[:, :, ::2, ::2]),
-    OpCase(max_pool2d, "max_pool2d", [(32, 64, 56, 56), 2], bench=True),
-    OpCase(
-        max_pool2d,
-        "max_pool2d",
-        [(32, 64, 56, 56), 3],
-        kwargs={"stride": 2, "padding": 1},
-        bench=True,
+    *(
+        OpCase(max_pool2d, "max_pool2d", [(32, 64, 56, 56), k], options, bench=True)
+        for k, options in ((2, {}), (3, {"stride": 2, "padding": 1}))
     ),
 ]
 _BAD: list[tuple[list[Any], type[Exception], str]] = [
