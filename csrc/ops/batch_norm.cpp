@@ -9,12 +9,14 @@
 // rstd may be absent. With no elements mean and variance are 0 and nothing is updated.
 //
 // Traffic: x from memory once and y to it once, if a channel fits into the second-level cache: what
-// is read for the statistics is there still when y is written (ops/moments.h). Rows of at most 16
+// is read for the statistics is there still when y is written (ops/moments.h), past the caches
+// where it is large (simd/streaming.h). Rows of at most 16
 // elements, as in (n, c), take columns as lanes instead (ops/moment_columns.h).
 //
 // Source: Ioffe, Szegedy, "Batch Normalization", ICML 2015.
 #include "ops/moment_columns.h"
 #include "runtime/op.h"
+#include "simd/streaming.h"
 
 namespace fastnn::FASTNN_ISA {
 
@@ -32,10 +34,12 @@ void map_channel(const T* x, T* y, const ChannelChunks& at, idx ch, idx begin, i
     const Vec<T> centre = broadcast(f.centre);
     const Vec<T> scale = broadcast(f.scale);
     const Vec<T> shift = broadcast(f.shift);
+    const Stores<T> out(at.n * at.c * at.l);
     for (idx k = begin; k < end; ++k) {
         at.runs(ch, k, [&](idx offset, idx length) {
-            map1<T>(x + offset, y + offset, length,
-                    [&](Vec<T> v) { return fma(v - centre, scale, shift); });
+            out.write(y + offset, length, [&](idx i, auto span) {
+                return fma(load_span(x + offset + i, span) - centre, scale, shift);
+            });
         });
     }
 }

@@ -11,6 +11,7 @@
 // cache.
 #include "ops/moment_columns.h"
 #include "runtime/op.h"
+#include "simd/streaming.h"
 
 namespace fastnn::FASTNN_ISA {
 
@@ -29,14 +30,19 @@ void map_channel(const T* x, const T* g, T* to, const ChannelChunks& at, idx ch,
     const Vec<T> centre = broadcast(f.centre);
     const Vec<T> slope = broadcast(f.slope);
     const Vec<T> shift = broadcast(f.shift);
+    const Stores<T> out(at.n * at.c * at.l);
     for (idx k = begin; k < end; ++k) {
         at.runs(ch, k, [&](idx offset, idx length) {
+            const T* p = x + offset;
+            const T* q = g + offset;
             if (training) {
-                map2<T>(x + offset, g + offset, to + offset, length, [&](Vec<T> v, Vec<T> grad) {
-                    return fma(grad, scale, fma(v - centre, slope, shift));
+                out.write(to + offset, length, [&](idx i, auto span) {
+                    const Vec<T> rest = fma(load_span(p + i, span) - centre, slope, shift);
+                    return fma(load_span(q + i, span), scale, rest);
                 });
             } else {
-                map1<T>(g + offset, to + offset, length, [&](Vec<T> grad) { return grad * scale; });
+                out.write(to + offset, length,
+                          [&](idx i, auto span) { return load_span(q + i, span) * scale; });
             }
         });
     }

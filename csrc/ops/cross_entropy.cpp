@@ -5,14 +5,16 @@
 //              loss: all of them, their mean or their sum;  count: the rows that are not ignored
 //   backward:  grad_x_i = (exp(x_i - logsumexp_i) - one_hot(t_i)) g_i,  0 in ignored rows
 //
-// Two passes over a row forward (maximum; sum of exponentials), one backward; the probabilities are
-// never stored. The losses of a piece of rows are added pairwise, then those of the pieces: pieces
-// depend on the shape alone. Targets are checked before anything is written.
+// Two passes over a row forward (maximum; sum of exponentials, while the next row is prefetched),
+// one backward; the probabilities are never stored. The losses of a piece of rows are added
+// pairwise, then those of the pieces: pieces depend on the shape alone. Targets are checked before
+// anything is written.
 #include "ops/blocked_sum.h"
 #include "ops/softmax_exp.h"
 #include "runtime/op.h"
 #include "runtime/parallel.h"
 #include "simd/math.h"
+#include "simd/streaming.h"
 
 namespace fastnn::FASTNN_ISA {
 
@@ -23,6 +25,14 @@ constexpr int kSlot = 3;          // of the pool's scratch: the pieces' sums
 enum : idx { kNone, kMean, kSum };
 
 inline idx rows_per_piece(idx c) { return c < kMathPiece ? kMathPiece / (c > 0 ? c : 1) : 1; }
+
+// 1 in one lane, 0 in the others.
+template <class T>
+FASTNN_SIMD_INLINE Vec<T> unit_vector(idx lane) {
+    T lanes[kLanes<T>] = {};
+    lanes[lane] = 1;
+    return load(lanes);
+}
 
 // The rows that are not ignored, or -1 if a target is no class.
 inline idx count_rows(const idx* target, idx n, idx c, idx ignore_index) {
@@ -60,9 +70,11 @@ Status cross_entropy_forward(In<T> x, In<std::int64_t> target, Out<T> loss, Out<
         PairwiseSum<T> piece_sum;
         for (idx i = begin; i < end; ++i) {
             const T* row = x.data + i * c;
-            const T top = c > 0 ? row_max(row, c) : T(0);
+            const T top = c > 0 ? largest_number(row, c) : T(0);
             const Vec<T> shift = broadcast(top);
-            const T sum = blocked_sum<T, 4>(c, [row, shift](idx j, auto span) {
+            const idx ahead = i + 1 < end ? c : 0;
+            const T sum = blocked_sum<T, 4>(c, [row, shift, ahead](idx j, auto span) {
+                __builtin_prefetch(row + j + ahead);
                 return exp_masked(load_span(row + j, span, kLeast<T>) - shift);
             });
             const T log_sum = log(broadcast(sum))[0];
@@ -98,6 +110,7 @@ Status cross_entropy_backward(In<T> x, In<std::int64_t> target, In<T> logsumexp,
     if (c == 0) return Status::kOk;
     const idx piece = rows_per_piece(c);
     parallel_for(n, piece, [&](idx begin, idx end) {
+        const Stores<T> stores(x.size);
         for (idx i = begin; i < end; ++i) {
             const T* row = x.data + i * c;
             T* out = grad_x.data + i * c;
@@ -110,9 +123,12 @@ Status cross_entropy_backward(In<T> x, In<std::int64_t> target, In<T> logsumexp,
             const T scale = reduction == kMean ? grad / count.data[0] : grad;
             const Vec<T> g = broadcast(scale);
             const Vec<T> shift = broadcast(logsumexp.data[i]);
-            const T at_target = row[t];
-            map1<T>(row, out, c, [g, shift](Vec<T> v) { return exp_masked(v - shift) * g; });
-            out[t] = (exp(broadcast(at_target) - shift)[0] - T(1)) * scale;
+            stores.write(out, c, [&](idx j, auto span) {
+                Vec<T> p = exp_masked(load_span(row + j, span) - shift);
+                // In the vector: going back to a line that went past the caches is dear.
+                if (t >= j && t < j + kLanes<T>) p -= unit_vector<T>(t - j);
+                return p * g;
+            });
         }
     });
     return Status::kOk;

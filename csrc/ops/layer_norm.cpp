@@ -9,16 +9,19 @@
 //   grad_weight = sum over rows of grad_y u,    grad_bias = sum over rows of grad_y
 // grad_x `=`; grad_weight, grad_bias `=`, or `+=` with their flag; each may be absent.
 //
-// A row stays in the first-level cache between its passes. Backward takes 64 rows at a time: their
-// grad_x, then from the second-level cache the sums for the weights, 4 vectors of columns at a time
-// in registers. Blocks of 64 rows are added up by segment of the rows, and the segments in order:
-// the shape alone decides both. Scratch: slot 3 of the caller, two rows of sums to a segment.
+// A row stays in the first-level cache between its passes, the next one is prefetched meanwhile.
+// Backward adds a row to the sums for the weights in the pass that writes its grad_x; without
+// grad_x the sums are taken 4 vectors of columns at a time in registers. Sums of 64 rows are added
+// up by segment of the rows, and the segments in order: the shape alone decides both. Scratch: slot
+// 3 of the caller, four rows of sums to a segment. Large outputs go past the caches
+// (simd/streaming.h).
 //
 // Sources: Ba, Kiros, Hinton, "Layer Normalization", 2016; Zhang, Sennrich, "Root Mean Square Layer
 // Normalization", NeurIPS 2019.
 #include "ops/moment_columns.h"
 #include "runtime/op.h"
 #include "runtime/pool.h"
+#include "simd/streaming.h"
 
 namespace fastnn::FASTNN_ISA {
 
@@ -32,9 +35,9 @@ constexpr idx kSumColumns = 1024;
 inline idx rows_per_piece(idx d) { return d < kPiece ? kPiece / (d + 1) + 1 : 1; }
 
 template <class T, bool kCentred>
-Moments row_moments(const T* row, const ChannelChunks& at) {
+Moments row_moments(const T* row, const ChannelChunks& at, idx ahead) {
     if constexpr (kCentred) {
-        return at.count == 1 ? chunk_moments(row, at, 0, 0)
+        return at.count == 1 ? chunk_moments(row, at, 0, 0, ahead)
                              : channel_moments(row, at, 0, 0, at.count);
     } else {
         const T squares = blocked_sum<T, kMomentWays>(at.l, [&](idx i, auto span) {
@@ -46,14 +49,15 @@ Moments row_moments(const T* row, const ChannelChunks& at) {
 }
 
 template <class T, bool kWeight, bool kBias>
-void map_row(const T* x, const T* weight, const T* bias, T* y, idx d, T mean, T rstd) {
+void map_row(const T* x, const T* weight, const T* bias, T* y, idx d, T mean, T rstd,
+             const Stores<T>& out) {
     const Vec<T> m = broadcast(mean);
     const Vec<T> r = broadcast(rstd);
-    for_spans<T>(d, [&](idx j, auto span) {
+    out.write(y, d, [&](idx j, auto span) {
         Vec<T> v = (load_span(x + j, span) - m) * r;
         if constexpr (kWeight) v *= load_span(weight + j, span);
         if constexpr (kBias) v += load_span(bias + j, span);
-        store_span(y + j, v, span);
+        return v;
     });
 }
 
@@ -62,30 +66,33 @@ void forward(In<T> x, const T* weight, const T* bias, T* y, T* mean, T* rstd, do
     const idx d = x.shape[1];
     const ChannelChunks at(1, 1, d);
     parallel_for(x.shape[0], rows_per_piece(d), [&](idx begin, idx end) {
+        const Stores<T> out(x.size);
         for (idx i = begin; i < end; ++i) {
             const T* row = x.data + i * d;
-            const Moments m = d == 0 ? Moments(0) : row_moments<T, kCentred>(row, at);
+            const Moments m =
+                d == 0 ? Moments(0) : row_moments<T, kCentred>(row, at, i + 1 < end ? d : 0);
             const T centre = static_cast<T>(m.mean);
             const T scale = static_cast<T>(reciprocal_std(m, eps));
             if constexpr (kCentred) mean[i] = centre;
             rstd[i] = scale;
             T* to = y + i * d;
             if (weight != nullptr && bias != nullptr) {
-                map_row<T, true, true>(row, weight, bias, to, d, centre, scale);
+                map_row<T, true, true>(row, weight, bias, to, d, centre, scale, out);
             } else if (weight != nullptr) {
-                map_row<T, true, false>(row, weight, bias, to, d, centre, scale);
+                map_row<T, true, false>(row, weight, bias, to, d, centre, scale, out);
             } else if (bias != nullptr) {
-                map_row<T, false, true>(row, weight, bias, to, d, centre, scale);
+                map_row<T, false, true>(row, weight, bias, to, d, centre, scale, out);
             } else {
-                map_row<T, false, false>(row, weight, bias, to, d, centre, scale);
+                map_row<T, false, false>(row, weight, bias, to, d, centre, scale, out);
             }
         }
     });
 }
 
-// grad_x of one row.
-template <class T, bool kCentred, bool kWeight>
-void row_gradient(const T* x, const T* weight, const T* g, T* to, idx d, T mean, T rstd) {
+// grad_x of one row; with kSums grad_y u and grad_y are added to sum_w and sum_b.
+template <class T, bool kCentred, bool kWeight, bool kSums>
+void row_gradient(const T* x, const T* weight, const T* g, T* to, idx d, T mean, T rstd, T* sum_w,
+                  T* sum_b, idx ahead, const Stores<T>& out) {
     const Vec<T> m = broadcast(mean);
     const Vec<T> r = broadcast(rstd);
     const auto scaled = [&](idx j, auto span) {
@@ -108,13 +115,20 @@ void row_gradient(const T* x, const T* weight, const T* g, T* to, idx d, T mean,
     }
     const TwoSums sums = total.total();
     const double count = static_cast<double>(d);
-    const Vec<T> mean_h = broadcast(static_cast<T>(sums.a / count));
-    const Vec<T> mean_hu = broadcast(static_cast<T>(sums.b / count));
-    for_spans<T>(d, [&](idx j, auto span) {
+    // grad_x = h rstd + u slope + shift.
+    const double s = static_cast<double>(rstd);
+    const Vec<T> slope = broadcast(static_cast<T>(-s * (sums.b / count)));
+    const Vec<T> shift = broadcast(static_cast<T>(-s * (sums.a / count)));
+    out.write(to, d, [&](idx j, auto span) {
+        __builtin_prefetch(x + j + ahead);
+        __builtin_prefetch(g + j + ahead);
         const Vec<T> u = (load_span(x + j, span) - m) * r;
-        Vec<T> h = scaled(j, span);
-        if constexpr (kCentred) h -= mean_h;
-        store_span(to + j, (h - u * mean_hu) * r, span);
+        if constexpr (kSums) {
+            const Vec<T> grad = load_span(g + j, span);
+            store_span(sum_w + j, fma(grad, u, load_span(sum_w + j, span)), span);
+            if constexpr (kCentred) store_span(sum_b + j, load_span(sum_b + j, span) + grad, span);
+        }
+        return fma(scaled(j, span), r, fma(u, slope, shift));
     });
 }
 
@@ -162,22 +176,31 @@ struct Gradients {
     }
 };
 
+// grad_x of the rows [begin, end) of x.
+template <class T, bool kCentred, bool kSums>
+void row_gradients(const In<T>& x, const T* weight, const T* mean, const T* rstd, const T* g, T* to,
+                   idx begin, idx end, T* sum_w, T* sum_b) {
+    const idx d = x.shape[1];
+    const Stores<T> out(x.size);
+    for (idx i = begin; i < end; ++i) {
+        const T centre = kCentred ? mean[i] : T(0);
+        const idx at = i * d;
+        const idx ahead = i + 1 < x.shape[0] ? d : 0;
+        const auto row = weight != nullptr ? row_gradient<T, kCentred, true, kSums>
+                                           : row_gradient<T, kCentred, false, kSums>;
+        row(x.data + at, weight, g + at, to + at, d, centre, rstd[i], sum_w, sum_b, ahead, out);
+    }
+}
+
 template <class T, bool kCentred>
 Status backward(In<T> x, const T* weight, const T* mean, const T* rstd, const T* g,
                 const Gradients<T>& to) {
     const idx n = x.shape[0];
     const idx d = x.shape[1];
     const auto gradient = [&](idx begin, idx end) {
-        for (idx i = begin; to.x != nullptr && i < end; ++i) {
-            const T centre = kCentred ? mean[i] : T(0);
-            const idx at = i * d;
-            if (weight != nullptr) {
-                row_gradient<T, kCentred, true>(x.data + at, weight, g + at, to.x + at, d, centre,
-                                                rstd[i]);
-            } else {
-                row_gradient<T, kCentred, false>(x.data + at, weight, g + at, to.x + at, d, centre,
-                                                 rstd[i]);
-            }
+        if (to.x != nullptr) {
+            row_gradients<T, kCentred, false>(x, weight, mean, rstd, g, to.x, begin, end, nullptr,
+                                              nullptr);
         }
     };
     if (!to.sums()) {
@@ -198,30 +221,40 @@ Status backward(In<T> x, const T* weight, const T* mean, const T* rstd, const T*
     if (rows < rows_per_piece(d)) rows = rows_per_piece(d);
     rows = (rows + kBlockRows - 1) / kBlockRows * kBlockRows;
     const idx segments = (n + rows - 1) / rows;
-    const std::size_t bytes = static_cast<std::size_t>(segments * 2 * d) * sizeof(T);
+    const std::size_t bytes = static_cast<std::size_t>(segments * 4 * d) * sizeof(T);
     T* partial = static_cast<T*>(pool_scratch(bytes, 3));
     if (partial == nullptr) return Status::kNoMemory;
     parallel_for(segments, 1, [&](idx s, idx) {
-        T* sum_w = partial + s * 2 * d;
-        T* sum_b = sum_w + d;
+        T* sums = partial + s * 4 * d;  // of the segment, then of a block
+        T* block_w = sums + 2 * d;
+        T* block_b = block_w + d;
         const idx last = (s + 1) * rows < n ? (s + 1) * rows : n;
         for (idx i = s * rows; i < last; i += kBlockRows) {
             const idx end = i + kBlockRows < last ? i + kBlockRows : last;
-            gradient(i, end);
+            if (to.x != nullptr) {
+                for (idx j = 0; j < 2 * d; ++j) block_w[j] = 0;
+                row_gradients<T, kCentred, true>(x, weight, mean, rstd, g, to.x, i, end, block_w,
+                                                 block_b);
+            } else {
+                weight_sums<T, kCentred>(x.data, g, mean, rstd, d, i, end, 0, d,
+                                         [&](idx j, Vec<T> w, Vec<T> b, auto span) {
+                                             store_span(block_w + j, w, span);
+                                             store_span(block_b + j, b, span);
+                                         });
+            }
             const bool start = i == s * rows;
-            weight_sums<T, kCentred>(
-                x.data, g, mean, rstd, d, i, end, 0, d, [&](idx j, Vec<T> w, Vec<T> b, auto span) {
-                    store_span(sum_w + j, start ? w : load_span(sum_w + j, span) + w, span);
-                    store_span(sum_b + j, start ? b : load_span(sum_b + j, span) + b, span);
-                });
+            for_spans<T>(2 * d, [&](idx j, auto span) {
+                const Vec<T> block = load_span(block_w + j, span);
+                store_span(sums + j, start ? block : load_span(sums + j, span) + block, span);
+            });
         }
     });
     for_spans<T>(d, [&](idx j, auto span) {
         Vec<T> w = {};
         Vec<T> b = {};
         for (idx s = 0; s < segments; ++s) {
-            w += load_span(partial + s * 2 * d + j, span);
-            b += load_span(partial + (s * 2 + 1) * d + j, span);
+            w += load_span(partial + s * 4 * d + j, span);
+            b += load_span(partial + (s * 4 + 1) * d + j, span);
         }
         to.give(j, w, b, span);
     });

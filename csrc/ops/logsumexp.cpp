@@ -28,7 +28,7 @@ void logsumexp_forward(In<T> x, Out<T> y) {
     parallel_for(x.shape[0], rows_per_piece(c), [&](idx begin, idx end) {
         for (idx i = begin; i < end; ++i) {
             const T* row = x.data + i * c;
-            const T largest = row_max(row, c);
+            const T largest = largest_number(row, c);
             const T top = __builtin_isinf(largest) ? T(0) : largest;
             const Vec<T> shift = broadcast(top);
             const T sum = blocked_sum<T, 4>(c, [row, shift](idx j, auto span) {

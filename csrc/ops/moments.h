@@ -3,10 +3,11 @@
 // channel 0 of (1, 1, l).
 //
 // A channel is cut into chunks, at most 4096 elements where vectors are widest: a part of a long
-// row of l, or several short rows. A chunk is read twice, from the first-level cache the second
-// time: its mean, then the squared deviations from it, with the rounding of the mean taken back
-// out. The chunks' moments are merged pairwise in double precision. The order of all sums depends
-// on the shape alone.
+// row of l, or several short rows. Of a chunk the deviations from the mean of its first vector are
+// added up, and their squares, and what that guess was off by is taken back out. Where it was off
+// by too much for that the chunk is read again, from the first-level cache, with its own mean as
+// the guess. The chunks' moments are merged pairwise in double precision. The order of all sums
+// depends on the shape and the values alone.
 //
 // Source: Chan, Golub, LeVeque, "Algorithms for computing the sample variance", The American
 // Statistician 37(3), 1983 (the corrected two-pass algorithm and the merging of parts).
@@ -104,6 +105,12 @@ struct ChannelChunks {
         return parts == 1 ? rows * c * l : (chunk + 1) % parts == 0 ? 0 : kMomentChunk;
     }
 
+    // Its first element.
+    idx start(idx ch, idx chunk) const {
+        if (parts == 1) return (chunk * rows * c + ch) * l;
+        return (chunk / parts * c + ch) * l + chunk % parts * kMomentChunk;
+    }
+
     // f(offset, length) for the runs of neighbouring elements of a chunk of channel ch.
     template <class F>
     FASTNN_SIMD_INLINE void runs(idx ch, idx chunk, const F& f) const {
@@ -117,19 +124,11 @@ struct ChannelChunks {
     }
 };
 
+// Of a chunk of n elements: the deviations from a guess of its mean, added up, and their squares.
 template <class T>
-__attribute__((flatten)) inline Moments chunk_moments(const T* x, const ChannelChunks& at, idx ch,
-                                                      idx chunk) {
-    Vec<T> sums[kMomentWays] = {};
-    idx count = 0;
-    at.runs(ch, chunk, [&](idx offset, idx length) {
-        const T* p = x + offset;
-        for_ways<T>(length, [&](idx i, auto span, int k) { sums[k] += load_span(p + i, span); });
-        count += length;
-    });
-    const T guess = add_ways<T>(sums) / static_cast<T>(count);
+__attribute__((flatten)) inline TwoSums chunk_deviations(const T* x, const ChannelChunks& at,
+                                                         idx ch, idx chunk, T guess, idx ahead) {
     const Vec<T> centre = broadcast(guess);
-    const idx ahead = at.ahead(chunk);
     Vec<T> deviations[kMomentWays] = {};
     Vec<T> squares[kMomentWays] = {};
     at.runs(ch, chunk, [&](idx offset, idx length) {
@@ -142,9 +141,33 @@ __attribute__((flatten)) inline Moments chunk_moments(const T* x, const ChannelC
             squares[k] = fma(d, d, squares[k]);
         });
     });
+    return {static_cast<double>(add_ways<T>(deviations)),
+            static_cast<double>(add_ways<T>(squares))};
+}
+
+template <class T>
+__attribute__((flatten)) inline Moments chunk_moments(const T* x, const ChannelChunks& at, idx ch,
+                                                      idx chunk, idx ahead) {
+    const idx first = at.start(ch, chunk);
+    const idx some = at.l < kLanes<T> ? at.l : kLanes<T>;
+    idx count = 0;
+    at.runs(ch, chunk, [&](idx, idx length) { count += length; });
     const double n = static_cast<double>(count);
-    const double shift = static_cast<double>(add_ways<T>(deviations)) / n;
-    const double m2 = corrected(static_cast<double>(add_ways<T>(squares)), shift * shift * n);
+    T guess = reduce_add(load_partial(x + first, static_cast<int>(some))) / static_cast<T>(some);
+    TwoSums sums = chunk_deviations(x, at, ch, chunk, guess, ahead);
+    // Off by a standard deviation, no finite number, or all are equal.
+    if (!(sums.a * sums.a / n < 0.5 * sums.b)) {
+        Vec<T> totals[kMomentWays] = {};
+        at.runs(ch, chunk, [&](idx offset, idx length) {
+            const T* p = x + offset;
+            for_ways<T>(length,
+                        [&](idx i, auto span, int k) { totals[k] += load_span(p + i, span); });
+        });
+        guess = add_ways<T>(totals) / static_cast<T>(count);
+        sums = chunk_deviations(x, at, ch, chunk, guess, 0);
+    }
+    const double shift = sums.a / n;
+    const double m2 = corrected(sums.b, shift * shift * n);
     // An infinite mean has no deviations to correct it by.
     const double mean = static_cast<double>(guess);
     return {shift - shift == 0 ? mean + shift : mean, m2, n};
@@ -154,7 +177,7 @@ __attribute__((flatten)) inline Moments chunk_moments(const T* x, const ChannelC
 template <class T>
 inline Moments channel_moments(const T* x, const ChannelChunks& at, idx ch, idx begin, idx end) {
     PairwiseSum<Moments> sum;
-    for (idx k = begin; k < end; ++k) sum.add(chunk_moments(x, at, ch, k));
+    for (idx k = begin; k < end; ++k) sum.add(chunk_moments(x, at, ch, k, at.ahead(k)));
     return sum.total();
 }
 

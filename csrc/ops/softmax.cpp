@@ -48,7 +48,7 @@ void softmax_forward(In<T> x, Out<T> y) {
             store_partial(to, e / broadcast(reduce_add(e)), lanes);
             return;
         }
-        const Vec<T> top = broadcast(row_max(from, c));
+        const Vec<T> top = broadcast(largest_number(from, c));
         const T sum = blocked_sum<T, kWays>(c, [&](idx j, auto span) {
             const Vec<T> e = exp_masked(load_span(from + j, span, kLeast<T>) - top);
             store_span(to + j, e, span);
@@ -77,7 +77,7 @@ void log_softmax_forward(In<T> x, Out<T> y) {
     const idx c = x.shape[1];
     for_each_row(x.shape[0], c, kMathPiece, [&](idx at) {
         const T* from = x.data + at;
-        const Vec<T> top = broadcast(row_max(from, c));
+        const Vec<T> top = broadcast(largest_number(from, c));
         const T sum = blocked_sum<T, kWays>(c, [&](idx j, auto span) {
             return exp_masked(load_span(from + j, span, kLeast<T>) - top);
         });

@@ -70,14 +70,16 @@ class BatchNorm(Op):
         table, shape, c = self.kernels, grad_y.shape, rstd.shape[0]
         g = _common.reshaped(table, grad_y, (shape[0], c, math.prod(shape[2:])))
         rows = g if x is None else _common.reshaped(table, x, g.shape)
-        grads: list[Any] = [table.empty(g.shape, g.dtype) if self.needs[0] else None, None, None]
+        # No view is returned: the tape would copy it.
+        grad_x = table.empty(shape, g.dtype) if self.needs[0] else None
+        grads: list[Any] = [None if grad_x is None else grad_x.reshape(g.shape), None, None]
         accumulate = [False, False, False]
         for i in (1, 2):
             if self.needs[i]:
                 grads[i], accumulate[i] = self.grad_buffer(i, (c,), g.dtype)
         w, m = optional(table, weight), optional(table, mean)
         table.batch_norm_backward(rows, w, m, rstd, g, *grads, self.training, *accumulate[1:])
-        return (None if grads[0] is None else grads[0].reshape(shape)), *grads[1:], None, None
+        return grad_x, *grads[1:], None, None
 
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
         x, weight, mean, rstd = self.saved_tensors()

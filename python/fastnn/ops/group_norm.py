@@ -107,14 +107,16 @@ class GroupNorm(Op):
         x, weight, mean, rstd = self.saved  # type: ignore[misc]
         table, shape = self.kernels, (*x.shape[:2], math.prod(x.shape[2:]))
         g, rows = (_common.reshaped(table, a, shape) for a in (grad_y, x))
-        grads: list[Any] = [table.empty(shape, g.dtype) if self.needs[0] else None, None, None]
+        # No view is returned: the tape would copy it.
+        grad_x = table.empty(x.shape, g.dtype) if self.needs[0] else None
+        grads: list[Any] = [None if grad_x is None else grad_x.reshape(shape), None, None]
         accumulate = [False, False, False]
         for i in (1, 2):
             if self.needs[i]:
                 grads[i], accumulate[i] = self.grad_buffer(i, shape[1:2], g.dtype)
         w = optional(table, weight)
         table.group_norm_backward(rows, w, mean, rstd, g, *grads, *accumulate[1:])
-        return (None if grads[0] is None else grads[0].reshape(x.shape)), *grads[1:]
+        return grad_x, *grads[1:]
 
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
         x, weight, _, _ = self.saved_tensors()

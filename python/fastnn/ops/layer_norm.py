@@ -131,7 +131,9 @@ class LayerNorm(Op):
         x, weight, mean, rstd = self.saved  # type: ignore[misc]
         table = self.kernels
         g, rows = (_common.reshaped(table, a, self.rows) for a in (grad_y, x))
-        gx = table.empty(self.rows, g.dtype) if self.needs[0] else None
+        # No view is returned: the tape would copy it.
+        grad_x = table.empty(x.shape, g.dtype) if self.needs[0] else None
+        gx = None if grad_x is None else grad_x.reshape(self.rows)
         w = None if weight is None else _common.reshaped(table, weight, self.rows[1:])
         grads: list[Any] = [None, None]
         flat: list[Any] = [None, None]
@@ -145,8 +147,7 @@ class LayerNorm(Op):
             table.layer_norm_backward(rows, w, mean, rstd, g, gx, *flat, *accumulate)
         else:
             table.rms_norm_backward(rows, w, rstd, g, gx, flat[0], accumulate[0])
-        gx = None if gx is None else gx.reshape(x.shape)
-        return (gx, *grads) if self.centred else (gx, grads[0])
+        return (grad_x, *grads) if self.centred else (grad_x, grads[0])
 
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
         x, weight, _, _ = self.saved_tensors()
