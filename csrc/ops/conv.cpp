@@ -9,17 +9,25 @@
 //   over
 //                        the p with p stride - padding + t dilation = i; grad_y is zero outside
 //
-// Both are products of a matrix of weights and columns that are made while packing
-// (simd/gemm_conv.h). The gradient is gathered: the positions i of one remainder by the stride are
-// reached by the same taps, from places of grad_y that are neighbours; for each remainder it is a
-// convolution of stride 1 with those taps in reverse. No element is written twice and no zero is
-// inserted between the elements of grad_y. Few output channels to a group: ops/conv_depthwise.h.
+// The gradient is gathered: the positions i of one remainder by the stride, a phase, are reached by
+// the same taps, from places of grad_y that are neighbours; each phase is a convolution of stride 1
+// with those taps in reverse. No element is written twice and no zero is inserted between the
+// elements of grad_y.
+//
+// Which kernel computes a convolution depends on the shape of the layer alone:
+//
+//   few output channels to a group, stride 1 along the rows   simd/conv_wide.h
+//   output channels that fill vectors, more than one tap      simd/conv_direct.h
+//   fewer than kLeastWide multiply-adds an element            ops/conv_depthwise.h
+//   others: one tap, few channels with a stride               columns, simd/gemm_conv.h
 //
 // Source: Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning"; the
 // remainders: Shi et al. 2016, "Is the deconvolution layer the same as a convolutional layer?".
 #include "ops/conv_depthwise.h"
 #include "ops/conv_shape.h"
 #include "runtime/op.h"
+#include "simd/conv_direct.h"
+#include "simd/conv_wide.h"
 #include "simd/gemm_conv.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -138,6 +146,51 @@ ConvGrid phase_grid(const ConvShape& s, const Phase (&phase)[3], const idx (&rem
     return g;
 }
 
+// The phases that are convolutions of conv_direct.h and conv_wide.h; they run together.
+constexpr int kMostPhases = 16;
+template <class T>
+struct Phases {
+    ConvDirect<T> direct[kMostPhases], wide[kMostPhases];
+    int n_direct = 0, n_wide = 0;
+};
+
+// Whether the phase is one of them.
+template <class T>
+bool add_phase(const ConvShape& s, const Phase (&phase)[3], const idx (&remainder)[3],
+               const T* grad_y, const T* weight, const T* bias, T* grad_x, Phases<T>& phases) {
+    ConvDirect<T> job{};
+    job.y = grad_x;
+    job.source = {grad_y, s.outputs * s.out_size(), s.out_size(),
+                  phase_grid(s, phase, remainder, job.y, job.y_stride)};
+    if (job.source.grid.volume() == 0) return false;
+    job.images = s.images;
+    job.groups = s.groups;
+    job.rows = s.group_channels;
+    job.terms = s.group_outputs;
+    job.weights.data = weight;
+    idx inner = 1;
+    for (int i = 2; i >= 0; --i) {
+        job.weights.data += phase[i].first_tap * inner;
+        job.weights.step[i] = phase[i].tap_step * inner;
+        inner *= s.kernel[i];
+    }
+    job.weights.row = s.volume();
+    job.weights.term = s.group_channels * job.weights.row;
+    job.weights.group = s.group_outputs * job.weights.term;
+    job.bias = bias;
+    job.y_channel = s.in_size();
+    job.y_image = s.channels * job.y_channel;
+    if (phases.n_wide < kMostPhases && plan_wide(job)) {
+        phases.wide[phases.n_wide++] = job;
+        return true;
+    }
+    if (phases.n_direct < kMostPhases && plan_direct(job)) {
+        phases.direct[phases.n_direct++] = job;
+        return true;
+    }
+    return false;
+}
+
 template <class T>
 bool input_phase(const ConvShape& s, const Phase (&phase)[3], const idx (&remainder)[3],
                  const T* grad_y, const T* weight, const T* bias, T* grad_x) {
@@ -209,6 +262,28 @@ Status conv_forward(In<T> x, In<T> weight, In<T> bias, Out<T> y, Ints stride, In
         const bool done = fill_channels(s.images, s.outputs, s.out_size(), bias.data, y.data);
         return done ? Status::kOk : Status::kNoMemory;
     }
+    ConvDirect<T> direct{};
+    direct.images = s.images;
+    direct.groups = s.groups;
+    direct.rows = s.group_outputs;
+    direct.terms = s.group_channels;
+    direct.source = {x.data, s.channels * s.in_size(), s.in_size(), s.grid()};
+    direct.weights.data = weight.data;
+    direct.weights.term = s.volume();
+    direct.weights.row = s.group_channels * s.volume();
+    direct.weights.group = s.group_outputs * direct.weights.row;
+    direct.weights.step[0] = s.kernel[1] * s.kernel[2];
+    direct.weights.step[1] = s.kernel[2];
+    direct.weights.step[2] = 1;
+    direct.bias = bias.data;
+    direct.y = y.data;
+    direct.y_channel = s.out_size();
+    direct.y_image = s.outputs * s.out_size();
+    direct.y_stride[0] = s.out[1] * s.out[2];
+    direct.y_stride[1] = s.out[2];
+    direct.y_stride[2] = 1;
+    if (plan_wide(direct)) return conv_wide(&direct, 1) ? Status::kOk : Status::kNoMemory;
+    if (plan_direct(direct)) return conv_direct(&direct, 1) ? Status::kOk : Status::kNoMemory;
     if (depthwise_fits<T>(s.grid(), s.group_outputs, s.group_channels)) {
         Depthwise<T> job{};
         job.images = s.images;
@@ -269,17 +344,22 @@ Status conv_backward_input(In<T> grad_y, In<T> weight, In<T> bias, Out<T> grad_x
     for (int i = 0; i < 3; ++i) remainders[i] = s.stride[i] < s.in[i] ? s.stride[i] : s.in[i];
     idx r[3];
     Phase phase[3];
+    Phases<T> phases;
     for (r[0] = 0; r[0] < remainders[0]; ++r[0]) {
         phase[0] = phase_of(s, 0, r[0]);
         for (r[1] = 0; r[1] < remainders[1]; ++r[1]) {
             phase[1] = phase_of(s, 1, r[1]);
             for (r[2] = 0; r[2] < remainders[2]; ++r[2]) {
                 phase[2] = phase_of(s, 2, r[2]);
-                if (!input_phase(s, phase, r, grad_y.data, weight.data, bias.data, grad_x.data))
+                if (!add_phase(s, phase, r, grad_y.data, weight.data, bias.data, grad_x.data,
+                               phases) &&
+                    !input_phase(s, phase, r, grad_y.data, weight.data, bias.data, grad_x.data))
                     return Status::kNoMemory;
             }
         }
     }
+    if (!conv_wide(phases.wide, phases.n_wide) || !conv_direct(phases.direct, phases.n_direct))
+        return Status::kNoMemory;
     return Status::kOk;
 }
 

@@ -4,20 +4,23 @@
 //   grad_weight[o, c, t] (+)= sum_{n, p} grad_y[n, o, p] x[n, c, p stride - padding + t dilation]
 //
 // contiguous, `=` or with accumulate `+=`. As a product of matrices it is X dY^T, with X the
-// columns of x (simd/conv_columns.h), over all positions of all images: rows are (channel, tap),
-// columns output channels. Both operands are made block by block: a block of X, which the tile
-// kernel reads in place, and panels of dY transposed in registers. Sums of the transpose of
+// columns of x, over all positions of all images: rows are (channel, tap), columns output channels.
+// X is read from boxes of the padded x through tables (simd/conv_box.h), of which rows and steps
+// have changed places with those of the convolution itself; where there are no boxes it is made
+// for some positions at a time. Panels of dY are transposed in registers. Sums of the transpose of
 // grad_weight stand in scratch memory; at the end they are added up and turned.
 //
-// Bits: the positions are cut into splits and these into blocks, whose number depends on the shape
-// alone; sums of a block, of a split's blocks and of the splits are taken in order.
+// Bits: the positions are cut into splits of boxes and these into blocks, whose number depends on
+// the shape alone; sums of a block, of a split's blocks and of the splits are taken in order.
 //
-// Scratch: slots 1 (dY), 2 (X) and, of the caller, 3 (sums).
+// Scratch: slots 1 (dY), 2 (X and its tables) and, of the caller, 3 (sums).
 #include "ops/conv_depthwise.h"
 #include "ops/conv_shape.h"
 #include "runtime/op.h"
 #include "runtime/parallel.h"
+#include "simd/conv_box.h"
 #include "simd/conv_columns.h"
+#include "simd/conv_tile.h"
 #include "simd/gemm.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -25,8 +28,9 @@ namespace fastnn::FASTNN_ISA {
 namespace {
 
 constexpr idx kPartTiles = 36;     // of X to a task; they share the panels of dY
-constexpr idx kBatchTiles = 8;     // of X that are made at a time
-constexpr idx kPartOutputs = 192;  // columns to a task; they share the blocks of X
+constexpr idx kPartOutputs = 192;  // columns to a task; they share X
+constexpr idx kWeightDepth = 256;  // of a block of positions
+constexpr idx kUnitPositions = 2048;
 constexpr idx kWantedTasks = 16;
 constexpr idx kLeastSplit = 128;            // positions
 constexpr idx kMostSums = idx{1} << 21;     // elements in scratch memory, if more than one split
@@ -41,9 +45,16 @@ struct WeightProduct {
     idx all;        // positions of all images
     idx rows;       // channels of a group times taps
     idx width;      // output channels of a group, up to whole vectors
-    idx tiles, depth;
+    idx tiles;
     idx splits, row_parts, column_parts;
-    T* sums;  // (splits, groups, rows, width)
+    bool boxed;  // X is read from boxes, else made
+    ConvBoxes boxes;
+    idx units;  // boxes, or blocks of positions
+    T* sums;    // (splits, groups, rows, width)
+
+    idx tile_row(idx t) const { return t * rows / tiles; }
+    idx part_row(idx part) const { return tile_row(part * tiles / row_parts); }
+    idx unit_first(idx u) const { return u * all / units; }
 };
 
 template <class T>
@@ -70,22 +81,73 @@ WeightProduct<T> plan_weight(const ConvShape& s, const T* x, const T* grad_y) {
     const idx fit = kMostSums / p.rows / p.width / s.groups;
     p.splits = clamp_index(p.splits, 1, fit < 1 ? 1 : fit);
     p.splits = clamp_index(p.splits, 1, p.all / kLeastSplit < 1 ? 1 : p.all / kLeastSplit);
-    p.depth = block_depth((p.all + p.splits - 1) / p.splits);
+    const idx wanted = clamp_index((p.all + p.splits - 1) / p.splits, 1, kUnitPositions);
+    const idx part_rows = (p.tiles / p.row_parts + 1) * kTileRows;
+    const idx channels = clamp_index(part_rows / s.volume() + 2, 1, s.group_channels);
+    p.boxed = s.volume() <= kBoxElements && (s.volume() > 1 || s.pointwise()) &&
+              plan_boxes(p.source.grid, s.images, channels, wanted, idx{16}, p.boxes);
+    p.units = p.boxed ? p.boxes.boxes : (p.all + kWeightDepth - 1) / kWeightDepth;
+    p.splits = clamp_index(p.splits, 1, p.units);
     return p;
 }
 
-// Rows [first, first + depth) of dY^T, of the output channels [output, output + outputs) of all.
+// What a task has of X: element (row r, position j) of a unit stands at data[rows[r] + places[j]].
 template <class T>
-void pack_grad(const WeightProduct<T>& p, idx first, idx depth, idx output, int vectors,
-               idx outputs, T* to) {
-    const idx step = idx{vectors} * kLanes<T>;
+struct WeightOperand {
+    T* data;
+    Offset* rows;
+    Offset* places;
+};
+
+// The rows [row0, row1) of X for one unit. Returns how many positions it has.
+template <class T>
+idx prepare_unit(const WeightProduct<T>& p, idx group, idx row0, idx row1, idx unit, ConvBox& box,
+                 const WeightOperand<T>& to) {
+    const idx volume = p.s->volume();
+    ColumnSource<T> source = p.source;
+    source.x += group * p.s->group_channels * source.channel;
+    if (p.boxed) {
+        const idx channel0 = row0 / volume;
+        const idx channels = (row1 + volume - 1) / volume - channel0;
+        box = conv_box(source.grid, p.boxes, p.s->images, unit);
+        source.x += channel0 * source.channel;
+        fill_box(source, p.boxes, box, channels, to.data);
+        fill_places(source.grid, p.boxes, box, channels, to.places);
+        return box.outputs();
+    }
+    const idx first = p.unit_first(unit);
+    const idx count = p.unit_first(unit + 1) - first;
+    Span spans[kMostSpans];
+    const int n = find_spans(source.grid, first, count, spans);
+    pack_columns(source, spans, n, row0, row1, count, to.data);
+    for (idx j = 0; j < count; ++j) to.places[j] = static_cast<Offset>(j);
+    for (idx r = row0; r < row1; ++r) to.rows[r - row0] = static_cast<Offset>((r - row0) * count);
+    return count;
+}
+
+// Positions [first, first + depth) of a unit of dY^T, of the output channels [output, output +
+// outputs) of all.
+template <class T>
+void pack_grad(const WeightProduct<T>& p, idx unit, const ConvBox& box, idx first, idx depth,
+               idx output, int vectors, idx outputs, T* to) {
+    const ConvGrid& g = p.source.grid;
     for (idx done = 0; done < depth;) {
-        const idx image = (first + done) / p.positions;
-        const idx place = (first + done) % p.positions;
-        const idx left = p.positions - place;
+        idx image, place, left;
+        if (p.boxed) {
+            const BoxRun run = box_run(g, box, true, first + done);
+            image = run.image;
+            place = (run.place[0] * g.out[1] + run.place[1]) * g.out[2] + run.place[2];
+            left = run.count;
+        } else {
+            const idx at = p.unit_first(unit) + first + done;
+            image = at / p.positions;
+            place = at % p.positions;
+            left = p.positions - place;
+        }
         const idx n = depth - done < left ? depth - done : left;
         const T* from = p.grad_y + (image * p.s->outputs + output) * p.positions + place;
-        pack_b_panel(from, idx{1}, p.positions, n, vectors, outputs, to + done * step);
+        pack_b_panel(from, idx{1}, p.positions, n, vectors, outputs,
+                     to + done * vectors * kLanes<T>);
         done += n;
     }
 }
@@ -95,60 +157,62 @@ template <class T>
 bool run_weight_task(const WeightProduct<T>& p, idx split, idx group, idx row_part,
                      idx column_part) {
     constexpr idx lanes = kLanes<T>;
-    const auto tile_row = [&](idx t) { return t * p.rows / p.tiles; };
     const idx tile0 = row_part * p.tiles / p.row_parts;
     const idx tile1 = (row_part + 1) * p.tiles / p.row_parts;
+    const idx row0 = p.tile_row(tile0);
+    const idx row1 = p.tile_row(tile1);
     const idx vector0 = column_part * (p.width / lanes) / p.column_parts;
     const idx vector1 = (column_part + 1) * (p.width / lanes) / p.column_parts;
     const idx panels = (vector1 - vector0 + kTileVectors - 1) / kTileVectors;
     const auto panel_vector = [&](idx q) { return vector0 + q * (vector1 - vector0) / panels; };
-    T* packed = static_cast<T*>(pool_scratch(
-        static_cast<std::size_t>(p.depth * (vector1 - vector0) * lanes) * sizeof(T), 1));
-    T* made = static_cast<T*>(
-        pool_scratch(static_cast<std::size_t>(p.depth * kBatchTiles * kTileRows) * sizeof(T), 2));
-    if (packed == nullptr || made == nullptr) return false;
+    const idx volume = p.s->volume();
+    const idx channel0 = row0 / volume;
+    const idx channels = (row1 + volume - 1) / volume - channel0;
+    const idx most = p.boxed ? p.boxes.outputs() : kWeightDepth;
+    const idx elements = p.boxed ? p.boxes.images * channels * p.boxes.channel() + lanes
+                                 : (row1 - row0) * kWeightDepth;
+    const idx wide = kWeightDepth * kTileVectors * lanes;
+    T* packed = static_cast<T*>(pool_scratch(static_cast<std::size_t>(wide) * sizeof(T), 1));
+    WeightOperand<T> x{};
+    x.data = static_cast<T*>(
+        pool_scratch(static_cast<std::size_t>(elements) * sizeof(T) +
+                         static_cast<std::size_t>(most + row1 - row0) * sizeof(Offset),
+                     2));
+    if (packed == nullptr || x.data == nullptr) return false;
+    x.rows = static_cast<Offset*>(static_cast<void*>(x.data + elements));
+    x.places = x.rows + (row1 - row0);
+    if (p.boxed)
+        fill_steps(p.source.grid, p.boxes, row0 - channel0 * volume, row1 - channel0 * volume,
+                   x.rows);
+    ConvTile<T> tile;
+    tile.a = x.data;
+    tile.b = packed;
+    tile.c_row = p.width;
+    tile.add = false;
     T* sums = p.sums + (split * p.s->groups + group) * p.rows * p.width;
-    const ColumnSource<T> source{p.source.x + group * p.s->group_channels * p.source.channel,
-                                 p.source.image, p.source.channel, p.source.grid};
-    const idx begin = split * p.all / p.splits;
-    const idx end = (split + 1) * p.all / p.splits;
-    Span spans[kMostSpans];
-    for (idx block = begin; block < end; block += p.depth) {
-        const idx depth = end - block < p.depth ? end - block : p.depth;
-        for (idx q = 0; q < panels; ++q) {
-            const idx v = panel_vector(q);
-            const idx left = p.s->group_outputs - v * lanes;
-            const idx most = (panel_vector(q + 1) - v) * lanes;
-            pack_grad(p, block, depth, group * p.s->group_outputs + v * lanes,
-                      static_cast<int>(panel_vector(q + 1) - v), left < most ? left : most,
-                      packed + (v - vector0) * lanes * depth);
-        }
-        const int count = find_spans(source.grid, block, depth, spans);
-        for (idx t0 = tile0; t0 < tile1; t0 += kBatchTiles) {
-            const idx t1 = t0 + kBatchTiles < tile1 ? t0 + kBatchTiles : tile1;
-            pack_columns(source, spans, count, tile_row(t0), tile_row(t1), depth, made);
+    ConvBox box{};
+    for (idx unit = split * p.units / p.splits; unit < (split + 1) * p.units / p.splits; ++unit) {
+        const idx count = prepare_unit(p, group, row0, row1, unit, box, x);
+        const idx blocks = (count + kWeightDepth - 1) / kWeightDepth;
+        for (idx block = 0; block < blocks; ++block) {
+            const idx first = block * count / blocks;
+            tile.depth = (block + 1) * count / blocks - first;
+            tile.steps = x.places + first;
             for (idx q = 0; q < panels; ++q) {
                 const idx v = panel_vector(q);
                 const int vectors = static_cast<int>(panel_vector(q + 1) - v);
-                TileOperands<T> tile;
-                tile.a_row = depth;
-                tile.a_step = 1;
-                tile.b = packed + (v - vector0) * lanes * depth;
+                const idx left = p.s->group_outputs - v * lanes;
                 tile.b_step = vectors * lanes;
-                tile.c_row = p.width;
-                tile.depth = depth;
-                tile.ahead = reinterpret_cast<const char*>(tile.b);
-                tile.ahead_step = 0;
-                tile.lanes = lanes;
-                tile.add = block > begin;
-                for (idx t = t0; t < t1; ++t) {
-                    const idx row = tile_row(t);
-                    tile.a = made + (row - tile_row(t0)) * depth;
+                pack_grad(p, unit, box, first, tile.depth, group * p.s->group_outputs + v * lanes,
+                          vectors, left < tile.b_step ? left : tile.b_step, packed);
+                for (idx t = tile0; t < tile1; ++t) {
+                    const idx row = p.tile_row(t);
+                    tile.rows = x.rows + (row - row0);
                     tile.c = sums + row * p.width + v * lanes;
-                    find_tile_kernel<T, false>(static_cast<int>(tile_row(t + 1) - row),
-                                               vectors)(tile);
+                    find_conv_tile<T>(static_cast<int>(p.tile_row(t + 1) - row), vectors)(tile);
                 }
             }
+            tile.add = true;
         }
     }
     return true;
@@ -193,11 +257,6 @@ template <class T>
 bool weight_product(const ConvShape& s, const T* x, const T* grad_y, T* grad_weight,
                     bool accumulate) {
     WeightProduct<T> p = plan_weight(s, x, grad_y);
-    if (s.pointwise()) {
-        ConvGrid& g = p.source.grid;
-        g.in[2] = g.out[2] = p.positions;
-        g.in[0] = g.in[1] = g.out[0] = g.out[1] = 1;
-    }
     const std::size_t size = static_cast<std::size_t>(p.splits * s.groups * p.rows * p.width);
     p.sums = static_cast<T*>(pool_scratch(size * sizeof(T), 3));
     if (p.sums == nullptr) return false;

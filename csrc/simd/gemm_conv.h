@@ -12,7 +12,8 @@
 // (at most kMostDepth by a tile's width) and lets the tiles of A go over it; the block of A stays
 // in L2 while the task's panels pass by. Panels end with an image ("direct": Y is written in place)
 // unless the images are small or Y is spread out: then panels go on over the images, the task's
-// part of Y stands in scratch memory and is copied once it is done.
+// part of Y stands in scratch memory and is copied once it is done. A large Y of one block of k is
+// written past the caches (simd/streaming.h), if its rows are whole vectors of memory.
 //
 // Scratch: slots 0 (Y of a task) and 1 (a panel).
 #pragma once
@@ -21,6 +22,7 @@
 #include "runtime/pool.h"
 #include "simd/conv_columns.h"
 #include "simd/gemm.h"
+#include "simd/streaming.h"
 
 namespace fastnn::FASTNN_ISA {
 
@@ -65,6 +67,7 @@ struct ConvPlan {
     idx tiles;
     idx depth;  // of a block of k
     idx panels_per_task, column_tasks, row_tasks;
+    bool stream;  // Y is written past the caches, by whole lines, from sums in scratch memory
 };
 
 struct ConvPanel {
@@ -103,6 +106,10 @@ ConvPlan plan_conv(const ConvProduct<T>& p) {
     plan.panels = (plan.vectors + kTileVectors - 1) / kTileVectors;
     plan.tiles = (p.rows + kTileRows - 1) / kTileRows;
     plan.depth = p.depth > 0 ? block_depth(p.depth) : 1;
+    const std::uintptr_t start = reinterpret_cast<std::uintptr_t>(p.y);
+    plan.stream = plan.direct && plan.depth >= p.depth && positions % lanes == 0 &&
+                  start % kVecBytes == 0 &&
+                  p.images * p.y_image >= kStreamBytes / static_cast<idx>(sizeof(T));
     const double panel_work =
         static_cast<double>(p.rows) * static_cast<double>(wide) * static_cast<double>(p.depth + 1);
     const double least = static_cast<double>(kTaskWork) / panel_work + 1;
@@ -229,6 +236,7 @@ bool run_conv_task(const ConvProduct<T>& p, const ConvPlan& plan, idx group, idx
         if (scratch == nullptr) return false;
         if (p.depth == 0) __builtin_memset(scratch, 0, bytes);
     }
+    const Stores<T> out(plan.stream ? p.images * p.y_image : 0);
     const idx least = p.rows / plan.tiles;  // rows of a tile; some have one more
     for (idx block = 0; block < p.depth; block += plan.depth) {
         const idx depth = p.depth - block < plan.depth ? p.depth - block : plan.depth;
@@ -261,6 +269,21 @@ bool run_conv_task(const ConvProduct<T>& p, const ConvPlan& plan, idx group, idx
                 tile.a = p.tiled ? a + block * rows : a + block;
                 tile.a_row = p.depth;
                 tile.a_step = p.tiled ? rows : 1;
+                if (plan.stream) {
+                    alignas(kVecBytes) T sums[kTileRows * kTileVectors * lanes];
+                    tile.c = sums;
+                    tile.c_row = panel.vectors * lanes;
+                    kernels[rows - least](tile);
+                    for (idx i = 0; i < rows; ++i) {
+                        const T extra = p.bias == nullptr ? T(0) : p.bias[group * p.rows + row + i];
+                        const T* from = sums + i * tile.c_row;
+                        out.write(c + (row + i) * p.y_channel, panel.count, [&](idx j, auto span) {
+                            const Vec<T> v = load_span(from + j, span);
+                            return p.bias == nullptr ? v : v + broadcast(extra);
+                        });
+                    }
+                    continue;
+                }
                 tile.c = c + (row - c_row0) * tile.c_row;
                 kernels[rows - least](tile);
                 if (last_block && plan.direct && p.bias != nullptr)

@@ -108,6 +108,70 @@ def test_three_directions_through_the_operation() -> None:
     assert autograd.gradcheck(lambda *t: Convolution.apply((*t, None), geometry, out), [x, w])
 
 
+# Sizes of x and the weight, and options. Columns of a row, rows, images and planes to a box; a
+# source that is too far apart for boxes; weights that L2 does not hold; several blocks of k.
+PARTS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
+    ((2, 130, 1100), (16, 130, 3), {"padding": 1}),
+    ((1, 130, 1500), (5, 130, 3), {"padding": 1}),
+    ((1, 40, 70, 50), (16, 40, 3, 5), {"padding": 2}),
+    ((45, 20, 2, 3), (12, 20, 3, 3), {"padding": 1}),
+    ((2, 20, 33, 21), (24, 20, 5, 3), {"stride": 2, "padding": 2}),
+    ((2, 30, 18, 19), (4, 30, 3, 3), {"stride": (2, 1)}),
+    ((2, 2, 50), (16, 2, 3), {"padding": 70000, "dilation": 70000}),
+    ((1, 260, 9, 9), (64, 260, 3, 3), {"padding": 1}),
+    ((2, 4, 30, 40), (16, 4, 1, 1), {"stride": 3}),
+    ((3, 300, 5, 5), (16, 300, 1, 1), {}),
+]
+
+
+@pytest.mark.parametrize(("x", "w", "options"), PARTS)
+def test_however_the_work_is_cut(
+    x: tuple[int, ...], w: tuple[int, ...], options: dict[str, Any]
+) -> None:
+    """y is the sum over the taps of a product of matrices, and the form is linear in both."""
+    convolve = F.conv1d if len(x) == 3 else F.conv2d
+    a, b = tensor(*x, grad=True), tensor(*w, grad=True)
+    y = convolve(a, b, **options)
+    g = tensor(*y.shape, seed=1)
+    ga, gb = autograd.grad([y], [a, b], [g])
+    assert ga is not None
+    assert gb is not None
+    steps, around, apart = (
+        np.broadcast_to(options.get(name, default), len(x) - 2)
+        for name, default in (("stride", 1), ("padding", 0), ("dilation", 1))
+    )
+    spread = [(0, 0), (0, 0), *((int(p), int(p)) for p in around)]
+    padded = np.pad(a.detach().numpy(), spread)
+    want_y, want_ga = np.zeros(y.shape), np.zeros_like(padded)
+    want_gb = np.zeros(w)
+    for tap in np.ndindex(*w[2:]):
+        places = [
+            slice(t * d, t * d + (size - 1) * s + 1, s)
+            for t, d, s, size in zip(tap, apart, steps, y.shape[2:], strict=True)
+        ]
+        part = (slice(None), slice(None), *places)
+        weight = b.detach().numpy()[(slice(None), slice(None), *tap)]
+        want_y += np.moveaxis(np.tensordot(weight, padded[part], (1, 1)), 0, 1)
+        want_ga[part] += np.moveaxis(np.tensordot(weight, g.numpy(), (0, 1)), 0, 1)
+        axes = (0, *range(2, len(x)))
+        want_gb[(slice(None), slice(None), *tap)] = np.tensordot(
+            g.numpy(), padded[part], (axes, axes)
+        )
+    inside = tuple(slice(p, size - q) for (p, q), size in zip(spread, padded.shape, strict=True))
+    for got, want in ((y.detach(), want_y), (ga, want_ga[inside]), (gb, want_gb)):
+        np.testing.assert_allclose(got.numpy(), want, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("width", [512, 515])
+def test_a_large_output_of_one_tap(width: int) -> None:
+    """It is written past the caches, where its rows are whole vectors."""
+    x, w = tensor(1, 20, 512, width, dtype=np.float32), tensor(17, 20, 1, 1, dtype=np.float32)
+    bias = tensor(17, dtype=np.float32)
+    y = F.conv2d(x, w, bias).numpy().reshape(17, -1)
+    want = w.numpy().reshape(17, 20) @ x.numpy().reshape(20, -1) + bias.numpy()[:, None]
+    np.testing.assert_allclose(y, want, rtol=0, atol=1e-5)
+
+
 SHAPES = [
     ((3, 8, 30, 31), (20, 8, 3, 3), 1, 1, 1),
     ((9, 16, 14, 14), (40, 16, 3, 3), 1, 1, 1),
@@ -115,6 +179,9 @@ SHAPES = [
     ((4, 32, 20, 20), (32, 1, 3, 3), 1, 1, 32),
     ((2, 64, 28, 28), (128, 64, 1, 1), 1, 0, 1),
     ((8, 2, 40, 40), (3, 2, 5, 5), 1, 2, 1),
+    ((6, 32, 15, 15), (32, 32, 3, 3), 2, 1, 1),
+    ((8, 24, 20, 21), (6, 24, 3, 3), 1, 1, 1),
+    ((8, 3, 32, 32), (64, 3, 7, 7), 2, 3, 1),
 ]
 
 
@@ -139,9 +206,10 @@ def test_bits_do_not_depend_on_threads(
     assert results[0] == results[1] == results[2]
 
 
-def test_a_row_of_a_batch_has_the_bits_of_the_whole() -> None:
+@pytest.mark.parametrize("outputs", [4, 10, 16])
+def test_a_row_of_a_batch_has_the_bits_of_the_whole(outputs: int) -> None:
     """What an image gives does not depend on its neighbours, though panels go over them."""
-    x, w = tensor(5, 6, 7, 7, dtype=np.float32), tensor(10, 6, 3, 3, dtype=np.float32)
+    x, w = tensor(5, 6, 7, 7, dtype=np.float32), tensor(outputs, 6, 3, 3, dtype=np.float32)
     whole = F.conv2d(x, w, padding=1).numpy()
     for i in range(5):
         one = F.conv2d(x[i : i + 1], w, padding=1).numpy()

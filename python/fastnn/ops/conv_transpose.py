@@ -169,6 +169,11 @@ CASES = [
     _case((2, 6, 4, 4), (6, 2, 3, 3), groups=2, stride=2),
     _case((3, 8, 7, 9), (8, 19, 4, 4), stride=2, padding=1),
     _case((1, 20, 3, 3), (20, 17, 3, 3)),
+    _case((2, 24, 4, 5), (24, 16, 3, 3), padding=1),
+    _case((3, 16, 3, 4), (16, 12, 3, 3), stride=2, padding=1, output_padding=1),
+    _case((7, 11, 2, 3), (11, 2, 4, 4), stride=2, padding=1),
+    _case((2, 24, 5), (24, 14, 3), groups=2, dilation=2),
+    _case((1, 12, 9), (12, 16, 5), stride=3, dilation=2),
     _case((8, 32, 14, 14), (32, 16, 4, 4), stride=2, padding=1, bench=True),
     _case((16, 64, 14, 14), (64, 32, 4, 4), stride=2, padding=1, bench=True),
 ]
