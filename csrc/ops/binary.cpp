@@ -36,7 +36,10 @@ inline void binary(const StridedIn<T>& x, const StridedIn<T>& y, const StridedOu
     const Stored<T>* b = stored(y.data);
     Stored<T>* o = stored(out.data);
     const idx* step = plan.col_strides;
-    if (plan.size * static_cast<idx>(sizeof(T)) < kFarBytes || step[0] != 1) {
+    // Short rows would fetch their neighbours' lines again and again.
+    const bool far =
+        plan.size * static_cast<idx>(sizeof(T)) >= kFarBytes && plan.tile_cols >= kFarBlock<T>;
+    if (!far || step[0] != 1) {
         for_rows(plan, kPiece, [&](const idx* at, idx n) {
             map_row(o + at[0], step[0], a + at[1], step[1], b + at[2], step[2], n, f);
         });

@@ -149,14 +149,18 @@ template <class T>
 __attribute__((flatten)) inline Moments chunk_moments(const T* x, const ChannelChunks& at, idx ch,
                                                       idx chunk, idx ahead) {
     const idx first = at.start(ch, chunk);
-    const idx some = at.l < kLanes<T> ? at.l : kLanes<T>;
+    idx run = 0;  // its first one
     idx count = 0;
-    at.runs(ch, chunk, [&](idx, idx length) { count += length; });
+    at.runs(ch, chunk, [&](idx, idx length) {
+        if (count == 0) run = length;
+        count += length;
+    });
+    const idx some = run < kLanes<T> ? run : kLanes<T>;
     const double n = static_cast<double>(count);
     T guess = reduce_add(load_partial(x + first, static_cast<int>(some))) / static_cast<T>(some);
     TwoSums sums = chunk_deviations(x, at, ch, chunk, guess, ahead);
-    // Off by a standard deviation, no finite number, or all are equal.
-    if (!(sums.a * sums.a / n < 0.5 * sums.b)) {
+    // Off by a standard deviation, beyond the numbers, or all are equal.
+    if (!(sums.a * sums.a / n < 0.5 * sums.b) || sums.b - sums.b != 0) {
         Vec<T> totals[kMomentWays] = {};
         at.runs(ch, chunk, [&](idx offset, idx length) {
             const T* p = x + offset;

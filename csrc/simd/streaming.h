@@ -59,16 +59,17 @@ class Stores {
     template <class F>
     __attribute__((flatten)) void write(T* y, idx n, const F& value) const {
         constexpr int lanes = kLanes<T>;
+        constexpr idx line = 64 / static_cast<idx>(sizeof(T));
         idx i = 0;
         if (stream_) {
-            const idx first = static_cast<idx>(reinterpret_cast<std::uintptr_t>(y) / sizeof(T));
-            const idx before = -first & (lanes - 1);
-            if (before > 0) {
-                const Part part{static_cast<int>(before < n ? before : n)};
-                store_span(y, value(i, part), part);
-                i = part.n;
+            const idx place = static_cast<idx>(reinterpret_cast<std::uintptr_t>(y) / sizeof(T));
+            const idx before = -place & (line - 1);
+            i = keep(y, 0, before < n ? before : n, value);
+            // Whole lines: half of one would leave the processor's buffer alone, as a write of its
+            // own.
+            for (; i + line <= n; i += line) {
+                for (int k = 0; k < line; k += lanes) stream(y + i + k, value(i + k, Whole{}));
             }
-            for (; i + lanes <= n; i += lanes) stream(y + i, value(i, Whole{}));
         } else {
             // The read of the line that a store replaces is waited for: asked for early.
             for (; i + lanes <= n; i += lanes) {
@@ -76,13 +77,22 @@ class Stores {
                 store<T>(y + i, value(i, Whole{}));
             }
         }
-        if (i < n) {
-            const Part part{static_cast<int>(n - i)};
-            store_span(y + i, value(i, part), part);
-        }
+        keep(y, i, n, value);
     }
 
   private:
+    // y[i, end) by plain stores; returns end.
+    template <class F>
+    FASTNN_SIMD_INLINE idx keep(T* y, idx i, idx end, const F& value) const {
+        constexpr int lanes = kLanes<T>;
+        for (; i + lanes <= end; i += lanes) store<T>(y + i, value(i, Whole{}));
+        if (i < end) {
+            const Part part{static_cast<int>(end - i)};
+            store_span(y + i, value(i, part), part);
+        }
+        return end;
+    }
+
     bool stream_;
 };
 

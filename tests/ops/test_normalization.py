@@ -176,3 +176,30 @@ def test_running_statistics_are_torchs(shape: tuple[int, ...]) -> None:
         statistics.append([t.numpy() for t in (*outs, mean, var)])
     for theirs, ours in zip(*statistics, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("d", [513, 1025, 1027, 2049, 2055, 4097, 4103, 8200])
+def test_a_row_does_not_depend_on_the_next_one(d: int, dtype: Any) -> None:
+    """Also where the last chunk of a long row is shorter than a vector."""
+    n = 30
+    x = np.random.default_rng(1).normal(size=(n, d)).astype(dtype)
+    found = []
+    for _ in range(2):
+        t = fastnn.tensor(x)
+        over_rows = F.layer_norm(t, [d]).numpy()[::2]
+        over_channels = F.batch_norm(t.reshape(1, n, d), None, None, None, None, True)
+        found.append((over_rows.tobytes(), over_channels.numpy()[0, ::2].tobytes()))
+        x[1::2] = 100 * x[1::2] - 3
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("first", [1, 16])
+def test_an_outlier_may_stand_anywhere(first: int) -> None:
+    """Numbers whose squares are beyond float32 beside its guess of the mean, and are not."""
+    x = np.zeros((1, 4096), np.float32)
+    x[0, :first] = 1e19 if first == 1 else 1e18
+    rows = [F.layer_norm(fastnn.tensor(np.roll(x, r)), [4096]).numpy() for r in (0, 100, 4000)]
+    assert rows[0].max() > 10
+    for r, row in zip((100, 4000), rows[1:], strict=True):
+        np.testing.assert_allclose(np.roll(row, -r), rows[0], rtol=1e-4)
