@@ -70,7 +70,8 @@ struct Forward {
     std::int32_t* indices;  // may be null
     PaddedRow<T> row;
     idx block;  // rows of outputs of a strip
-    idx rows;   // of x that such a strip sees, of one slice
+    idx step;   // between the rows of x that are copied: of one row of outputs only the window's
+    idx rows;   // that are, of one slice
 };
 
 // The taps of a window that lie in x, one after the other.
@@ -88,8 +89,9 @@ struct Taps {
         for (idx a = d.first; a < d.end; a += d.step) {
             for (idx b = h.first; b < h.end; b += h.step) {
                 for (idx k = 0; k < s.w.kernel; ++k) {
-                    offset[count] = ((a - d.first) / d.step * f.rows + b - top) * f.row.size +
-                                    f.row.tap(s.w, k);
+                    offset[count] =
+                        ((a - d.first) / d.step * f.rows + (b - top) / f.step) * f.row.size +
+                        f.row.tap(s.w, k);
                     place[count++] =
                         same_place<T>(((a - d0) * s.h.in + b - h0) * s.w.in + k * s.w.dilation);
                 }
@@ -173,18 +175,19 @@ template <class T, int kStride>
 bool copy_rows(const Forward<T>& f, const T* plane, const Window& d, const Window& h, T* to) {
     const PoolShape& s = f.s;
     const idx in = s.w.in;
+    const idx apart = h.step * in;
     // v * 0 is NaN of a NaN (and of an infinity).
     Vec<T> nan = {};
     for (idx i = d.first; i < d.end; i += d.step, to += f.rows * f.row.size) {
         const T* from = plane + (i * s.h.in + h.first) * in;
         const auto source = [&](idx r, idx c, int n) {
-            const T* p = from + r * in + c;
+            const T* p = from + r * apart + c;
             const Vec<T> v =
                 n == kLanes<T> ? load(p) : load_partial(p, n, -static_cast<T>(__builtin_inf()));
             nan = fma(n == kLanes<T> ? v : load_partial(p, n), Vec<T>{}, nan);
             return v;
         };
-        put_rows<T, kStride>(s.w, f.row, h.end - h.first, source, to);
+        put_rows<T, kStride>(s.w, f.row, (h.end - h.first + h.step - 1) / h.step, source, to);
     }
     const T sum = reduce_add(nan);
     return sum != sum;
@@ -208,9 +211,10 @@ bool maxima_of_strips(const Forward<T>& f, idx begin, idx end) {
     for (idx u = begin; u < end; ++u) {
         const OutputStrip strip(s, f.block, u);
         const Window d = s.d.window(strip.i);
-        const idx top = s.h.left(strip.begin) < 0 ? 0 : s.h.left(strip.begin);
+        const idx left = s.h.left(strip.begin);
+        const idx top = f.step > 1 ? s.h.window(strip.begin).first : left < 0 ? 0 : left;
         const bool nan = copy_rows<T, kStride>(f, f.x + strip.plane * s.in_size(), d,
-                                               {top, s.h.window(strip.end - 1).end, 1}, rows);
+                                               {top, s.h.window(strip.end - 1).end, f.step}, rows);
         const idx at = ((strip.plane * s.d.out + strip.i) * s.h.out + strip.begin) * s.w.out;
         T* y = f.y + at;
         std::int32_t* indices = f.indices == nullptr ? nullptr : f.indices + at;
@@ -277,8 +281,7 @@ bool maxima_of_elements(const Forward<T>& f, idx begin, idx end) {
 
 template <class T>
 bool strips_fit(const PoolShape& s) {
-    if (!PaddedRow<T>::fits(s.w) || s.h.adaptive || s.h.dilation > kMostRowTaps ||
-        s.d.kernel * s.h.kernel > Taps<T>::kMost ||
+    if (!PaddedRow<T>::fits(s.w) || s.h.adaptive || s.d.kernel * s.h.kernel > Taps<T>::kMost ||
         s.d.kernel * s.h.kernel * s.w.kernel > Taps<T>::kMost)
         return false;
     for (idx o = 0; o < s.w.out; ++o)
@@ -311,10 +314,11 @@ Status max_pool_forward(In<T> x, Out<T> y, Out<std::int32_t> indices, Ints kerne
         return Status::kBadValue;
     if (y.size == 0) return Status::kOk;
     if (s.in_size() > kMostInPlane) return Status::kBadValue;
-    Forward<T> f{s, x.data, y.data, indices.data, PaddedRow<T>(s.w), 1, 1};
+    Forward<T> f{s, x.data, y.data, indices.data, PaddedRow<T>(s.w), 1, 1, 1};
     if (strips_fit<T>(s)) {
         f.block = output_rows<T>(s);
-        f.rows = (f.block - 1) * s.h.stride + (s.h.kernel - 1) * s.h.dilation + 1;
+        f.step = f.block == 1 ? s.h.dilation : 1;
+        f.rows = ((f.block - 1) * s.h.stride + (s.h.kernel - 1) * s.h.dilation) / f.step + 1;
     }
     const auto run = choose_forward<T>(s);
     const idx volume = s.volume();

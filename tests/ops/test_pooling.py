@@ -12,6 +12,7 @@ import pytest
 import fastnn
 from fastnn import _backend, autograd, nn
 from fastnn.nn import functional as F
+from fastnn.ops import max_pool
 from native_kernels import normal, same_on_any_number_of_threads
 
 ONE = (1, 1, 1)
@@ -74,6 +75,26 @@ def test_places_outside_are_refused(kernels: Any, bad: int) -> None:
         kernels["max_pool_backward"](
             np.ones((1, 1, 1, 2), np.float32), places, np.empty((1, 1, 3, 3), np.float32)
         )
+
+
+@pytest.mark.parametrize(
+    ("out", "options"),
+    [
+        # Rows of a window that lie so far apart that only they are copied.
+        ((2, 71, 38), ((1, 3, 3), ONE, (0, 0, 0), (1, 40, 1))),
+        ((1, 46, 20), ((2, 3, 3), (1, 2, 2), (0, 20, 1), (1, 40, 1))),
+        ((1, 23, 17), ((1, 64, 1), (1, 1, 3), (0, 0, 5), (1, 2, 1))),
+        # Windows in the padding alone, in front and behind.
+        ((2, 160, 40), ((1, 2, 1), ONE, (0, 5, 0), ONE)),
+    ],
+)
+def test_rows_far_apart_are_found(kernels: Any, out: Any, options: Any) -> None:
+    x = normal((3, 2, 151, 40))
+    y, places = pooled(kernels, x, out, *options)
+    want, at = np.empty_like(y), np.empty_like(places)
+    max_pool.max_pool_forward(x, want, at, *options)
+    np.testing.assert_array_equal(y, want)
+    np.testing.assert_array_equal(places, at)
 
 
 def test_the_first_of_equals_wins_and_nan_over_numbers() -> None:

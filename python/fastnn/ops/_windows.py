@@ -162,6 +162,6 @@ def spans(n_in: int, n_out: int, axis: int, given: Windows) -> list[tuple[int, i
     found = []
     for o in range(n_out):
         start, step = o * stride[axis] - padding[axis], dilation[axis]
-        end = min(start + (kernel[axis] - 1) * step + 1, n_in)
+        end = max(min(start + (kernel[axis] - 1) * step + 1, n_in), 0)
         found.append((start % step if start < 0 else start, end, step))
     return found
