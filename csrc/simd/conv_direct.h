@@ -63,6 +63,15 @@ struct ConvDirect {
     idx panel_vector(idx q) const { return q * vectors / panels; }
 };
 
+// Whether vectors of channels waste fewer lanes than vectors along the rows of outputs, which may
+// be shorter than one.
+template <class T>
+bool channels_fill_better(const ConvGrid& g, idx rows) {
+    constexpr idx lanes = kLanes<T>;
+    const auto whole = [](idx n) { return (n + lanes - 1) / lanes * lanes; };
+    return rows * whole(g.out[2]) > whole(rows) * g.out[2];
+}
+
 template <class T>
 bool plan_direct(ConvDirect<T>& p) {
     constexpr idx lanes = kLanes<T>;
@@ -74,8 +83,10 @@ bool plan_direct(ConvDirect<T>& p) {
     p.dense =
         p.y_stride[2] == 1 && p.y_stride[1] == g.out[2] && p.y_stride[0] == g.out[1] * g.out[2];
     // One tap: the columns are the source or a part of it. And where a third of the lanes would
-    // stand idle, outputs make better vectors than channels.
-    if (p.depth == 0 || (g.volume() == 1 && p.dense) || p.rows * 3 < p.width * 2) return false;
+    // stand idle, outputs make better vectors than channels, unless their rows are shorter still.
+    if (p.depth == 0 || (g.volume() == 1 && p.dense) ||
+        (p.rows * 3 < p.width * 2 && !channels_fill_better<T>(g, p.rows)))
+        return false;
     const idx blocks = (p.depth + kDirectDepth - 1) / kDirectDepth;
     p.block = (p.depth + blocks - 1) / blocks;
     p.panels = (p.vectors + kTileVectors - 1) / kTileVectors;

@@ -93,7 +93,8 @@ bool plan_wide(ConvDirect<T>& p) {
         g.volume() > kBoxElements)
         return false;
     p.depth = p.terms * g.volume();
-    if (p.depth < kLeastWide || (p.terms == 1 && p.rows == 1)) return false;
+    if (p.depth < kLeastWide || (p.terms == 1 && p.rows == 1) || channels_fill_better<T>(g, p.rows))
+        return false;
     const idx blocks = (p.depth + kDirectDepth - 1) / kDirectDepth;
     p.block = (p.depth + blocks - 1) / blocks;
     const idx all = p.images * g.positions();
