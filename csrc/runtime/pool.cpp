@@ -30,6 +30,7 @@
 
 #include "runtime/cpu_count.h"
 #include "runtime/pool_fp.h"
+#include "runtime/pool_placement.h"
 #include "runtime/pool_wait.h"
 
 namespace fastnn {
@@ -85,6 +86,7 @@ struct Pool {
 
     alignas(128) std::atomic<bool> busy{false};  // held by the thread whose job this is
     int workers = 0;                             // started and not retired; under `busy`
+    Placement placement;
 };
 
 // Never destroyed: workers are detached and may look at it until the process is gone.
@@ -110,6 +112,7 @@ void reset_after_fork() {
     pool.allowed.store(0);
     pool.alive.store(0);
     pool.workers = 0;
+    pool.placement.forget();
     pool.busy.store(false);
 }
 
@@ -202,6 +205,7 @@ void sleep_until_called() {
 void* worker_main(void* argument) {
     const int number = static_cast<int>(reinterpret_cast<std::intptr_t>(argument));
     inside_piece = true;
+    pool.placement.begin(number);
 #if defined(__linux__)
     pthread_setname_np(pthread_self(), "fastnn-pool");
 #endif
@@ -217,6 +221,7 @@ void* worker_main(void* argument) {
         if (wanted && withdraw()) continue;
         sleep_until_called();
     }
+    pool.placement.end(number);
     pool.alive.fetch_sub(1, std::memory_order_release);
     return nullptr;
 }
@@ -241,7 +246,10 @@ void call_helpers(std::uint32_t units) {
     if (asleep == 0) return;
     const auto workers = static_cast<std::uint32_t>(pool.workers);
     const std::uint32_t awake = workers - std::min(asleep, workers);
-    if (units > awake) call_sleepers(units - awake);
+    if (units <= awake) return;
+    if (!pool.crowded.load(std::memory_order_relaxed))
+        pool.placement.keep_off_this_cpu(pool.workers);
+    call_sleepers(units - awake);
 }
 
 bool start_worker(int number) {
@@ -272,6 +280,7 @@ bool start_worker(int number) {
 void resize(int threads) {
     const int wanted = threads - 1;
     pool.crowded.store(threads > loaded_settings().cpus, std::memory_order_relaxed);
+    pool.placement.renew();
     if (wanted < pool.workers) {
         pool.allowed.store(wanted, std::memory_order_seq_cst);
         while (pool.alive.load(std::memory_order_acquire) > wanted) {

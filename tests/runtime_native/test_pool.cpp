@@ -3,6 +3,7 @@
 // other, so that it holds on one core as well as on a hundred.
 #include <dirent.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -327,6 +328,30 @@ TEST_CASE(setting_threads_inside_a_piece_holds_from_the_next_call) {
     });
     check_all_threads(2);
 }
+
+#if defined(__linux__)
+TEST_CASE(a_worker_is_woken_away_from_its_caller) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0 || CPU_COUNT(&set) < 2)
+        skip("needs two processors");
+    fastnn::pool_set_threads(2);
+    const pthread_t caller = pthread_self();
+    // The caller may be moved in between, and the worker may not have slept: then again.
+    for (int i = 0; i < 200; ++i) {
+        pause_ms(5);
+        const int before = sched_getcpu();
+        bool kept_off = false;
+        run_on_each_thread(2, [&](idx) {
+            cpu_set_t mine;
+            if (pthread_equal(pthread_self(), caller) != 0) return;
+            kept_off = sched_getaffinity(0, sizeof mine, &mine) == 0 && !CPU_ISSET(before, &mine) &&
+                       CPU_COUNT(&mine) == CPU_COUNT(&set) - 1;
+        });
+        if (kept_off) return;
+    }
+    CHECK(false);
+}
+#endif
 
 TEST_CASE(a_forked_child_has_a_pool_of_its_own) {
     if (TEST_TSAN) skip("ThreadSanitizer does not follow threads that a forked child starts");
