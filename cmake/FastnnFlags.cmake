@@ -15,7 +15,9 @@ if(FASTNN_SANITIZE)
     message(FATAL_ERROR "fastnn: FASTNN_SANITIZE must be address, undefined, thread or address,undefined, "
                         "not '${FASTNN_SANITIZE}'")
   endif()
-  set(FASTNN_SANITIZER_FLAGS -fsanitize=${FASTNN_SANITIZE} -fno-omit-frame-pointer -g)
+  # Debug and RelWithDebInfo bring the lines of their reports along.
+  set(FASTNN_SANITIZER_FLAGS -fsanitize=${FASTNN_SANITIZE} -fno-omit-frame-pointer
+                             $<$<NOT:$<CONFIG:Debug,RelWithDebInfo>>:-g>)
   if(FASTNN_SANITIZE MATCHES "undefined")
     # Without this the sanitizer prints and goes on, and the test passes.
     list(APPEND FASTNN_SANITIZER_FLAGS -fno-sanitize-recover=undefined)
