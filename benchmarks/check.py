@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measures the rows of targets.toml: ``python -m benchmarks.check``.
 
-Exit status: 0 every target met; 1 one was missed, or a result was wrong; 2 a peer that a row names
-is not installed (or wrong usage); 3 nothing missed, but the machine was too disturbed to say.
+Exit status: 0 every target met; 1 one was missed, or a result was wrong; 2 a peer that a row with a
+limit names did not run (or wrong usage); 3 nothing missed, but the machine was too disturbed to
+say; 130 interrupted. What was measured before that is written all the same.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import dataclasses
 import datetime as dt
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,6 +23,7 @@ from typing import Any
 from benchmarks import checkout, extras, targets, verdicts
 from fastnn import testing
 from fastnn.cli.bench import machine
+from fastnn.cli.bench.command import writable
 from fastnn.cli.bench.measure import Disagreement, measure
 from fastnn.cli.bench.peers import OWN, PYTHON_VARIABLE, pythons
 from fastnn.cli.bench.session import FULL, QUICK, Session
@@ -56,7 +59,9 @@ def run_row(
     elif row.kind == "ceiling":
         share = "share_of_fma_peak" if row.ceiling == "fma" else "share_of_bandwidth"
         result["value"] = result.get(share)
-    missing = [peer for peer in row.peers if peer in session.missing]
+    # A limit is one beside the best of all its peers: it says nothing if one of them did not run.
+    without = {} if row.limit is None else result.get("without", {})
+    missing = [peer for peer in row.peers if peer in session.missing or peer in without]
     about = {k.rstrip("_"): v for k, v in dataclasses.asdict(row).items() if v not in (None, ())}
     said = verdicts.verdict(row, result, missing)
     return {**about, "unit": row.unit, "verdict": said, **result}
@@ -88,6 +93,9 @@ def line(row: dict[str, Any]) -> str:
     if "share_of_ceiling" in row:
         share = f"{100 * row['share_of_ceiling']['median']:.0f} %"
         parts.append(f"{share} of what the machine can do ({row['floor_us']:.1f} us)")
+    if (reference := row.get("reference_ms")) and (peer := row.get("best_peer")):
+        slower = row["times_us"][peer]["median"] / (1e3 * reference)
+        parts.append(f"the best peer took {slower:.2f} times what it took when the limit was set")
     if row["status"] == "missed":
         known = row["verdict"] == verdicts.MISSED
         told = f"known: {row['reason']}" if known else "targets.toml says missed: put it right"
@@ -115,15 +123,18 @@ def run(
     quick: bool,
     given: dict[str, str],
     wheels: Sequence[Path],
-) -> dict[str, Any]:
-    """Measure rows; what a result file holds."""
-    report: dict[str, Any] = {
+    report: dict[str, Any],
+) -> None:
+    """Measure rows into ``report``, which becomes what a result file holds, row by row."""
+    report |= {
         "format": FORMAT,
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         **checkout.commit(),
         "machine": machine.describe(),
         "effort": "quick" if quick else "full",
         "load": round(os.getloadavg()[0], 1),
+        "versions": {},
+        "rows": [],
     }
     done: dict[str, Any] = {}
     with (
@@ -143,10 +154,8 @@ def run(
         print(_heading(report), flush=True)
         for row in sorted(rows, key=lambda r: r.kind == "geomean"):
             done[row.name] = run_row(session, row, wheels, done)
+            report["rows"] = [done[row.name] for row in rows if row.name in done]
             print(line(done[row.name]), flush=True)
-    report["rows"] = [done[row.name] for row in rows]
-    report["disturbed"] = any(row["disturbed"] for row in report["rows"])
-    return report
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -154,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.check", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--only", action="append", default=[], help="a row's name, or a pattern")
-    parser.add_argument("--json", type=Path, help="write the results to this file")
+    parser.add_argument("--json", type=writable, help="write the results to this file")
     parser.add_argument("--quick", action="store_true", help="few and short samples")
     parser.add_argument("--wheel", type=Path, action="append", default=[], help="a built wheel")
     parser.add_argument(
@@ -174,16 +183,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     for wheel in arguments.wheel:
         if not wheel.is_file():
             parser.error(f"--wheel {wheel}: no such file")
+    report: dict[str, Any] = {}
+    status = None
     try:
-        report = run(rows, arguments.quick, given, arguments.wheel)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a time limit's, too
+        run(rows, arguments.quick, given, arguments.wheel, report)
     except WorkerError as error:  # fastnn's own process
-        parser.exit(1, f"{parser.prog}: {error}\n")
-    said = [row["verdict"] for row in report["rows"]]
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        status = 1
+    except KeyboardInterrupt:
+        status = 130
+    said = [row["verdict"] for row in report.get("rows", [])]
     counts = [f"{said.count(v)} {v}" for v in dict.fromkeys(said)]
-    print(f"{len(said)} rows: {', '.join(counts)}")
-    if arguments.json:
+    print(f"{len(said)} of {len(rows)} rows: {', '.join(counts)}")
+    if arguments.json and said:
         arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return verdicts.exit_status(said)
+    return verdicts.exit_status(said) if status is None else status
 
 
 if __name__ == "__main__":

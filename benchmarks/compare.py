@@ -4,10 +4,12 @@
 Machines drift by 10 % and more between runs, so where both files timed the same version of a peer,
 what is compared is fastnn's time as a share of that peer's, else the time itself. A row is slower
 if its interquartile ranges do not overlap and the medians differ by more than 5 % (an import: by
-more than 5 ms).
+more than 5 ms; a row with ``may_rise``: by more than that). A row that had a result before and has
+none after is broken.
 
-Exit status: 0 nothing slower; 1 something is; 2 the files cannot be compared; 3 something is
-slower, but only in rows that were disturbed in one of the runs.
+Exit status: 0 nothing slower; 1 something is, or broken; 2 the files cannot be compared; 3
+something is slower, but only in rows that were disturbed in one of the runs, or in times that have
+no peer beside them.
 """
 
 from __future__ import annotations
@@ -41,6 +43,8 @@ class Change:
     after: Mapping[str, float]
     disturbed: bool
     absolute: bool = False
+    may_rise: float | None = None
+    alone: bool = False  # a time without a peer's of the same version: the machine may have drifted
 
     @property
     def ratio(self) -> float:
@@ -48,7 +52,8 @@ class Change:
         return self.after["median"] / self.before["median"]
 
     def _beyond(self, low: Mapping[str, float], high: Mapping[str, float]) -> bool:
-        floor = _FLOOR_MS if self.absolute else _FLOOR * abs(low["median"])
+        share = _FLOOR if self.may_rise is None else self.may_rise
+        floor = _FLOOR_MS if self.absolute else share * abs(low["median"])
         return high["q1"] > low["q3"] and high["median"] - low["median"] > floor
 
     @property
@@ -69,7 +74,25 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         message = f"{path}: expected a result file of format {FORMAT}"
         raise NotComparable(message)
+    if problem := _problem(content):
+        message = f"{path}: not a whole result file: {problem}; measure again"
+        raise NotComparable(message)
     return content
+
+
+def _problem(content: Mapping[str, Any]) -> str:
+    """What a result file lacks."""
+    machine, versions, rows = (content.get(key) for key in ("machine", "versions", "rows"))
+    if not isinstance(machine, dict) or not {"cpu", "cores"} <= set(machine):
+        return "expected the machine's cpu and cores"
+    if not isinstance(versions, dict) or not isinstance(versions.get(OWN), dict):
+        return f"expected the versions of {OWN} and its peers"
+    needed = {"name", "kind", "status", "verdict", "disturbed"}
+    if not isinstance(rows, list) or not all(
+        isinstance(r, dict) and needed <= set(r) for r in rows
+    ):
+        return f"expected rows with {', '.join(sorted(needed))}"
+    return ""
 
 
 def _inverse(summary: Mapping[str, float]) -> dict[str, float]:
@@ -90,9 +113,10 @@ def _common_peer(a: Any, b: Any, row_a: Any, row_b: Any) -> str | None:
 def _change(a: Any, b: Any, row_a: Any, row_b: Any) -> Change | None:
     name, kind = row_a["name"], row_a["kind"]
     disturbed = bool(row_a["disturbed"] or row_b["disturbed"])
+    may_rise = row_b.get("may_rise")
     if peer := _common_peer(a, b, row_a, row_b):
-        basis = f"time over {peer}'s"
-        return Change(name, basis, row_a["ratios"][peer], row_b["ratios"][peer], disturbed)
+        ratios = row_a["ratios"][peer], row_b["ratios"][peer]
+        return Change(name, f"time over {peer}'s", *ratios, disturbed, may_rise=may_rise)
     if kind == "ratio":  # no peer in common: the time itself
         before, after = (row.get("times_us", {}).get(OWN) for row in (row_a, row_b))
         basis = "time, us"
@@ -108,7 +132,16 @@ def _change(a: Any, b: Any, row_a: Any, row_b: Any) -> Change | None:
         return None
     if kind == "ceiling":
         before, after = _inverse(before), _inverse(after)
-    return Change(name, basis, before, after, disturbed, absolute=kind == "import")
+    return Change(
+        name,
+        basis,
+        before,
+        after,
+        disturbed,
+        absolute=kind == "import",
+        may_rise=may_rise,
+        alone=kind == "ratio",
+    )
 
 
 def compare(a: dict[str, Any], b: dict[str, Any]) -> list[Change]:
@@ -126,16 +159,23 @@ def compare(a: dict[str, Any], b: dict[str, Any]) -> list[Change]:
         if other is not None and all(row.get(k) == other.get(k) for k in keys):
             change = _change(a, b, row, other)
             changes += [] if change is None else [change]
-    if not changes:
+    if not changes and not broken(a, b):
         message = "the files have no row in common"
         raise NotComparable(message)
     return changes
 
 
-def exit_status(changes: Sequence[Change]) -> int:
-    """See the module's head."""
+def broken(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """The rows that have a result in the first file, and are in the second without one."""
+    later = {row["name"]: row for row in b["rows"]}
+    had = [row["name"] for row in a["rows"] if row.get("value")]
+    return [name for name in had if name in later and not later[name].get("value")]
+
+
+def exit_status(changes: Sequence[Change], lost: Sequence[str] = ()) -> int:
+    """See the module's head. ``lost``: the broken rows."""
     slower = [change for change in changes if change.word == "slower"]
-    if any(not change.disturbed for change in slower):
+    if lost or any(not (change.disturbed or change.alone) for change in slower):
         return 1
     return 3 if slower else 0
 
@@ -149,19 +189,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         a, b = read(arguments.before), read(arguments.after)
-        changes = compare(a, b)
+        changes, lost = compare(a, b), broken(a, b)
     except NotComparable as error:
         print(error, file=sys.stderr)
         return 2
     for change in sorted(changes, key=lambda c: -c.ratio):
-        mark = " (disturbed)" if change.disturbed else ""
+        mark = " (disturbed)" if change.disturbed else " (no peer beside it)" * change.alone
         medians = f"{change.before['median']:.4g} to {change.after['median']:.4g} {change.basis}"
         print(f"{change.word:<7} {change.ratio:6.2f}  {change.name}: {medians}{mark}")
     shared = {change.name for change in changes}
-    left = sorted({row["name"] for row in (*a["rows"], *b["rows"])} - shared)
-    if left:
-        print(f"in one file only, or not comparable: {', '.join(left)}")
-    return exit_status(changes)
+    names = [{row["name"] for row in content["rows"]} for content in (a, b)]
+    for text, left in (
+        ("broken, without a result after", set(lost)),
+        ("only before", names[0] - names[1]),
+        ("only after", names[1] - names[0]),
+        ("not comparable", (names[0] & names[1]) - shared - set(lost)),
+    ):
+        if left:
+            print(f"{text}: {', '.join(sorted(left))}")
+    return exit_status(changes, lost)
 
 
 if __name__ == "__main__":

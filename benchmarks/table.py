@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A result file as the README's table: ``python -m benchmarks.table [RESULT.json]``.
 
-Without RESULT.json it is the newest file of benchmarks/results that has every whole step and was
-not taken on a busy machine; if there is none, the text says so. With ``--readme FILE`` the text
+Without RESULT.json it is the newest file of benchmarks/results that was measured at full effort,
+has every whole step beside all its peers, and was not taken on a busy machine; if there is none,
+the text says so. With ``--readme FILE`` the text
 replaces what stands between the lines ``<!-- speed -->`` and ``<!-- end of speed -->`` of that
 file; without, it goes to standard output. Exit status: 0 written; 2 not a result file, one from a
 busy machine, or a file without those lines.
@@ -44,15 +45,37 @@ def _limited(content: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
 
 
 def _is_behind(row: Mapping[str, Any]) -> bool:
-    """By more than the spread of the run."""
-    return bool(row["value"]["q1"] > 1)
+    return bool(row["value"]["median"] > 1)
 
 
 def _remarks(row: Mapping[str, Any]) -> str:
-    missed = row["verdict"] == verdicts.MISSED
-    found = [("behind", _is_behind(row)), ("misses its target", missed)]
-    found += [("disturbed", bool(row["disturbed"]))]
+    close = row["value"]["q1"] <= 1 and row["kind"] == "ratio"
+    behind = "behind, within the spread" if close else "behind"
+    without = "without " + ", ".join(row.get("without", {}))
+    found = [(behind, _is_behind(row)), ("misses its target", row["verdict"] == verdicts.MISSED)]
+    found += [(without, bool(row.get("without"))), ("disturbed", bool(row["disturbed"]))]
     return ", ".join(word for word, holds in found if holds)
+
+
+def _names(text: str, rows: Sequence[Mapping[str, Any]], of: str = "") -> str:
+    """A sentence that counts rows and names them."""
+    behind = [row["name"].removeprefix(of) for row in rows if _is_behind(row)]
+    return f"{text} {len(behind)} of {len(rows)} rows" + (
+        f": {', '.join(behind)}" if behind else ""
+    )
+
+
+def _others(content: Mapping[str, Any]) -> str:
+    """The rows that are neither ratios nor shares: memory, import, size."""
+    rows = [row for kind in ("memory", "import", "size") for row in _limited(content, kind)]
+    words = [
+        f"{row['name']} {row['value']['median']:.3g} {row['unit']} (at most {row['limit']:g}"
+        + (", **missed**" if row["verdict"] == verdicts.MISSED else "")
+        + (", disturbed" if row["disturbed"] else "")
+        + ")"
+        for row in rows
+    ]
+    return f"Also: {'; '.join(words)}." if words else ""
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -111,19 +134,18 @@ def table(content: Mapping[str, Any]) -> str:
     timed = _limited(content, "ratio")
     held = [row for row in timed if row.get("isa") == "x86_v3" and row["name"].startswith("avx2/")]
     rows = [row for row in timed if row not in held]
-    behind = [row["name"] for row in rows if _is_behind(row)]
     where, versions = content["machine"], content["versions"]
     libraries = [f"{name} {about[name]}" for name, about in versions.items() if name in about]
     changes = " with changes" if content.get("changed") else ""
+    quick = "" if content.get("effort") == "full" else "**A quick run: few and short samples.** "
     parts = [
         f"{where['cpu']}, {where['cores']} cores, {versions[OWN]['isa']}; {', '.join(libraries)}; "
-        f"{content['date'][:10]}, commit {(content['commit'] or 'unknown')[:10]}{changes}. "
+        f"{content['date'][:10]}, commit {(content['commit'] or 'unknown')[:10]}{changes}. {quick}"
         "Times are medians, two threads unless the name says one; the ratio is fastnn's time over "
-        "that of the best peer of the same run, and fastnn is behind where the lower quartile of "
-        "the ratio is above 1. The floor is the least time that the operations and bytes of the "
+        "that of the best peer of the same run, and fastnn is behind where it is above 1. The "
+        "floor is the least time that the operations and bytes of the "
         "work take at the machine's measured ceilings.",
-        f"**fastnn is behind in {len(behind)} of {len(rows)} rows"
-        + (f": {', '.join(behind)}.**" if behind else ".**"),
+        f"**{_names('fastnn is behind in', rows)}.**",
         kernels(content),
     ]
     shown = [*rows, *_limited(content, "geomean")]
@@ -131,13 +153,20 @@ def table(content: Mapping[str, Any]) -> str:
     parts.append("\n".join([*lines, *(f"| {' | '.join(_cells(row))} |" for row in shown)]))
     if shares := _limited(content, "ceiling"):
         parts.append(f"Shares of ceilings: {'; '.join(map(_share, shares))}.")
+    parts.append(_others(content))
     if held:
-        slower = [row["name"].removeprefix("avx2/") for row in held if _is_behind(row)]
-        parts.append(
-            "At the AVX2 level, beside NumPy and torch held to AVX2, fastnn is behind in "
-            f"{len(slower)} of {len(held)} rows" + (f": {', '.join(slower)}." if slower else ".")
-        )
-    if absent := _absent(content):
+        text = "At the AVX2 level, beside NumPy and torch held to AVX2, fastnn is behind in"
+        parts.append(f"{_names(text, held, 'avx2/')}.")
+    free = [r for r in content["rows"] if r["status"] == "reported" and r["kind"] == "ratio"]
+    if timed_free := [row for row in free if row.get("value")]:
+        text = "Of what is timed without a target, fastnn is behind in"
+        parts.append(f"{_names(text, timed_free)}.")
+    refused = [
+        r["name"] for r in content["rows"] if r["verdict"] in (verdicts.WRONG, verdicts.FAILED)
+    ]
+    if refused:
+        parts.append(f"**Failed, or not equal to a peer's result: {', '.join(refused)}.**")
+    if absent := [name for name in _absent(content) if name not in refused]:
         parts.append(f"Not measured in this result: {', '.join(absent)}.")
     return "\n\n".join(part for part in parts if part)
 
@@ -149,7 +178,7 @@ def is_busy(content: Mapping[str, Any]) -> bool:
 
 
 def newest(folder: Path = RESULTS) -> dict[str, Any] | None:
-    """The newest result that has every whole step and is not from a busy machine."""
+    """The newest result of full effort with every whole step that is not from a busy machine."""
     wanted = {row.name for row in targets.load() if row.name.startswith("step/")}
     found = []
     for path in sorted(folder.glob("*.json")):
@@ -157,7 +186,8 @@ def newest(folder: Path = RESULTS) -> dict[str, Any] | None:
             content = read(path)
         except NotComparable:
             continue  # of an earlier format
-        if wanted <= {row["name"] for row in _limited(content, "ratio")} and not is_busy(content):
+        has = {r["name"] for r in _limited(content, "ratio") if r["verdict"] != verdicts.NO_PEER}
+        if content.get("effort") == "full" and wanted <= has and not is_busy(content):
             found.append(content)
     return max(found, key=lambda content: str(content["date"]), default=None)
 
@@ -190,7 +220,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.readme is None:
         print(text)
         return 0
-    before = arguments.readme.read_text("utf-8")
+    try:
+        before = arguments.readme.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        print(f"{arguments.readme}: expected the README's text: {error}", file=sys.stderr)
+        return 2
     pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
     after, count = pattern.subn(lambda _: f"{BEGIN}\n{text}\n{END}", before)
     if count != 1:

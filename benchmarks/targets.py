@@ -40,6 +40,8 @@ class Row:
     rows: tuple[str, ...] = ()
     isa: str | None = None
     limit: float | None = None
+    reference_ms: float | None = None
+    may_rise: float | None = None
     reason: str = ""
 
     @property
@@ -71,6 +73,9 @@ def _problems(row: Row, cases: dict[str, testing.OpCase]) -> list[str]:
     expect(has == (row.status != "reported"), f"limit: {row.limit} with status {row.status!r}")
     expect(not has or (row.limit or 0) > 0, f"limit: expected a positive number, got {row.limit}")
     expect(bool(row.reason) == (row.status == "missed"), "reason: goes with status 'missed'")
+    given = row.reference_ms
+    expect(given is None or (row.kind == "ratio" and given > 0), f"reference_ms: got {given}")
+    expect(row.may_rise is None or row.may_rise > 0, f"may_rise: got {row.may_rise}")
     named = [n for n in (row.case, row.program) if n is not None]
     expect(len(named) == timed, f"case, program: expected one of them, got {named}, {row.kind!r}")
     expect(row.case is None or row.case in cases, f"case: {row.case!r} is not in the case table")

@@ -35,18 +35,19 @@ def misses(row: Row, value: Mapping[str, float]) -> bool:
     """Whether a value is on the wrong side of the limit by more than the run's spread.
 
     A time ratio: only if its lower quartile is above; a share of a ceiling: only if its upper
-    quartile is below. Import time and size have no such allowance.
+    quartile is below. That allowance is for one case: a mean of many, import time, memory
+    and size have none.
     """
     assert row.limit is not None
     if row.kind == "ceiling":
         return value["q3"] < row.limit
-    if row.kind in ("ratio", "geomean"):
+    if row.kind == "ratio":
         return value["q1"] > row.limit
     return value["median"] > row.limit
 
 
 def verdict(row: Row, result: Mapping[str, Any], missing: Sequence[str]) -> str:
-    """What to say about a row. ``missing``: the peers that it names and that are not installed."""
+    """What to say about a row. ``missing``: the peers that it names and that did not run."""
     if "error" in result:
         return str(result["error"])
     if missing:
@@ -63,7 +64,7 @@ def verdict(row: Row, result: Mapping[str, Any], missing: Sequence[str]) -> str:
 
 
 def exit_status(verdicts: Sequence[str]) -> int:
-    """2: a named peer is not installed. 1: something missed, wrong or failed. 3: only disturbed."""
+    """2: a named peer did not run. 1: something missed, wrong or failed. 3: only disturbed."""
     if NO_PEER in verdicts:
         return 2
     if {MISSED, WRONG, FAILED} & set(verdicts):

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The rules of benchmarks/: targets, statistics, verdicts, disturbance, comparison of results.
+"""The rules of benchmarks/: targets, statistics, verdicts, disturbance, the ways check ends.
 
 Nothing here asserts a time: how fast something is, is what ``python -m benchmarks.check`` says.
 """
 
 from __future__ import annotations
 
-import copy
 import json
+import os
 import re
+import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from fastnn.cli.bench.stats import Summary, geometric_mean, quantile
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # benchmarks/ is no part of the installed package
 
-from benchmarks import check, compare, table, targets, verdicts  # noqa: E402
+from benchmarks import check, targets, verdicts  # noqa: E402
 
 CASES = {case.id: case for case in testing.all_cases()}
 TINY = CASES["mm-3x4-4x2"]
@@ -102,6 +104,13 @@ def test_no_limit_is_loosened_and_none_is_left_out() -> None:
     means = {row.name: set(row.rows) for row in rows if row.kind == "geomean"}
     assert means["gemm-mean"] == {n for n in limits if n.startswith("gemm/")}
     assert means["avx2-mean"] == {row.name for row in held}
+    assert {row.name: row.may_rise for row in rows if row.may_rise} == {
+        "calls/add-8": 0.1, "calls/chain-20": 0.1,
+    }  # fmt: skip
+    families = ("conv/", "pool/", "norm/", "activation/", "cross-entropy", "calls/", "step/")
+    beside = {row.name for row in rows if row.name.startswith(families)}
+    beside |= {f"recurrent/{n}" for n in ("lstm", "lstm-big", "lstm-bidirectional", "gru")}
+    assert {row.name for row in rows if row.reference_ms} == beside
 
 
 @pytest.mark.parametrize(
@@ -123,6 +132,8 @@ def test_no_limit_is_loosened_and_none_is_left_out() -> None:
         ({"program": "lenet"}, "expected one of them, got ['mm-3x4-4x2', 'lenet']"),
         ({"case": None, "program": "lenets"}, "'lenets' is none of"),
         ({"case": None, "program": "lenet"}, "pass: not of 'lenet'"),
+        ({"reference_ms": 0.0}, "reference_ms: got 0.0"),
+        ({"may_rise": -0.1}, "may_rise: got -0.1"),
         ({"limits": 2.0}, "unknown fields ['limits']"),
         ({"kind": None}, "missing ['kind']"),
         ({"peers": "conv"}, "peers 'conv' of ['matrix']"),
@@ -203,6 +214,8 @@ def value(q1: float, median: float, q3: float) -> dict[str, float]:
         ("import", (0.8, 0.99, 1.2), "met"),
         ("import", (0.8, 1.01, 1.2), "missed"),
         ("size", (1.01, 1.01, 1.01), "missed"),
+        ("geomean", (0.9, 0.99, 1.2), "met"),
+        ("geomean", (0.9, 1.01, 1.2), "missed"),  # the allowance is for one case
     ],
 )
 def test_verdict_by_quartile(kind: str, quartiles: tuple[float, ...], said: str) -> None:
@@ -296,181 +309,54 @@ def test_a_peer_whose_own_threads_crowd_each_other_is_judged_by_what_is_usual() 
     assert "jax: threads waited" in why[1]
 
 
-# ---------------------------------------------------------------------- comparing files
+# --------------------------------------------------------------------------------- check
 
 
-def result_file() -> dict[str, Any]:
-    times = {"fastnn": value(0.98, 1.0, 1.02), "numpy": value(1.96, 2.0, 2.04)}
-    base = {"disturbed": [], "notes": [], "status": "reported", "threads": 2, "dtype": "float32"}
-    ratio = {"name": "mm", "kind": "ratio", "case": "mm", "times_us": times, **base}
-    ratio |= {"ratios": {"numpy": value(0.49, 0.5, 0.51)}, "value": value(0.49, 0.5, 0.51)}
-    share = {
-        "name": "gemm",
-        "kind": "ceiling",
-        "case": "mm",
-        "value": value(0.79, 0.8, 0.81),
-        **base,
-    }
-    load = {"name": "import", "kind": "import", "value": value(19.0, 20.0, 21.0), **base}
-    return {
-        "format": check.FORMAT,
-        "machine": {"cpu": "made up", "cores": 2},
-        "versions": {"numpy": {"numpy": "2"}, "fastnn": {"fastnn": "1"}},
-        "rows": [ratio, share, load],
-    }
+class NoSession:
+    """Where every peer is installed."""
+
+    missing: tuple[str, ...] = ()
 
 
-def verdict_of(tmp_path: Path, *files: dict[str, Any]) -> int:
-    paths = [tmp_path / f"{i}.json" for i in range(2)]
-    for path, content in zip(paths, files, strict=True):
-        path.write_text(json.dumps(content), encoding="utf-8")
-    return compare.main([str(path) for path in paths])
-
-
-@pytest.mark.parametrize(
-    ("which", "quartiles", "status"),
-    [
-        (0, (0.49, 0.5, 0.51), 0),
-        (0, (0.59, 0.6, 0.61), 1),
-        (0, (0.50, 0.6, 0.61), 0),  # the ranges overlap
-        (0, (0.515, 0.52, 0.53), 0),  # beyond the ranges, but by less than 5 %
-        (0, (0.29, 0.3, 0.31), 0),
-        (1, (0.69, 0.7, 0.71), 1),  # a smaller share of the ceiling is slower
-        (1, (0.89, 0.9, 0.91), 0),
-        (2, (22.0, 24.0, 25.0), 0),  # less than 5 ms
-        (2, (25.0, 26.0, 27.0), 1),
-    ],
-)
-def test_compare_finds_slow_downs(
-    tmp_path: Path, which: int, quartiles: tuple[float, ...], status: int
+@pytest.mark.parametrize(("limit", "said"), [(1.0, "no peer"), (None, "reported")])
+def test_a_limit_says_nothing_without_one_of_its_peers(
+    monkeypatch: pytest.MonkeyPatch, limit: float | None, said: str
 ) -> None:
-    before, after = result_file(), result_file()
-    changed = after["rows"][which]
-    changed["value"] = value(*quartiles)
-    if which == 0:
-        changed["ratios"] = {"numpy": value(*quartiles)}
-    assert verdict_of(tmp_path, before, after) == status
-    changed["disturbed"] = ["load"]
-    assert verdict_of(tmp_path, before, after) == (3 if status else 0)
+    times = {"fastnn": value(1.0, 1.0, 1.0), "numpy": value(2.0, 2.0, 2.0)}
+    got = {"times_us": times, "ratios": {"numpy": value(0.5, 0.5, 0.5)}, "disturbed": []}
+    got |= {"without": {"torch-compile": "no compiler"}, "notes": []}
+    monkeypatch.setattr(check, "measure", lambda *_: dict(got))
+    status = "reported" if limit is None else "target"
+    peers = ("numpy", "torch-compile")
+    one = targets.Row("r", "ratio", status, case=TINY.id, limit=limit, peers=peers)
+    done = check.run_row(NoSession(), one, [], {})  # type: ignore[arg-type]
+    assert done["verdict"] == said
+    got["without"] = {}
+    met = check.run_row(NoSession(), one, [], {})  # type: ignore[arg-type]
+    assert met["verdict"] == ("reported" if limit is None else "met")
 
 
-def test_compare_prefers_the_ratio_to_a_peer_of_the_same_version(tmp_path: Path) -> None:
-    before, after = result_file(), result_file()
-    # The whole machine became slower: the ratio is what it was.
-    for name, slow in (("fastnn", value(1.96, 2.0, 2.04)), ("numpy", value(3.9, 4.0, 4.1))):
-        after["rows"][0]["times_us"][name] = slow
-    assert verdict_of(tmp_path, before, after) == 0
-    after["versions"]["numpy"] = {"numpy": "3"}
-    assert verdict_of(tmp_path, before, after) == 1
-
-
-def test_compare_refuses_other_machines_and_other_files(tmp_path: Path) -> None:
-    other, empty = result_file(), copy.deepcopy(result_file())
-    other["machine"]["cpu"] = "another"
-    empty["rows"] = []
-    assert verdict_of(tmp_path, result_file(), other) == 2
-    assert verdict_of(tmp_path, result_file(), empty) == 2
-    assert verdict_of(tmp_path, result_file(), {"format": 99}) == 2
-    assert compare.main([str(tmp_path / "none"), str(tmp_path / "none")]) == 2
-
-
-# ------------------------------------------------------------------------- the README's
-
-
-def test_the_table_of_a_result_says_where_fastnn_is_behind(
+def test_check_refuses_a_file_that_cannot_be_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    content, readme = shown_result(), tmp_path / "README.md"
-    path = tmp_path / "a.json"
-    path.write_text(json.dumps(content), encoding="utf-8")
-    assert table.main([str(path)]) == 0
-    text = capsys.readouterr().out
-    assert "| mm | 1 us | numpy, 2 us | 0.50 | 0.90 | 0.8 us | 80 % |  |" in text
-    assert "| conv | 1 us | numpy, 2 us | 1.20 | 0.90 |  |  | behind, misses its target |" in text
-    assert "| mean |  |  | 0.75 | 1.00 |  |  | disturbed |" in text
-    assert "**fastnn is behind in 1 of 2 rows: conv.**" in text
-    assert "gemm 80 % of the FMA peak (at least 90 %, **missed**)" in text
-    assert "held to AVX2, fastnn is behind in 1 of 1 rows: conv." in text
-    assert "abcdef0123." in text
-    assert "Not measured in this result: gemm-512, " in text
-    readme.write_text("# a\n", encoding="utf-8")
-    assert table.main([str(path), "--readme", str(readme)]) == 2
-    readme.write_text("# a\n<!-- speed -->\nold\n<!-- end of speed -->\nb\n", encoding="utf-8")
-    for _ in range(2):
-        assert table.main([str(path), "--readme", str(readme)]) == 0
-    written = readme.read_text("utf-8")
-    assert "old" not in written
-    assert written.count("| conv |") == 1
-    assert written.endswith("<!-- end of speed -->\nb\n")
-    for row in content["rows"]:
-        row["disturbed"] = ["load"]
-    path.write_text(json.dumps(content), encoding="utf-8")
-    assert table.main([str(path)]) == 2
+    with pytest.raises(SystemExit) as ended:
+        check.main(["--json", str(tmp_path / "none" / "a.json")])
+    assert ended.value.code == 2
+    assert "name one in a folder that is there" in capsys.readouterr().err
 
 
-def shown_result() -> dict[str, Any]:
-    """Two rows, one of them at both levels, a mean and a share."""
-    content = result_file() | {"date": "2026-01-02T00:00", "commit": "abcdef012345", "changed": 0}
-    content["machine"]["vendor"] = "GenuineIntel"
-    content["versions"]["fastnn"]["isa"] = "x86_v4"
-    first, share, load = content["rows"]
-    first |= {"best_peer": "numpy", "status": "target", "verdict": "met", "limit": 0.9}
-    behind = {"value": value(1.1, 1.2, 1.3), "verdict": "missed", "status": "missed"}
-    second = copy.deepcopy(first) | behind | {"name": "conv"}
-    held = copy.deepcopy(second) | {"name": "avx2/conv", "isa": "x86_v3"}
-    first |= {"floor_us": 0.8, "share_of_ceiling": value(0.7, 0.8, 0.9)}
-    share |= {"status": "target", "verdict": "missed", "ceiling": "fma", "limit": 0.9}
-    mean = {"name": "mean", "kind": "geomean", "status": "target", "verdict": "disturbed"}
-    mean |= {"value": value(0.7, 0.75, 0.8), "limit": 1.0, "disturbed": ["mm is"]}
-    content["rows"] = [first, share, load, second, held, mean]
-    return content
-
-
-@pytest.mark.parametrize(
-    ("vendor", "blas", "told"),
-    [
-        ("GenuineIntel", "b 1 SkylakeX", "AVX-512 ones (SkylakeX) on this processor; on AMD"),
-        ("AuthenticAMD", "b 1 Zen", "lead over `torch` and `numpy` is partly that; `torch-tuned`"),
-        ("AuthenticAMD", "b 1 SkylakeX", "a lead over `torch` is partly that; `torch-tuned` has"),
-        ("GenuineIntel", "b 1 Haswell", "a lead over `numpy` is partly that."),
-        ("GenuineIntel", "", "MKL, in `torch`, runs AVX-512 kernels on this processor; on AMD"),
-    ],
-)
-def test_the_table_says_which_kernels_the_blas_of_the_peers_ran(
-    vendor: str, blas: str, told: str
+def test_check_keeps_what_was_measured_before_it_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = shown_result()
-    content["machine"]["vendor"] = vendor
-    content["versions"]["numpy"]["blas"] = blas
-    assert told in table.kernels(content)
-    assert told in table.table(content)
-    content["versions"]["fastnn"]["isa"] = "x86_v3"
-    assert table.kernels(content) == ""
+    def run(*arguments: Any) -> None:
+        arguments[-1].update(rows=[{"name": "a", "verdict": "met"}])
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
 
-
-def test_the_newest_result_with_every_whole_step_is_shown(tmp_path: Path) -> None:
-    assert table.section(tmp_path) == table.NOTHING
-    steps = [row for row in targets.load() if row.name.startswith("step/")]
-    contents = []
-    for name, date in (("b", "2026-01-02"), ("a", "2026-01-03"), ("c", "2026-01-04")):
-        content = shown_result() | {"date": date}
-        first = content["rows"][0]
-        content["rows"] += [copy.deepcopy(first) | {"name": row.name} for row in steps]
-        if name == "c":
-            content["rows"].pop()
-        contents.append(content)
-        (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
-    (tmp_path / "d.json").write_text('{"format": 1}', encoding="utf-8")
-    assert table.newest(tmp_path) == contents[1]
-    assert table.section(tmp_path) == table.table(contents[1])
-
-
-def test_the_readme_has_the_table_of_the_newest_result() -> None:
-    readme = ROOT / "README.md"
-    if not readme.is_file():
-        pytest.skip("not in a source tree")
-    _, found, rest = readme.read_text("utf-8").partition(f"{table.BEGIN}\n")
-    shown, end, _ = rest.partition(f"\n{table.END}")
-    assert found
-    assert end
-    assert shown == table.section(), "python -m benchmarks.table --readme README.md"
+    monkeypatch.setattr(check, "run", run)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert check.main(["--json", str(tmp_path / "a.json")]) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert json.loads((tmp_path / "a.json").read_text("utf-8"))["rows"][0]["name"] == "a"

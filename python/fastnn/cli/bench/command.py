@@ -44,7 +44,7 @@ def _threads(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(map(up_to(1024), text.split(","))))
 
 
-def _writable(text: str) -> Path:
+def writable(text: str) -> Path:
     """A file that can be written, tried at once: the results come when all has been measured."""
     path = Path(text)
     try:
@@ -76,7 +76,7 @@ def _drawing(text: str) -> Path:
             "write for example a.png"
         )
         raise argparse.ArgumentTypeError(problem)
-    return _writable(text)
+    return writable(text)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", choices=("cpu", "cuda"), default="cpu",
         help="where all run; cuda needs a GPU and CUDA kernels in this build; default: cpu",
     )  # fmt: skip
-    parser.add_argument("--json", type=_writable, metavar="FILE", help="write the results there")
+    parser.add_argument("--json", type=writable, metavar="FILE", help="write the results there")
     parser.add_argument(
         "--plot", type=_drawing, metavar="FILE.png",
         help="draw the roofline of this machine and the ratios to the peers, for the last of N,M",
