@@ -26,6 +26,7 @@ struct GruForward {
     idx batch, hidden;
     Order order;
     Lengths lengths;
+    Panels<T> panels;
     const T* h0;
     const T* b_hh;  // or null
     const T* packed;
@@ -34,19 +35,21 @@ struct GruForward {
     T* products;
 
     template <class Span>
-    FASTNN_SIMD_INLINE Vec<T> product(int gate, idx unit, const T* sums, Span span) const {
-        const Vec<T> sum = load(sums + gate * kLanes<T>);
-        return b_hh == nullptr ? sum : sum + load_span(b_hh + gate * hidden + unit, span);
+    FASTNN_SIMD_INLINE Vec<T> product(int gate, idx unit, const T* sum, Span span) const {
+        return b_hh == nullptr ? load(sum)
+                               : load(sum) + load_span(b_hh + gate * hidden + unit, span);
     }
 
+    // sums: of r, z and q, sums_step apart.
     template <class Span>
     FASTNN_SIMD_INLINE void apply(idx row, idx t, idx unit, const T* h_before, const T* sums,
-                                  Span span) const {
+                                  idx sums_step, Span span) const {
         T* gate = gates + (t * batch + row) * kGruGates * hidden + unit;
         const idx at = (t * batch + row) * hidden + unit;
         const Vec<T> r = sigmoid(load_span(gate, span) + product(0, unit, sums, span));
-        const Vec<T> z = sigmoid(load_span(gate + hidden, span) + product(1, unit, sums, span));
-        const Vec<T> q = product(2, unit, sums, span);
+        const Vec<T> z =
+            sigmoid(load_span(gate + hidden, span) + product(1, unit, sums + sums_step, span));
+        const Vec<T> q = product(2, unit, sums + 2 * sums_step, span);
         const Vec<T> n = tanh(load_span(gate + 2 * hidden, span) + r * q);
         const Vec<T> h = load_span(h_before + row * hidden + unit, span);
         store_span(gate, r, span);
@@ -60,26 +63,23 @@ struct GruForward {
         const idx t = order.time(s);
         const T* h_before = s == 0 ? h0 : states + order.time(s - 1) * batch * hidden;
         const auto wanted = [&](idx first, idx last) { return lengths.any(first, last, t); };
-        for (idx u = panel0; u < panel1; ++u) {
-            const idx unit = u * kLanes<T>;
-            for_tile_rows<T, kGruGates>(
-                row0, row1, h_before, hidden, packed + unit * kGruGates * hidden, hidden, wanted,
-                [&](idx row, const T* sums) {
-                    for_unit_vectors<T, 1>(unit, hidden, [&](idx, auto span) {
-                        if (lengths.active(row, t)) {
-                            apply(row, t, unit, h_before, sums, span);
-                            return;
-                        }
-                        const idx from = row * hidden + unit;
-                        const idx at = t * batch * hidden + from;
-                        store_span(states + at, load_span(h_before + from, span), span);
-                        store_span(products + at, Vec<T>{}, span);
-                        T* gate = gates + (t * batch + row) * kGruGates * hidden + unit;
-                        for (int g = 0; g < kGruGates; ++g)
-                            store_span(gate + g * hidden, Vec<T>{}, span);
-                    });
+        for_tiles<T, kGruGates>(
+            row0, row1, panel0, panel1, h_before, hidden, packed, hidden, panels, wanted,
+            [&](const SumTile<T>& tile) {
+                for_tile_vectors(tile, [&](idx row, idx unit, const T* sums, auto span) {
+                    if (lengths.active(row, t)) {
+                        apply(row, t, unit, h_before, sums, kSumsStep<T>, span);
+                        return;
+                    }
+                    const idx from = row * hidden + unit;
+                    const idx at = t * batch * hidden + from;
+                    store_span(states + at, load_span(h_before + from, span), span);
+                    store_span(products + at, Vec<T>{}, span);
+                    T* gate = gates + (t * batch + row) * kGruGates * hidden + unit;
+                    for (int g = 0; g < kGruGates; ++g)
+                        store_span(gate + g * hidden, Vec<T>{}, span);
                 });
-        }
+            });
     }
 };
 
@@ -91,24 +91,24 @@ Status gru_forward(In<T> x, In<T> h0, In<T> w_ih, In<T> w_hh, In<T> b_ih, In<T> 
     const idx batch = x.shape[1];
     const idx hidden = h0.shape[1];
     const idx g = w_ih.shape[0];
-    const idx units = (hidden + kLanes<T> - 1) / kLanes<T>;
+    const Panels<T> panels(hidden);
     const Lengths active{lengths.data};
     if (g % kGruGates != 0 || g / kGruGates != hidden) return Status::kBadValue;
     if ((lengths.data == nullptr) != (states.data == nullptr) && y.size > 0)
         return Status::kBadValue;
     if (batch == 0 || hidden == 0) return Status::kOk;
-    if (workspace.size < units * kLanes<T> * g) return Status::kBadValue;
+    if (workspace.size < panels.packed(g)) return Status::kBadValue;
     if (!active.valid(batch, steps)) return Status::kBadIndex;
     if (!input_products<T>(x.data, w_ih.data, b_ih.data, nullptr, gates.data, steps * batch, g,
                            x.shape[2]))
         return Status::kNoMemory;
-    pack_gates<T, kGruGates>(w_hh.data, hidden, hidden, workspace.data);
+    pack_panels(w_hh.data, hidden, panels, true, kGruGates, workspace.data);
     T* const all = lengths.data != nullptr ? states.data : y.data;
-    const GruForward<T> step{batch,      hidden,       {steps, reverse}, active,
-                             h0.data,    b_hh.data,    workspace.data,   all,
-                             gates.data, products.data};
+    const GruForward<T> step{batch,  hidden,     {steps, reverse}, active,
+                             panels, h0.data,    b_hh.data,        workspace.data,
+                             all,    gates.data, products.data};
     const double work = static_cast<double>(batch) * static_cast<double>(g * hidden);
-    run_steps(steps, batch, units, work, false, step);
+    run_steps(steps, batch, panels.count, work, false, step);
     const T* last = steps == 0 ? h0.data : all + step.order.time(steps - 1) * batch * hidden;
     copy_block(last, batch * hidden, hn.data);
     if (lengths.data != nullptr) mask_outputs(all, active, steps, batch, hidden, y.data);
@@ -160,28 +160,21 @@ struct GruBackward {
         const T* h_before =
             s + 1 >= steps ? h0 : states + order.time(steps - 2 - s) * batch * hidden;
         const auto wanted = [&](idx, idx) { return s > 0; };
-        for (idx p = panel0; p < panel1; ++p) {
-            const idx first = panels.column(p);
-            with_width(panels.width(p), [&](auto width) {
-                for_tile_rows<T, width>(
-                    row0, row1, after, kGruGrads * hidden, packed + first * kGruGates * hidden,
-                    kGruGates * hidden, wanted, [&](idx row, const T* sums) {
-                        for_unit_vectors<T, width>(first, hidden, [&](idx v, auto span) {
-                            const idx unit = first + v;
-                            T* carried = grad_h + row * hidden + unit;
-                            const Vec<T> dh = load_span(carried, span) + load(sums + v);
-                            if (s < steps && lengths.active(row, t)) {
-                                apply(row, t, unit, h_before, dh, span);
-                                return;
-                            }
-                            store_span(carried, dh, span);
-                            T* grad = grad_gates + (t * batch + row) * kGruGrads * hidden + unit;
-                            for (int g = 0; s < steps && g < kGruGrads; ++g)
-                                store_span(grad + g * hidden, Vec<T>{}, span);
-                        });
-                    });
-            });
-        }
+        for_tiles(row0, row1, panel0, panel1, after, kGruGrads * hidden, packed, kGruGates * hidden,
+                  panels, wanted, [&](const SumTile<T>& tile) {
+                      for_tile_vectors(tile, [&](idx row, idx unit, const T* sum, auto span) {
+                          T* carried = grad_h + row * hidden + unit;
+                          const Vec<T> dh = load_span(carried, span) + load(sum);
+                          if (s < steps && lengths.active(row, t)) {
+                              apply(row, t, unit, h_before, dh, span);
+                              return;
+                          }
+                          store_span(carried, dh, span);
+                          T* grad = grad_gates + (t * batch + row) * kGruGrads * hidden + unit;
+                          for (int g = 0; s < steps && g < kGruGrads; ++g)
+                              store_span(grad + g * hidden, Vec<T>{}, span);
+                      });
+                  });
     }
 };
 
@@ -201,7 +194,7 @@ Status gru_backward(In<T> w_hh, In<T> h0, In<std::int64_t> lengths, In<T> states
     const Panels<T> panels(hidden);
     if (workspace.size < panels.packed(g)) return Status::kBadValue;
     if (!active.valid(batch, steps)) return Status::kBadIndex;
-    pack_panels(w_hh.data, g, panels, false, workspace.data);
+    pack_panels(w_hh.data, g, panels, false, 1, workspace.data);
     const GruBackward<T> step{batch,          hidden,         {steps, reverse}, active,
                               panels,         workspace.data, h0.data,          states.data,
                               gates.data,     products.data,  grad_y.data,      grad_h.data,

@@ -26,6 +26,7 @@ struct LstmForward {
     idx batch, hidden;
     Order order;
     Lengths lengths;
+    Panels<T> panels;
     const T* h0;
     const T* c0;
     const T* packed;
@@ -33,52 +34,60 @@ struct LstmForward {
     T* cells;
     T* gates;
 
-    template <class Span>
-    FASTNN_SIMD_INLINE void apply(idx row, idx t, idx unit, const T* c_before, const T* sums,
-                                  Span span) const {
-        constexpr int lanes = kLanes<T>;
-        T* gate = gates + (t * batch + row) * kLstmGates * hidden + unit;
-        const Vec<T> i = sigmoid(load_span(gate, span) + load(sums));
-        const Vec<T> f = sigmoid(load_span(gate + hidden, span) + load(sums + lanes));
-        const Vec<T> g = tanh(load_span(gate + 2 * hidden, span) + load(sums + 2 * lanes));
-        const Vec<T> o = sigmoid(load_span(gate + 3 * hidden, span) + load(sums + 3 * lanes));
-        store_span(gate, i, span);
-        store_span(gate + hidden, f, span);
-        store_span(gate + 2 * hidden, g, span);
-        store_span(gate + 3 * hidden, o, span);
-        const Vec<T> c = f * load_span(c_before + row * hidden + unit, span) + i * g;
-        const idx at = (t * batch + row) * hidden + unit;
-        store_span(cells + at, c, span);
-        store_span(states + at, Vec<T>(o * tanh(c)), span);
+    // Three loops over the tile: of a row's loads, those of the next rows' gates would wait for
+    // its stores where rows are a multiple of 4 KB apart, and the way from the gates to h is longer
+    // than what a processor sees ahead.
+    void finish(const SumTile<T>& tile, idx t, const T* h_before, const T* c_before) const {
+        constexpr idx step = kSumsStep<T>;
+        const idx gates_row = kLstmGates * hidden;
+        T* const gates_now = gates + t * batch * gates_row;
+        T* const cells_now = cells + t * batch * hidden;
+        T* const states_now = states + t * batch * hidden;
+        for_tile_vectors(tile, [&](idx row, idx j, T* sum, auto span) {
+            const T* gate = gates_now + row * gates_row + j;
+#pragma GCC unroll 4
+            for (int g = 0; g < kLstmGates; ++g, gate += hidden, sum += step)
+                store<T>(sum, load_span(gate, span) + load(sum));
+        });
+        for_tile_vectors(tile, [&](idx row, idx j, T* sum, auto span) {
+            T* gate = gates_now + row * gates_row + j;
+            const idx at = row * hidden + j;
+            if (!lengths.active(row, t)) {
+                store_span(states_now + at, load_span(h_before + at, span), span);
+                store_span(cells_now + at, load_span(c_before + at, span), span);
+                for (int g = 0; g < kLstmGates; ++g, gate += hidden)
+                    store_span(gate, Vec<T>{}, span);
+                return;
+            }
+            const Vec<T> i = sigmoid(load(sum));
+            const Vec<T> f = sigmoid(load(sum + step));
+            const Vec<T> g = tanh(load(sum + 2 * step));
+            const Vec<T> o = sigmoid(load(sum + 3 * step));
+            const Vec<T> c = f * load_span(c_before + at, span) + i * g;
+            store_span(gate, i, span);
+            store_span(gate + hidden, f, span);
+            store_span(gate + 2 * hidden, g, span);
+            store_span(gate + 3 * hidden, o, span);
+            store_span(cells_now + at, c, span);
+            store<T>(sum, c);
+            store<T>(sum + step, o);
+        });
+        for_tile_vectors(tile, [&](idx row, idx j, const T* sum, auto span) {
+            if (!lengths.active(row, t)) return;
+            store_span(states_now + row * hidden + j, Vec<T>(load(sum + step) * tanh(load(sum))),
+                       span);
+        });
     }
 
     void operator()(idx s, idx row0, idx row1, idx panel0, idx panel1) const {
-        constexpr int lanes = kLanes<T>;
         const idx t = order.time(s);
         const idx before = s == 0 ? 0 : order.time(s - 1) * batch * hidden;
         const T* h_before = s == 0 ? h0 : states + before;
         const T* c_before = s == 0 ? c0 : cells + before;
-        for (idx u = panel0; u < panel1; ++u) {
-            const idx unit = u * lanes;
-            const T* panel = packed + unit * kLstmGates * hidden;
-            const auto wanted = [&](idx first, idx last) { return lengths.any(first, last, t); };
-            for_tile_rows<T, kLstmGates>(
-                row0, row1, h_before, hidden, panel, hidden, wanted, [&](idx row, const T* sums) {
-                    for_unit_vectors<T, 1>(unit, hidden, [&](idx, auto span) {
-                        if (lengths.active(row, t)) {
-                            apply(row, t, unit, c_before, sums, span);
-                            return;
-                        }
-                        const idx from = row * hidden + unit;
-                        const idx at = t * batch * hidden + from;
-                        store_span(states + at, load_span(h_before + from, span), span);
-                        store_span(cells + at, load_span(c_before + from, span), span);
-                        T* gate = gates + (t * batch + row) * kLstmGates * hidden + unit;
-                        for (int g = 0; g < kLstmGates; ++g)
-                            store_span(gate + g * hidden, Vec<T>{}, span);
-                    });
-                });
-        }
+        const auto wanted = [&](idx first, idx last) { return lengths.any(first, last, t); };
+        for_tiles<T, kLstmGates>(
+            row0, row1, panel0, panel1, h_before, hidden, packed, hidden, panels, wanted,
+            [&](const SumTile<T>& tile) { finish(tile, t, h_before, c_before); });
     }
 };
 
@@ -90,23 +99,24 @@ Status lstm_forward(In<T> x, In<T> h0, In<T> c0, In<T> w_ih, In<T> w_hh, In<T> b
     const idx batch = x.shape[1];
     const idx hidden = h0.shape[1];
     const idx g = w_ih.shape[0];
-    const idx units = (hidden + kLanes<T> - 1) / kLanes<T>;
+    const Panels<T> panels(hidden);
     const Lengths active{lengths.data};
     if (g % kLstmGates != 0 || g / kLstmGates != hidden) return Status::kBadValue;
     if ((lengths.data == nullptr) != (states.data == nullptr) && y.size > 0)
         return Status::kBadValue;
     if (batch == 0 || hidden == 0) return Status::kOk;
-    if (workspace.size < units * kLanes<T> * g) return Status::kBadValue;
+    if (workspace.size < panels.packed(g)) return Status::kBadValue;
     if (!active.valid(batch, steps)) return Status::kBadIndex;
     if (!input_products(x.data, w_ih.data, b_ih.data, b_hh.data, gates.data, steps * batch, g,
                         x.shape[2]))
         return Status::kNoMemory;
-    pack_gates<T, kLstmGates>(w_hh.data, hidden, hidden, workspace.data);
+    pack_panels(w_hh.data, hidden, panels, true, kLstmGates, workspace.data);
     T* const all = lengths.data != nullptr ? states.data : y.data;
-    const LstmForward<T> step{batch,          hidden, {steps, reverse}, active,    h0.data, c0.data,
-                              workspace.data, all,    cells.data,       gates.data};
+    const LstmForward<T> step{batch,  hidden,     {steps, reverse}, active,
+                              panels, h0.data,    c0.data,          workspace.data,
+                              all,    cells.data, gates.data};
     const double work = static_cast<double>(batch) * static_cast<double>(g * hidden);
-    run_steps(steps, batch, units, work, false, step);
+    run_steps(steps, batch, panels.count, work, false, step);
     const idx last = steps == 0 ? 0 : step.order.time(steps - 1) * batch * hidden;
     copy_block(steps == 0 ? h0.data : all + last, batch * hidden, hn.data);
     copy_block(steps == 0 ? c0.data : cells.data + last, batch * hidden, cn.data);
@@ -162,28 +172,21 @@ struct LstmBackward {
         const T* c_before =
             s + 1 >= steps ? c0 : cells + order.time(steps - 2 - s) * batch * hidden;
         const auto wanted = [&](idx, idx) { return s > 0; };
-        for (idx q = panel0; q < panel1; ++q) {
-            const idx first = panels.column(q);
-            with_width(panels.width(q), [&](auto width) {
-                for_tile_rows<T, width>(
-                    row0, row1, after, kLstmGates * hidden, packed + first * kLstmGates * hidden,
-                    kLstmGates * hidden, wanted, [&](idx row, const T* sums) {
-                        for_unit_vectors<T, width>(first, hidden, [&](idx v, auto span) {
-                            const idx unit = first + v;
-                            T* carried = grad_h + row * hidden + unit;
-                            const Vec<T> dh = load_span(carried, span) + load(sums + v);
-                            if (s < steps && lengths.active(row, t)) {
-                                apply(row, t, unit, c_before, dh, span);
-                                return;
-                            }
-                            store_span(carried, dh, span);
-                            T* grad = grad_gates + (t * batch + row) * kLstmGates * hidden + unit;
-                            for (int g = 0; s < steps && g < kLstmGates; ++g)
-                                store_span(grad + g * hidden, Vec<T>{}, span);
-                        });
-                    });
-            });
-        }
+        for_tiles(row0, row1, panel0, panel1, after, kLstmGates * hidden, packed,
+                  kLstmGates * hidden, panels, wanted, [&](const SumTile<T>& tile) {
+                      for_tile_vectors(tile, [&](idx row, idx unit, const T* sum, auto span) {
+                          T* carried = grad_h + row * hidden + unit;
+                          const Vec<T> dh = load_span(carried, span) + load(sum);
+                          if (s < steps && lengths.active(row, t)) {
+                              apply(row, t, unit, c_before, dh, span);
+                              return;
+                          }
+                          store_span(carried, dh, span);
+                          T* grad = grad_gates + (t * batch + row) * kLstmGates * hidden + unit;
+                          for (int g = 0; s < steps && g < kLstmGates; ++g)
+                              store_span(grad + g * hidden, Vec<T>{}, span);
+                      });
+                  });
     }
 };
 
@@ -201,7 +204,7 @@ Status lstm_backward(In<T> w_hh, In<T> c0, In<std::int64_t> lengths, In<T> cells
     const Panels<T> panels(hidden);
     if (workspace.size < panels.packed(g)) return Status::kBadValue;
     if (!active.valid(batch, steps)) return Status::kBadIndex;
-    pack_panels(w_hh.data, g, panels, false, workspace.data);
+    pack_panels(w_hh.data, g, panels, false, 1, workspace.data);
     const LstmBackward<T> step{
         batch,      hidden,     {steps, reverse}, active,      panels,      workspace.data, c0.data,
         cells.data, gates.data, grad_y.data,      grad_h.data, grad_c.data, grad_gates.data};

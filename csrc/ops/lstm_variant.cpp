@@ -198,8 +198,8 @@ Status lstm_variant_forward(In<T> h0, In<T> c0, In<T> w_hh, In<T> bias, In<T> w_
     const idx hr = w_hr.data == nullptr ? 0 : out_panels.packed(hidden);
     if (workspace.size < hh + hr) return Status::kBadValue;
     if (!active.valid(batch, steps)) return Status::kBadIndex;
-    pack_panels(w_hh.data, out, gate_panels, true, workspace.data);
-    if (hr > 0) pack_panels(w_hr.data, hidden, out_panels, true, workspace.data + hh);
+    pack_panels(w_hh.data, out, gate_panels, true, 1, workspace.data);
+    if (hr > 0) pack_panels(w_hr.data, hidden, out_panels, true, 1, workspace.data + hh);
     T* const all = lengths.data != nullptr ? states.data : y.data;
     const VariantForward<T> step{options,
                                  gate_panels,

@@ -3,6 +3,8 @@
 // over some rows of the batch.
 #pragma once
 
+#include <type_traits>
+
 #include "ops/recurrent.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -81,18 +83,12 @@ template <class T, class F>
 void multiply_rows(idx row0, idx row1, const T* a, const T* packed, idx depth,
                    const Panels<T>& panels, const F& body) {
     const auto wanted = [](idx, idx) { return true; };
-    for (idx q = 0; q < panels.count; ++q) {
-        const idx first = panels.column(q);
-        with_width(panels.width(q), [&](auto width) {
-            for_tile_rows<T, width>(row0, row1, a, depth, packed + first * depth, depth, wanted,
-                                    [&](idx row, const T* sums) {
-                                        for_unit_vectors<T, width>(
-                                            first, panels.columns, [&](idx v, auto span) {
-                                                body(row, first + v, load(sums + v), span);
-                                            });
-                                    });
-        });
-    }
+    for_tiles(row0, row1, idx{0}, panels.count, a, depth, packed, depth, panels, wanted,
+              [&](const SumTile<T>& tile) {
+                  for_tile_vectors(tile, [&](idx row, idx column, const T* sum, auto span) {
+                      body(row, column, load(sum), span);
+                  });
+              });
 }
 
 template <class T>

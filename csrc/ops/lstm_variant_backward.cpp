@@ -270,8 +270,8 @@ Status lstm_variant_backward(In<T> w_hh, In<T> w_hr, In<T> peephole, In<T> norm,
     const idx rows = step.option_rows();
     if ((rows == 0) != (grad_options.data == nullptr)) return Status::kBadValue;
     if (rows > 0 && grad_options.shape[1] != rows) return Status::kBadValue;
-    pack_panels(w_hh.data, g, out_panels, false, workspace.data);
-    if (hr > 0) pack_panels(w_hr.data, out, unit_panels, false, workspace.data + hh);
+    pack_panels(w_hh.data, g, out_panels, false, 1, workspace.data);
+    if (hr > 0) pack_panels(w_hr.data, out, unit_panels, false, 1, workspace.data + hh);
     const double work = static_cast<double>(batch) * static_cast<double>(g * out);
     run_steps(steps + 1, batch, 1, work, true, step);
     return Status::kOk;

@@ -5,8 +5,9 @@
 // per call:
 //
 //   panel   up to kStepVectors vectors of columns by the whole depth, in the order of use. In the
-//           forward pass of LSTM and GRU a panel holds the same units of all gates, so that the
-//           gates are applied to a tile of sums while it is in the first-level cache.
+//           forward pass of LSTM and GRU one for each gate of the same units follow each other, so
+//           that the gates are applied to the tiles of sums while they are in the first-level
+//           cache.
 //   tile    kStepRows rows of the batch by one panel, in registers over the whole depth
 //
 // Bits: a sum is one chain of multiply-adds over the depth, in order. It depends on neither the
@@ -14,7 +15,8 @@
 // threads.
 #pragma once
 
-#include <type_traits>
+#include <cstddef>
+#include <cstdint>
 
 #include "ops/blocked_sum.h"
 #include "runtime/parallel.h"
@@ -23,20 +25,19 @@
 
 namespace fastnn::FASTNN_ISA {
 
-inline constexpr int kStepVectors = 4;
-// Sums of a tile, the vectors of one row of the panel and a broadcast fit into the registers.
+// Sums of a tile, the vectors of one row of the panel and a broadcast fit into the registers. Many
+// rows rather than wide panels: each row tile reads the whole weight from L2 or L3.
 #if FASTNN_SIMD_AVX512 || FASTNN_SIMD_NEON
-template <int V>
-inline constexpr int kStepRows = V == 4 ? 6 : 8;
+inline constexpr int kStepRows = 8;
+inline constexpr int kStepVectors = 3;
 #elif FASTNN_SIMD_AVX2
-template <int V>
-inline constexpr int kStepRows = V == 4   ? 3
-                                 : V == 3 ? 4
-                                          : 6;
+inline constexpr int kStepRows = 6;
+inline constexpr int kStepVectors = 2;
 #else
-template <int V>
-inline constexpr int kStepRows = V >= 3 ? 2 : 4;
+inline constexpr int kStepRows = 4;
+inline constexpr int kStepVectors = 2;
 #endif
+inline constexpr idx kStepsAhead = 16;  // of the depth, when fetching the panel into L1
 
 // sums[i][v] = sum over p of a[i * a_row + p] * panel[p][v].
 template <class T, int R, int V>
@@ -49,26 +50,17 @@ __attribute__((noinline)) void step_tile(const T* a, idx a_row, const T* panel, 
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) sum[i][v] = Vec<T>{};
     for (idx p = 0; p < depth; ++p, panel += V * lanes) {
-        if constexpr (R <= V) {  // the fewer ones stay in registers
-            Vec<T> x[R];
-#pragma GCC unroll 8
-            for (int i = 0; i < R; ++i) x[i] = broadcast(a[i * a_row + p]);
+        const char* ahead = reinterpret_cast<const char*>(panel) + kStepsAhead * V * kVecBytes;
 #pragma GCC unroll 4
-            for (int v = 0; v < V; ++v) {
-                const Vec<T> w = load(panel + v * lanes);
-#pragma GCC unroll 8
-                for (int i = 0; i < R; ++i) sum[i][v] = fma(x[i], w, sum[i][v]);
-            }
-        } else {
-            Vec<T> w[V];
+        for (int v = 0; v < V * kVecBytes; v += 64) __builtin_prefetch(ahead + v);
+        Vec<T> w[V];
 #pragma GCC unroll 4
-            for (int v = 0; v < V; ++v) w[v] = load(panel + v * lanes);
+        for (int v = 0; v < V; ++v) w[v] = load(panel + v * lanes);
 #pragma GCC unroll 8
-            for (int i = 0; i < R; ++i) {
-                const Vec<T> x = broadcast(a[i * a_row + p]);
+        for (int i = 0; i < R; ++i) {
+            const Vec<T> x = broadcast(a[i * a_row + p]);
 #pragma GCC unroll 4
-                for (int v = 0; v < V; ++v) sum[i][v] = fma(x, w[v], sum[i][v]);
-            }
+            for (int v = 0; v < V; ++v) sum[i][v] = fma(x, w[v], sum[i][v]);
         }
     }
 #pragma GCC unroll 8
@@ -80,12 +72,15 @@ __attribute__((noinline)) void step_tile(const T* a, idx a_row, const T* panel, 
 template <class T>
 using StepTile = void (*)(const T*, idx, const T*, idx, T*);
 
-template <class T, int V, int R = kStepRows<V>>
-StepTile<T> find_step_tile(idx rows) {
+template <class T, int R = kStepRows>
+StepTile<T> find_step_tile(idx rows, int vectors) {
     if constexpr (R > 1) {
-        if (rows < R) return find_step_tile<T, V, R - 1>(rows);
+        if (rows < R) return find_step_tile<T, R - 1>(rows, vectors);
     }
-    return step_tile<T, R, V>;
+    if constexpr (kStepVectors >= 3) {
+        if (vectors == 3) return step_tile<T, R, 3>;
+    }
+    return vectors == 2 ? step_tile<T, R, 2> : step_tile<T, R, 1>;
 }
 
 // Row b of a batch takes part in the steps [0, data[b]); in all without data.
@@ -105,38 +100,6 @@ struct Lengths {
     }
 };
 
-// body(row, sums) for the rows [row0, row1), with the sums of one panel. Where `wanted` is false
-// for all rows of a tile the sums are 0.
-template <class T, int V, class W, class F>
-void for_tile_rows(idx row0, idx row1, const T* a, idx a_row, const T* panel, idx depth,
-                   const W& wanted, const F& body) {
-    constexpr int lanes = kLanes<T>;
-    alignas(kVecBytes) T sums[kStepRows<V> * V * lanes];
-    const idx rows = row1 - row0;
-    const idx tiles = (rows + kStepRows<V> - 1) / kStepRows<V>;
-    for (idx k = 0; k < tiles; ++k) {
-        const idx first = row0 + k * rows / tiles;
-        const idx last = row0 + (k + 1) * rows / tiles;
-        const idx steps = wanted(first, last) ? depth : 0;
-        find_step_tile<T, V>(last - first)(a + first * a_row, a_row, panel, steps, sums);
-        for (idx row = first; row < last; ++row) body(row, sums + (row - first) * V * lanes);
-    }
-}
-
-// body(offset, span) for the units [unit, unit + V vectors) of `units`, a vector at a time.
-template <class T, int V, class F>
-FASTNN_SIMD_INLINE void for_unit_vectors(idx unit, idx units, const F& body) {
-    constexpr int lanes = kLanes<T>;
-    for (int v = 0; v < V; ++v) {
-        const idx rest = units - unit - v * lanes;
-        if (rest >= lanes) {
-            body(v * lanes, Whole{});
-        } else {
-            body(v * lanes, Part{static_cast<int>(rest)});
-        }
-    }
-}
-
 // Columns of a matrix as panels of nearly equal width.
 template <class T>
 struct Panels {
@@ -153,24 +116,11 @@ struct Panels {
     idx packed(idx depth) const { return vectors * kLanes<T> * depth; }
 };
 
-// body(std::integral_constant<int, V>) for a panel's width.
-template <class F>
-void with_width(int width, const F& body) {
-    switch (width) {
-        case 1:
-            return body(std::integral_constant<int, 1>{});
-        case 2:
-            return body(std::integral_constant<int, 2>{});
-        case 3:
-            return body(std::integral_constant<int, 3>{});
-        default:
-            return body(std::integral_constant<int, 4>{});
-    }
-}
-
-// Packs B (depth, columns); `transposed`: B is stored as (columns, depth).
+// Packs B (depth, columns) or, if `transposed`, one that is stored as (columns, depth); of the
+// latter, `products` that follow each other in memory: panel q holds theirs one after the other.
 template <class T>
-void pack_panels(const T* b, idx depth, const Panels<T>& panels, bool transposed, T* out) {
+void pack_panels(const T* b, idx depth, const Panels<T>& panels, bool transposed, int products,
+                 T* out) {
     constexpr int lanes = kLanes<T>;
     parallel_for(panels.count, 1, [&](idx begin, idx end) {
         for (idx q = begin; q < end; ++q) {
@@ -178,28 +128,70 @@ void pack_panels(const T* b, idx depth, const Panels<T>& panels, bool transposed
             const idx column = panels.column(q);
             const idx rest = panels.columns - column;
             const idx cols = rest < idx{width} * lanes ? rest : idx{width} * lanes;
-            pack_b_panel(transposed ? b + column * depth : b + column,
-                         transposed ? idx{1} : panels.columns, transposed ? depth : idx{1}, depth,
-                         width, cols, out + column * depth);
+            T* to = out + column * products * depth;
+            for (int g = 0; g < products; ++g, to += idx{width} * lanes * depth) {
+                const idx first = g * panels.columns + column;
+                pack_b_panel(transposed ? b + first * depth : b + column,
+                             transposed ? idx{1} : panels.columns, transposed ? depth : idx{1},
+                             depth, width, cols, to);
+            }
         }
     });
 }
 
-// Packs w (kGates units, depth) by units: panel u holds the vector u of units of every gate.
-template <class T, int kGates>
-void pack_gates(const T* w, idx depth, idx units, T* out) {
-    constexpr int lanes = kLanes<T>;
-    const idx vectors = (units + lanes - 1) / lanes;
-    parallel_for(vectors, 1, [&](idx begin, idx end) {
-        for (idx u = begin; u < end; ++u) {
-            const idx rest = units - u * lanes;
-            const int count = rest < lanes ? static_cast<int>(rest) : lanes;
-            for (int g = 0; g < kGates; ++g) {
-                pack_b_transposed(w + (g * units + u * lanes) * depth, depth, depth, count,
-                                  idx{kGates} * lanes, out + (u * depth * kGates + g) * lanes);
-            }
+// Sums of rows [row0, row1) and of some vectors of columns, the first of which is `column` of
+// `columns`: those of product g and row i begin at sums + g * kSumsStep<T> + (i - row0) * vectors *
+// kLanes<T>.
+template <class T>
+struct SumTile {
+    idx row0, row1, column, columns;
+    int vectors;
+    T* sums;
+};
+template <class T>
+inline constexpr idx kSumsStep = idx{kStepRows} * kStepVectors * kLanes<T>;
+
+// body(tile) for the rows [row0, row1) and the panels [panel0, panel1) of products with a (rows,
+// depth). Where `wanted` is false for all rows of a tile the sums are 0.
+template <class T, int kProducts = 1, class W, class F>
+void for_tiles(idx row0, idx row1, idx panel0, idx panel1, const T* a, idx a_row, const T* packed,
+               idx depth, const Panels<T>& panels, const W& wanted, const F& body) {
+    alignas(kVecBytes) T sums[kProducts * kSumsStep<T>];
+    const idx rows = row1 - row0;
+    const idx tiles = (rows + kStepRows - 1) / kStepRows;
+    for (idx q = panel0; q < panel1; ++q) {
+        const int width = panels.width(q);
+        const T* panel = packed + panels.column(q) * kProducts * depth;
+        for (idx k = 0; k < tiles; ++k) {
+            const idx first = row0 + k * rows / tiles;
+            const idx last = row0 + (k + 1) * rows / tiles;
+            const idx steps = wanted(first, last) ? depth : 0;
+            const StepTile<T> tile = find_step_tile<T>(last - first, width);
+            for (int g = 0; g < kProducts; ++g)
+                tile(a + first * a_row, a_row, panel + g * depth * width * kLanes<T>, steps,
+                     sums + g * kSumsStep<T>);
+            body(SumTile<T>{first, last, panels.column(q), panels.columns, width, sums});
         }
-    });
+    }
+}
+
+// body(row, column, sums, span) for the vectors of a tile.
+template <class T, class F>
+FASTNN_SIMD_INLINE void for_tile_vectors(const SumTile<T>& tile, const F& body) {
+    constexpr int lanes = kLanes<T>;
+    for (int v = 0; v < tile.vectors; ++v) {
+        T* sums = tile.sums + v * lanes;
+        const idx column = tile.column + v * lanes;
+        const idx rest = tile.columns - column;
+        if (rest >= lanes) {
+            for (idx row = tile.row0; row < tile.row1; ++row, sums += tile.vectors * lanes)
+                body(row, column, sums, Whole{});
+        } else {
+            const Part part{static_cast<int>(rest)};
+            for (idx row = tile.row0; row < tile.row1; ++row, sums += tile.vectors * lanes)
+                body(row, column, sums, part);
+        }
+    }
 }
 
 inline constexpr double kSequenceWork = 1 << 18;  // multiply-adds; below, one thread is faster

@@ -29,28 +29,22 @@ struct RnnForward {
         const idx t = order.time(s);
         const T* h_before = s == 0 ? h0 : states + order.time(s - 1) * batch * hidden;
         const auto wanted = [&](idx first, idx last) { return lengths.any(first, last, t); };
-        for (idx q = panel0; q < panel1; ++q) {
-            const idx first = panels.column(q);
-            with_width(panels.width(q), [&](auto width) {
-                for_tile_rows<T, width>(
-                    row0, row1, h_before, hidden, packed + first * hidden, hidden, wanted,
-                    [&](idx row, const T* sums) {
-                        for_unit_vectors<T, width>(first, hidden, [&](idx v, auto span) {
-                            const idx in_row = row * hidden + first + v;
-                            T* h = states + t * batch * hidden + in_row;
-                            const Vec<T> a = load_span(h, span) + load(sums + v);
-                            const Vec<T> zero{};
-                            if (!lengths.active(row, t)) {
-                                store_span(h, load_span(h_before + in_row, span), span);
-                            } else if (relu) {
-                                store_span(h, select(a < zero, zero, a), span);
-                            } else {
-                                store_span(h, Vec<T>(tanh(a)), span);
-                            }
-                        });
-                    });
-            });
-        }
+        for_tiles(row0, row1, panel0, panel1, h_before, hidden, packed, hidden, panels, wanted,
+                  [&](const SumTile<T>& tile) {
+                      for_tile_vectors(tile, [&](idx row, idx unit, const T* sum, auto span) {
+                          const idx in_row = row * hidden + unit;
+                          T* h = states + t * batch * hidden + in_row;
+                          const Vec<T> a = load_span(h, span) + load(sum);
+                          const Vec<T> zero{};
+                          if (!lengths.active(row, t)) {
+                              store_span(h, load_span(h_before + in_row, span), span);
+                          } else if (relu) {
+                              store_span(h, select(a < zero, zero, a), span);
+                          } else {
+                              store_span(h, Vec<T>(tanh(a)), span);
+                          }
+                      });
+                  });
     }
 };
 
@@ -72,7 +66,7 @@ Status rnn_forward(In<T> x, In<T> h0, In<T> w_ih, In<T> w_hh, In<T> b_ih, In<T> 
     if (!input_products(x.data, w_ih.data, b_ih.data, b_hh.data, all, steps * batch, hidden,
                         x.shape[2]))
         return Status::kNoMemory;
-    pack_panels(w_hh.data, hidden, panels, true, workspace.data);
+    pack_panels(w_hh.data, hidden, panels, true, 1, workspace.data);
     const RnnForward<T> step{batch, hidden,  {steps, reverse}, active, panels,
                              relu,  h0.data, workspace.data,   all};
     const double work = static_cast<double>(batch) * static_cast<double>(hidden * hidden);
@@ -102,31 +96,25 @@ struct RnnBackward {
         const idx t = s == steps ? 0 : order.time(steps - 1 - s);
         const T* after = grad_sums + (s == 0 ? 0 : order.time(steps - s) * batch * hidden);
         const auto wanted = [&](idx, idx) { return s > 0; };
-        for (idx q = panel0; q < panel1; ++q) {
-            const idx first = panels.column(q);
-            with_width(panels.width(q), [&](auto width) {
-                for_tile_rows<T, width>(
-                    row0, row1, after, hidden, packed + first * hidden, hidden, wanted,
-                    [&](idx row, const T* sums) {
-                        for_unit_vectors<T, width>(first, hidden, [&](idx v, auto span) {
-                            const idx in_row = row * hidden + first + v;
-                            const idx at = t * batch * hidden + in_row;
-                            const Vec<T> zero{};
-                            Vec<T> dh = load_span(grad_h + in_row, span) + load(sums + v);
-                            const bool active = s < steps && lengths.active(row, t);
-                            store_span(grad_h + in_row, active ? zero : dh, span);
-                            if (s == steps) return;
-                            if (active) {
-                                const Vec<T> h = load_span(states + at, span);
-                                dh += load_span(grad_y + at, span);
-                                dh = relu ? select(h <= zero, zero, dh)
-                                          : Vec<T>(dh * (broadcast(T(1)) - h * h));
-                            }
-                            store_span(grad_sums + at, active ? dh : zero, span);
-                        });
-                    });
-            });
-        }
+        for_tiles(row0, row1, panel0, panel1, after, hidden, packed, hidden, panels, wanted,
+                  [&](const SumTile<T>& tile) {
+                      for_tile_vectors(tile, [&](idx row, idx unit, const T* sum, auto span) {
+                          const idx in_row = row * hidden + unit;
+                          const idx at = t * batch * hidden + in_row;
+                          const Vec<T> zero{};
+                          Vec<T> dh = load_span(grad_h + in_row, span) + load(sum);
+                          const bool active = s < steps && lengths.active(row, t);
+                          store_span(grad_h + in_row, active ? zero : dh, span);
+                          if (s == steps) return;
+                          if (active) {
+                              const Vec<T> h = load_span(states + at, span);
+                              dh += load_span(grad_y + at, span);
+                              dh = relu ? select(h <= zero, zero, dh)
+                                        : Vec<T>(dh * (broadcast(T(1)) - h * h));
+                          }
+                          store_span(grad_sums + at, active ? dh : zero, span);
+                      });
+                  });
     }
 };
 
@@ -141,7 +129,7 @@ Status rnn_backward(In<T> w_hh, In<std::int64_t> lengths, In<T> states, In<T> gr
     const Panels<T> panels(hidden);
     if (workspace.size < panels.packed(hidden)) return Status::kBadValue;
     if (!active.valid(batch, steps)) return Status::kBadIndex;
-    pack_panels(w_hh.data, hidden, panels, false, workspace.data);
+    pack_panels(w_hh.data, hidden, panels, false, 1, workspace.data);
     const RnnBackward<T> step{batch,       hidden,      {steps, reverse}, active,
                               panels,      relu,        workspace.data,   states.data,
                               grad_y.data, grad_h.data, grad_sums.data};
