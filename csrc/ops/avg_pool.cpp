@@ -14,85 +14,15 @@
 // loop. Backward: the rows of grad_y that a strip of rows of grad_x needs, times 1/n, then the
 // strip; strips are the units. What does not fit there (adaptive windows of several sizes, large
 // strides, backward) goes element by element.
+#include "ops/avg_pool_halves.h"
 #include "ops/pooling_rows.h"
 #include "runtime/parallel.h"
-#include "runtime/pool.h"
 
 namespace fastnn::FASTNN_ISA {
 
 namespace {
 
 constexpr idx kPiece = 65536;  // additions per piece of a parallel loop
-
-// n of the windows, by direction.
-struct Divisor {
-    bool include_pad;
-    idx fixed;
-
-    idx extent(const PoolAxis& a, idx o) const {
-        if (fixed != 0) return 1;
-        const idx room = a.in + a.padding - a.left(o);
-        const idx count = a.adaptive || !include_pad ? a.window(o).count()
-                          : room < a.kernel          ? room
-                                                     : a.kernel;
-        return count < 0 ? 0 : count;
-    }
-    template <class T>
-    T scale(idx extent) const {
-        if (fixed != 0) return T(1) / static_cast<T>(fixed);
-        return extent == 0 ? T(0) : T(1) / static_cast<T>(extent);
-    }
-};
-
-// 1/n of the outputs of a row, made again where the extent of d and h changes.
-template <class T>
-class Scales {
-  public:
-    Scales(const Divisor& d, const PoolShape& shape, T* memory)
-        : divide(d),
-          s(shape),
-          values(memory),
-          whole(shape.h.whole()),
-          known(-1),
-          slice(-1),
-          slices(0) {}
-
-    const T* of_row(idx i, idx j) {
-        if (i != slice) {
-            slice = i;
-            slices = divide.extent(s.d, i);
-        }
-        const bool inside = j >= whole.first && j < whole.end && divide.fixed == 0;
-        const idx extent = slices * (inside ? s.h.kernel : divide.extent(s.h, j));
-        if (extent == known) return values;
-        known = extent;
-        for (idx o = 0; o < s.w.out; ++o)
-            values[o] = divide.template scale<T>(extent * divide.extent(s.w, o));
-        return values;
-    }
-
-  private:
-    const Divisor& divide;
-    const PoolShape& s;
-    T* values;
-    Window whole;
-    idx known;          // extent of d and h that they were made for
-    idx slice, slices;  // i of the last, and its extent
-};
-
-template <class T>
-struct Job {
-    PoolShape s;
-    Divisor divide;
-    const T* from;
-    T* to;
-    idx block;  // rows that are worked on together
-};
-
-template <class T>
-T* scratch(idx size) {
-    return static_cast<T*>(pool_scratch(static_cast<std::size_t>(size) * sizeof(T), 0));
-}
 
 // ---- forward ----
 
@@ -145,16 +75,16 @@ FASTNN_SIMD_INLINE void add_across(const PoolAxis& w, const idx* taps, const T* 
 
 // The strips [begin, end) of y. False: no memory.
 template <class T, int kStride, int kTaps>
-bool mean_strips(const Job<T>& job, idx begin, idx end) {
+bool mean_strips(const MeanJob<T>& job, idx begin, idx end) {
     const PoolShape& s = job.s;
     const PaddedRow<T> row(s.w);
     const idx size = job.block * row.size;
-    T* sums = scratch<T>(size + up_to_lanes<T>(s.w.out));
+    T* sums = mean_scratch<T>(size + up_to_lanes<T>(s.w.out));
     if (sums == nullptr) return false;
     for (idx i = 0; i < size; ++i) sums[i] = T(0);
     idx taps[kMostRowTaps];
     for (idx k = 0; k < s.w.kernel; ++k) taps[k] = row.tap(s.w, k);
-    Scales<T> scales{job.divide, s, sums + size};
+    MeanScales<T> scales{job.divide, s, sums + size};
     const Window whole = s.h.whole();
     for (idx u = begin; u < end; ++u) {
         const OutputStrip strip(s, job.block, u);
@@ -187,7 +117,7 @@ bool mean_strips(const Job<T>& job, idx begin, idx end) {
 }
 
 template <class T>
-bool mean_elements(const Job<T>& job, idx begin, idx end) {
+bool mean_elements(const MeanJob<T>& job, idx begin, idx end) {
     const PoolShape& s = job.s;
     for (idx u = begin; u < end; ++u) {
         const OutputStrip at(s, 1, u);
@@ -228,6 +158,9 @@ auto choose_forward(idx taps) {
 
 template <class T>
 auto choose_forward(const PoolShape& s) {
+    const int halving = halving_kernel<T>(s);
+    if (halving == 2) return mean_halves<T, 2>;
+    if (halving == 3) return mean_halves<T, 3>;
     if (!forward_fits<T>(s)) return mean_elements<T>;
     if (s.w.stride == 1) return choose_forward<T, 1>(s.w.kernel);
     if (s.w.stride == 2) return choose_forward<T, 2>(s.w.kernel);
@@ -253,18 +186,18 @@ FASTNN_SIMD_INLINE void scale_row(const T* from, const T* scale, idx n, T* to) {
 
 // The strips [begin, end) of grad_x. False: no memory.
 template <class T, int kStride, int kMost, int kTaps0, int kTaps1>
-bool spread_strips(const Job<T>& job, idx begin, idx end) {
+bool spread_strips(const MeanJob<T>& job, idx begin, idx end) {
     const PoolShape& s = job.s;
     const SeenRow<T> seen(s.w);
     const idx none = seen_rows(s, job.block) * seen.pitch;
     const idx size = none + seen.pitch;
-    T* values = scratch<T>(size + up_to_lanes<T>(s.w.out));
+    T* values = mean_scratch<T>(size + up_to_lanes<T>(s.w.out));
     idx* table = static_cast<idx*>(
         pool_scratch(static_cast<std::size_t>(SeeingRows::size(s, job.block)) * sizeof(idx), 1));
     if (values == nullptr || table == nullptr) return false;
     for (idx i = 0; i < size; ++i) values[i] = T(0);
     SeeingRows seeing(s, none, table);
-    Scales<T> scales{job.divide, s, values + size};
+    MeanScales<T> scales{job.divide, s, values + size};
     for (idx u = begin; u < end; ++u) {
         const InputStrip strip(s, job.block, u);
         const T* g = job.from + strip.plane * s.out_size();
@@ -282,11 +215,11 @@ bool spread_strips(const Job<T>& job, idx begin, idx end) {
 }
 
 template <class T>
-bool spread_elements(const Job<T>& job, idx begin, idx end) {
+bool spread_elements(const MeanJob<T>& job, idx begin, idx end) {
     const PoolShape& s = job.s;
-    T* values = scratch<T>(s.w.out);
+    T* values = mean_scratch<T>(s.w.out);
     if (values == nullptr) return false;
-    Scales<T> scales{job.divide, s, values};
+    MeanScales<T> scales{job.divide, s, values};
     for (idx u = begin; u < end; ++u) {
         const InputStrip strip(s, job.block, u);
         const T* g = job.from + strip.plane * s.out_size();
@@ -312,6 +245,9 @@ bool spread_elements(const Job<T>& job, idx begin, idx end) {
 
 template <class T>
 auto choose_backward(const PoolShape& s) {
+    const int halving = halving_kernel<T>(s);
+    if (halving == 2) return spread_halves<T, 2>;
+    if (halving == 3) return spread_halves<T, 3>;
     if (!SeenRow<T>::fits(s.w) || !seen_rows_fit(s)) return spread_elements<T>;
     const SeenRow<T> seen(s.w);
     const idx most = seen_rows(s, 1);
@@ -326,7 +262,9 @@ auto choose_backward(const PoolShape& s) {
 template <class T>
 Status avg_pool_forward(In<T> x, Out<T> y, Ints kernel, Ints stride, Ints padding,
                         bool count_include_pad, idx divisor) {
-    Job<T> job{{}, {count_include_pad, divisor}, x.data, y.data, 1};
+    MeanJob<T> job{{},     {count_include_pad, divisor},
+                   x.data, y.data,
+                   1,      x.size * static_cast<idx>(sizeof(T)) >= kFarBytes};
     PoolShape& s = job.s;
     const Ints dilation = ones_like(kernel);
     if (!read_pool(x.shape, y.shape, kernel, stride, padding, dilation, s))
@@ -346,13 +284,16 @@ Status avg_pool_forward(In<T> x, Out<T> y, Ints kernel, Ints stride, Ints paddin
 template <class T>
 Status avg_pool_backward(In<T> grad_y, Out<T> grad_x, Ints kernel, Ints stride, Ints padding,
                          bool count_include_pad, idx divisor) {
-    Job<T> job{{}, {count_include_pad, divisor}, grad_y.data, grad_x.data, 1};
+    MeanJob<T> job{{},          {count_include_pad, divisor},
+                   grad_y.data, grad_x.data,
+                   1,           grad_x.size * static_cast<idx>(sizeof(T)) >= kFarBytes};
     PoolShape& s = job.s;
     const Ints dilation = ones_like(kernel);
     if (!read_pool(grad_x.shape, grad_y.shape, kernel, stride, padding, dilation, s))
         return Status::kBadValue;
     if (grad_x.size == 0) return Status::kOk;
     job.block = strip_rows(s, SeenRow<T>::fits(s.w) ? SeenRow<T>(s.w).pitch : s.w.out + 1);
+    if (halving_kernel<T>(s) != 0) job.block = halving_rows(s);
     const auto run = choose_backward<T>(s);
     const idx strips = InputStrip::count(s, job.block);
     const idx piece = kPiece / (job.block * s.w.in);

@@ -13,6 +13,7 @@
 #include "runtime/op.h"
 #include "runtime/parallel.h"
 #include "simd/ahead.h"
+#include "simd/streaming.h"
 #include "simd/vec.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -37,9 +38,11 @@ inline void elementwise(const In<T>& x, const Out<T>& y, idx piece, const F& f) 
 template <class T, class F>
 inline void elementwise(const In<T>& a, const In<T>& b, const Out<T>& y, idx piece, const F& f) {
     const bool far = a.size * static_cast<idx>(sizeof(T)) >= kFarBytes;
+    const bool past = a.size * static_cast<idx>(sizeof(T)) >= kStreamBytes;
     parallel_for(a.size, piece_of(far, piece), [&](idx begin, idx end) {
         if (far) {
-            begin += map2_ahead<T>(a.data + begin, b.data + begin, y.data + begin, end - begin, f);
+            begin +=
+                map2_far<T>(a.data + begin, b.data + begin, y.data + begin, end - begin, past, f);
         }
         map2<T>(a.data + begin, b.data + begin, y.data + begin, end - begin, f);
     });

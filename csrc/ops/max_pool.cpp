@@ -8,11 +8,13 @@
 // The first of equal elements wins, and NaN over numbers (the last of several). A window without an
 // element gives -inf and index -1, which backward leaves out. Outputs are `=`.
 //
-// Forward: padded copies of the rows of x that a strip of outputs sees, in the first-level cache
-// (ops/pooling_rows.h); strips are the units of the parallel loop. Whether a strip has a NaN is
-// found on the way, so that the comparisons of the others need not ask. Adaptive windows of several
-// sizes and windows without an element go output by output. Backward: planes are the units, so
-// additions come in order on any number of threads.
+// Where an image is halved (ops/max_pool_halves.h): strips of rows, straight from x, and of grad_x.
+// Else forward: padded copies of the rows of x that a strip of outputs sees, in the first-level
+// cache (ops/pooling_rows.h); strips are the units of the parallel loop. Whether a strip has a NaN
+// is found on the way, so that the comparisons of the others need not ask. Adaptive windows of
+// several sizes and windows without an element go output by output; and backward too, with planes
+// as the units, so that additions come in order on any number of threads.
+#include "ops/max_pool_halves.h"
 #include "ops/pooling_rows.h"
 #include "runtime/parallel.h"
 #include "runtime/pool.h"
@@ -23,42 +25,6 @@ namespace {
 
 constexpr idx kPiece = 65536;  // comparisons, or additions, per piece of a parallel loop
 constexpr idx kMostInPlane = 0x7fffffff;
-
-// ---- vectors of places: integers of T's width here, int32 in memory ----
-
-template <class T>
-using Place = decltype(as_bits(Vec<T>{})[0] + 0);
-
-template <class T>
-FASTNN_SIMD_INLINE BitsOf<T> same_place(idx place) {
-    return BitsOf<T>{} + static_cast<Place<T>>(place);
-}
-
-// 0, step, 2 step, ...
-template <class T>
-BitsOf<T> places_apart(idx step) {
-    BitsOf<T> v;
-    for (int i = 0; i < kLanes<T>; ++i) v[i] = static_cast<Place<T>>(i * step);
-    return v;
-}
-
-template <class T>
-FASTNN_SIMD_INLINE BitsOf<T> load_places(const Place<T>* p) {
-    BitsOf<T> v;
-    __builtin_memcpy(&v, p, sizeof v);
-    return v;
-}
-
-template <class T>
-struct StoredPlaces {
-    typedef std::int32_t type __attribute__((vector_size(4 * kLanes<T>)));
-};
-
-template <class T>
-FASTNN_SIMD_INLINE void store_places(std::int32_t* to, BitsOf<T> places) {
-    const auto v = __builtin_convertvector(places, typename StoredPlaces<T>::type);
-    __builtin_memcpy(to, &v, sizeof v);
-}
 
 // ---- forward ----
 
@@ -248,6 +214,38 @@ bool maxima_of_strips(const Forward<T>& f, idx begin, idx end) {
     return true;
 }
 
+// The same where ops/pooling_halves.h applies.
+template <class T, int kTaps, bool kPlaces>
+bool maxima_in_halves(const Forward<T>& f, idx begin, idx end) {
+    const PoolShape& s = f.s;
+    const idx in = s.w.in;
+    const idx out = s.w.out;
+    const BitsOf<T> apart = places_apart<T>(2);
+    const bool far = s.planes * s.in_size() * static_cast<idx>(sizeof(T)) >= kFarBytes;
+    const idx ahead = far ? 2 * in * static_cast<idx>(sizeof(T)) : 0;
+    const idx ahead_y = far ? out * static_cast<idx>(sizeof(T)) : 0;
+    for (idx u = begin; u < end; ++u) {
+        const OutputStrip strip(s, f.block, u);
+        const idx slice = strip.plane * s.d.in + strip.i;
+        const T* x = f.x + slice * s.h.in * in;
+        idx at = (slice * s.h.out + strip.begin) * out;
+        Vec<T> nan = {};
+        for (idx j = strip.begin; j < strip.end; ++j, at += out) {
+            const Window h = s.h.window(j);
+            const idx corner = (strip.i * s.h.in + h.first) * in;
+            std::int32_t* indices = kPlaces ? f.indices + at : nullptr;
+            fetch_far(x + h.first * in, ahead);
+            fetch_far(f.y + at, ahead_y);
+            if (kPlaces) fetch_far(indices, ahead_y);
+            nan = maxima_of_halves<T, kTaps, kPlaces>(s.w, x + h.first * in, h.count(), corner,
+                                                      apart, nan, f.y + at, indices);
+        }
+        const T sum = reduce_add(nan);
+        if (sum != sum && !maxima_of_strips<T, 2, 0>(f, u, u + 1)) return false;
+    }
+    return true;
+}
+
 template <class T>
 bool maxima_of_elements(const Forward<T>& f, idx begin, idx end) {
     const PoolShape& s = f.s;
@@ -297,8 +295,11 @@ auto choose_forward(idx taps) {
 }
 
 template <class T>
-auto choose_forward(const PoolShape& s) {
+auto choose_forward(const PoolShape& s, bool places) {
     if (!strips_fit<T>(s)) return maxima_of_elements<T>;
+    const int halving = halving_kernel<T>(s);
+    if (halving == 2) return places ? maxima_in_halves<T, 2, true> : maxima_in_halves<T, 2, false>;
+    if (halving == 3) return places ? maxima_in_halves<T, 3, true> : maxima_in_halves<T, 3, false>;
     if (s.w.stride == 1) return choose_forward<T, 1>(s.volume());
     if (s.w.stride == 2) return choose_forward<T, 2>(s.volume());
     return choose_forward<T, 0>(s.volume());
@@ -320,7 +321,7 @@ Status max_pool_forward(In<T> x, Out<T> y, Out<std::int32_t> indices, Ints kerne
         f.step = f.block == 1 ? s.h.dilation : 1;
         f.rows = ((f.block - 1) * s.h.stride + (s.h.kernel - 1) * s.h.dilation) / f.step + 1;
     }
-    const auto run = choose_forward<T>(s);
+    const auto run = choose_forward<T>(s, f.indices != nullptr);
     const idx volume = s.volume();
     const idx piece = volume > kPiece ? 1 : kPiece / (volume * s.w.out) / f.block;
     bool ok = true;
@@ -333,28 +334,33 @@ Status max_pool_forward(In<T> x, Out<T> y, Out<std::int32_t> indices, Ints kerne
 template <class T>
 Status max_pool_backward(In<T> grad_y, In<std::int32_t> indices, Out<T> grad_x) {
     if (grad_x.size == 0) return Status::kOk;
-    const idx planes = grad_x.shape[0];
-    const idx in_size = grad_x.size / planes;
-    const idx out_size = grad_y.size / planes;
-    bool bad = false;
+    const auto axis = [&](int i) {
+        return PoolAxis{grad_x.shape[i], grad_y.shape[i], 2, 2, 0, 1, false};
+    };
+    PoolGradient<T> b{{grad_x.shape[0], axis(1), axis(2), axis(3)},
+                      grad_y.data,
+                      indices.data,
+                      grad_x.data,
+                      false};
+    PoolShape& s = b.s;
+    const idx slices = s.d.in;
+    if (slices == s.d.out) {
+        s.d.kernel = s.d.stride = 1;
+        b.halves = slices == 1 && s.in_size() <= kMostInPlane && halving_kernel<T>(s) != 0;
+    }
+    const idx in_size = s.in_size();
+    const idx out_size = s.out_size();
+    const idx strips = b.halves ? 2 * halving_rows(s) * s.w.in : 0;
+    Status status = Status::kOk;
     const idx piece = kPiece / (in_size / 4 + out_size + 1);
-    parallel_for(planes, piece < 1 ? 1 : piece, [&](idx begin, idx end) {
-        for (idx p = begin; p < end; ++p) {
-            T* to = grad_x.data + p * in_size;
-            const T* from = grad_y.data + p * out_size;
-            const std::int32_t* place = indices.data + p * out_size;
-            for (idx i = 0; i < in_size; ++i) to[i] = T(0);
-            for (idx o = 0; o < out_size; ++o) {
-                const idx at = place[o];
-                if (at >= 0 && at < in_size) {
-                    to[at] += from[o];
-                } else if (at != -1) {
-                    __atomic_store_n(&bad, true, __ATOMIC_RELAXED);
-                }
-            }
-        }
+    parallel_for(s.planes, piece < 1 ? 1 : piece, [&](idx begin, idx end) {
+        T* memory = static_cast<T*>(pool_scratch(static_cast<std::size_t>(strips) * sizeof(T), 0));
+        const Status here = memory == nullptr                       ? Status::kNoMemory
+                            : give_planes<T>(b, begin, end, memory) ? Status::kOk
+                                                                    : Status::kBadIndex;
+        if (here != Status::kOk) __atomic_store_n(&status, here, __ATOMIC_RELAXED);
     });
-    return bad ? Status::kBadIndex : Status::kOk;
+    return status;
 }
 
 }  // namespace fastnn::FASTNN_ISA

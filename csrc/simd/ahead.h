@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// map1 and map2 of simd/vec.h for arrays that come from and go beyond the second-level cache:
+// map1 of simd/vec.h for arrays that come from and go beyond the second-level cache:
 // each step asks for the lines of inputs and output 2 KiB further on. The hardware prefetchers stop
 // at every page and do little for stores, which then wait for their lines one after the other.
 // Measured (Sapphire Rapids, 16 MiB arrays, two cores): a fifth of the time of a leaky ReLU or a
 // GELU where the arrays come from memory, nothing where the third-level cache holds them, and it
-// costs up to a tenth where the second-level cache does. Non-temporal stores would save another
-// quarter of a leaky ReLU, and cost whoever reads the output next 8 to 40 %.
+// costs up to a tenth where the second-level cache does. Non-temporal stores save a fifth of a ReLU
+// and cost the backward pass, which reads the output next, as much: gradients alone have them
+// (map2_far of simd/streaming.h).
 //
-// They handle whole vectors and return how many elements that were; map1 and map2 do the rest.
+// It handles whole vectors and returns how many elements that were; map1 does the rest.
 #pragma once
 
 #include "simd/vec.h"
@@ -41,20 +42,6 @@ __attribute__((flatten)) inline std::int64_t map1_ahead(const T* x, T* y, std::i
         fetch_ahead(x + i);
         fetch_ahead(y + i);
         store<T>(y + i, f(load(x + i)));
-    }
-    return i;
-}
-
-template <class T, class F>
-__attribute__((flatten)) inline std::int64_t map2_ahead(const T* a, const T* b, T* y,
-                                                        std::int64_t n, F f) {
-    constexpr int lanes = kLanes<T>;
-    std::int64_t i = 0;
-    for (; i + lanes <= n; i += lanes) {
-        fetch_ahead(a + i);
-        fetch_ahead(b + i);
-        fetch_ahead(y + i);
-        store<T>(y + i, f(load(a + i), load(b + i)));
     }
     return i;
 }

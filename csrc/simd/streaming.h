@@ -44,6 +44,32 @@ FASTNN_SIMD_INLINE void stream(double* p, VecD v) {
 #endif
 }
 
+// map1_ahead of simd/ahead.h with two inputs; past the caches if `past` says so and y is aligned,
+// by one body of f, as there are many.
+template <class T, class F>
+__attribute__((flatten)) inline std::int64_t map2_far(const T* a, const T* b, T* y, std::int64_t n,
+                                                      bool past, F f) {
+    constexpr int lanes = kLanes<T>;
+    int streams = past && reinterpret_cast<std::uintptr_t>(y) % kVecBytes == 0;
+    std::int64_t i = 0;
+    for (; i + lanes <= n; i += lanes) {
+        fetch_ahead(a + i);
+        fetch_ahead(b + i);
+        const Vec<T> value = f(load(a + i), load(b + i));
+        __asm__("" : "+r"(streams));  // else there would be two loops
+        if (streams) {
+            stream(y + i, value);
+        } else {
+            fetch_ahead(y + i);
+            store<T>(y + i, value);
+        }
+    }
+#if FASTNN_SIMD_AVX512 || FASTNN_SIMD_AVX2 || FASTNN_SIMD_SSE4
+    if (streams) _mm_sfence();
+#endif
+    return i;
+}
+
 template <class T>
 class Stores {
   public:
@@ -55,6 +81,9 @@ class Stores {
         if (stream_) _mm_sfence();  // the pool's release orders plain stores alone
 #endif
     }
+
+    // Whether stores go past the caches.
+    bool past() const { return stream_; }
 
     template <class F>
     __attribute__((flatten)) void write(T* y, idx n, const F& value) const {
@@ -94,6 +123,40 @@ class Stores {
     }
 
     bool stream_;
+};
+
+// An array that is made in scratch memory and goes from there past the caches, a little at a time:
+// memory takes it while the next is made.
+template <class T>
+class Behind {
+  public:
+    // Of what began before, nothing may be left.
+    void begin(T* y, const T* from, idx n) {
+        y_ = y;
+        from_ = from;
+        left_ = n;
+    }
+    // About n elements, to the end of a line.
+    void some(const Stores<T>& out, idx n) {
+        constexpr idx line = 64 / static_cast<idx>(sizeof(T));
+        const idx place = static_cast<idx>(reinterpret_cast<std::uintptr_t>(y_) / sizeof(T)) + n;
+        copy(out, n < left_ ? n - (place & (line - 1)) : left_);
+    }
+    void rest(const Stores<T>& out) { copy(out, left_); }
+
+  private:
+    void copy(const Stores<T>& out, idx n) {
+        if (n <= 0) return;
+        const T* from = from_;
+        out.write(y_, n, [=](idx i, auto span) { return load_span(from + i, span); });
+        y_ += n;
+        from_ += n;
+        left_ -= n;
+    }
+
+    T* y_ = nullptr;
+    const T* from_ = nullptr;
+    idx left_ = 0;
 };
 
 }  // namespace fastnn::FASTNN_ISA

@@ -84,3 +84,19 @@ def test_layer_norm_adds_up_the_same_in_both_ways(kernels: Any) -> None:
     kernels["layer_norm_backward"](x, w, mean, rstd, g, gx, sums[0], sums[1], False, False)
     kernels["layer_norm_backward"](x, w, mean, rstd, g, None, sums[2], sums[3], False, False)
     np.testing.assert_array_equal(sums[:2], sums[2:])
+
+
+@pytest.mark.parametrize("offset", [0, 5])
+@pytest.mark.parametrize("name", ["relu", "tanh"])
+def test_activations_write_large_gradients_as_small_ones(
+    kernels: Any, name: str, offset: int
+) -> None:
+    y, g = _normal(4_200_007), _normal(4_200_007)[::-1].copy()
+    gx = _empty_like(y, offset)
+    kernels[f"{name}_backward"](y, g, gx)
+    for part in (slice(0, 2_100_000), slice(2_100_000, y.size)):
+        small = np.empty_like(y[part])
+        kernels[f"{name}_backward"](y[part], g[part], small)
+        np.testing.assert_array_equal(gx[part], small)
+    kernels[f"{name}_backward"](y, g, g)  # in place
+    np.testing.assert_array_equal(g, gx)

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the strips of average pooling work on, and the strips where an image is halved
+// (ops/pooling_halves.h).
+//
+// A large grad_x (simd/streaming.h) is made in the first-level cache, one strip while the one
+// before goes to memory.
+#pragma once
+
+#include "ops/pooling_halves.h"
+#include "runtime/pool.h"
+
+namespace fastnn::FASTNN_ISA {
+
+// n of the windows, by direction.
+struct MeanDivisor {
+    bool include_pad;
+    idx fixed;
+
+    idx extent(const PoolAxis& a, idx o) const {
+        if (fixed != 0) return 1;
+        const idx room = a.in + a.padding - a.left(o);
+        const idx count = a.adaptive || !include_pad ? a.window(o).count()
+                          : room < a.kernel          ? room
+                                                     : a.kernel;
+        return count < 0 ? 0 : count;
+    }
+    template <class T>
+    T scale(idx extent) const {
+        if (fixed != 0) return T(1) / static_cast<T>(fixed);
+        return extent == 0 ? T(0) : T(1) / static_cast<T>(extent);
+    }
+};
+
+// 1/n of the outputs of a row, made again where the extent of d and h changes.
+template <class T>
+class MeanScales {
+  public:
+    MeanScales(const MeanDivisor& d, const PoolShape& shape, T* memory)
+        : divide(d),
+          s(shape),
+          values(memory),
+          whole(shape.h.whole()),
+          known(-1),
+          slice(-1),
+          slices(0) {}
+
+    const T* of_row(idx i, idx j) {
+        if (i != slice) {
+            slice = i;
+            slices = divide.extent(s.d, i);
+        }
+        const bool inside = j >= whole.first && j < whole.end && divide.fixed == 0;
+        const idx extent = slices * (inside ? s.h.kernel : divide.extent(s.h, j));
+        if (extent == known) return values;
+        known = extent;
+        for (idx o = 0; o < s.w.out; ++o)
+            values[o] = divide.template scale<T>(extent * divide.extent(s.w, o));
+        return values;
+    }
+
+  private:
+    const MeanDivisor& divide;
+    const PoolShape& s;
+    T* values;
+    Window whole;
+    idx known;          // extent of d and h that they were made for
+    idx slice, slices;  // i of the last, and its extent
+};
+
+template <class T>
+struct MeanJob {
+    PoolShape s;
+    MeanDivisor divide;
+    const T* from;
+    T* to;
+    idx block;  // rows that are worked on together
+    bool far;   // simd/ahead.h
+};
+
+template <class T>
+T* mean_scratch(idx size) {
+    return static_cast<T*>(pool_scratch(static_cast<std::size_t>(size) * sizeof(T), 0));
+}
+
+// The strips [begin, end) of y. False: no memory.
+template <class T, int kTaps>
+bool mean_halves(const MeanJob<T>& job, idx begin, idx end) {
+    const PoolShape& s = job.s;
+    T* const values = mean_scratch<T>(s.w.out);
+    if (values == nullptr) return false;
+    MeanScales<T> scales{job.divide, s, values};
+    const idx ahead = job.far ? 2 * s.w.in * static_cast<idx>(sizeof(T)) : 0;
+    for (idx u = begin; u < end; ++u) {
+        const OutputStrip strip(s, job.block, u);
+        const idx slice = strip.plane * s.d.in + strip.i;
+        const T* x = job.from + slice * s.h.in * s.w.in;
+        T* y = job.to + (slice * s.h.out + strip.begin) * s.w.out;
+        for (idx j = strip.begin; j < strip.end; ++j, y += s.w.out) {
+            const Window h = s.h.window(j);
+            const T* first = x + h.first * s.w.in;
+            fetch_far(first, ahead);
+            if (job.far) fetch_far(y, s.w.out * static_cast<idx>(sizeof(T)));
+            mean_row<T, kTaps>(s.w, first, h.count(), scales.of_row(strip.i, j), y);
+        }
+    }
+    return true;
+}
+
+// The strips [begin, end) of grad_x.
+template <class T, int kTaps>
+bool spread_halves(const MeanJob<T>& job, idx begin, idx end) {
+    const PoolShape& s = job.s;
+    const Stores<T> out(s.planes * s.in_size());
+    const idx pitch = up_to_lanes<T>(s.w.out);
+    const idx pair = 2 * s.w.in;
+    const idx made = out.past() ? job.block * s.w.in : 0;
+    T* const memory = mean_scratch<T>(3 * pitch + 2 * made);
+    if (memory == nullptr) return false;
+    T* const none = memory + 2 * pitch;
+    for (idx i = 0; i < pitch; ++i) none[i] = T(0);
+    MeanScales<T> scales{job.divide, s, memory};
+    MeanScales<T> next_scales{job.divide, s, memory + pitch};
+    Behind<T> behind;
+    for (idx u = begin; u < end; ++u) {
+        const InputStrip strip(s, job.block, u);
+        const idx slice = strip.plane * s.d.in + strip.i;
+        const T* g = job.from + (slice * s.h.out + strip.begin / 2) * s.w.out;
+        T* const x = job.to + (slice * s.h.in + strip.begin) * s.w.in;
+        T* const rows = out.past() ? none + pitch + u % 2 * made : x;
+        T* to = rows;
+        for (idx j = strip.begin / 2; j < strip.end / 2; ++j, g += s.w.out, to += pair) {
+            const bool last = j + 1 == s.h.out;
+            if (job.far) fetch_far(g, s.w.out * static_cast<idx>(sizeof(T)));
+            const Scaled<T> own{g, scales.of_row(strip.i, j)};
+            const Scaled<T> next{last ? none : g + s.w.out,
+                                 last ? none : next_scales.of_row(strip.i, j + 1)};
+            spread_pair<T, kTaps>(s.w, own, next, to);
+            behind.some(out, pair);
+        }
+        if (!out.past()) continue;
+        behind.rest(out);
+        behind.begin(x, rows, to - rows);
+    }
+    behind.rest(out);
+    return true;
+}
+
+}  // namespace fastnn::FASTNN_ISA

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Pooling that halves an image, which has kernels of its own, against the references."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastnn.ops import avg_pool, max_pool
+from native_kernels import normal, same_on_any_number_of_threads
+
+# Kernel, stride, padding.
+TWO = ((1, 2, 2), (1, 2, 2), (0, 0, 0))
+THREE = ((1, 3, 3), (1, 2, 2), (0, 1, 1))
+ONE = (1, 1, 1)
+# Narrow rows, rows of whole vectors and others, a strip of a tall image, slices. The last one's
+# gradient is large enough to go past the caches.
+SHAPES = [
+    (2, 1, 6, 8), (3, 1, 10, 32), (2, 1, 12, 70), (1, 1, 600, 66), (2, 3, 8, 36), (1361, 1, 56, 56),
+]  # fmt: skip
+
+
+def halved(x: Any) -> tuple[int, ...]:
+    return (*x.shape[:2], x.shape[2] // 2, x.shape[3] // 2)
+
+
+def maxima(table: Any, x: Any, given: Any) -> tuple[Any, Any]:
+    y, places = np.empty(halved(x), x.dtype), np.empty(halved(x), np.int32)
+    table(x, y, places, *given, ONE)
+    return y, places
+
+
+def given_back(g: Any, places: Any, shape: Any) -> Any:
+    """What max_pool_backward is to give: sums in the order of the outputs."""
+    want = np.zeros((shape[0], np.prod(shape[1:])), g.dtype)
+    flat, at = g.reshape(shape[0], -1), places.reshape(shape[0], -1)
+    planes = np.broadcast_to(np.arange(shape[0])[:, None], at.shape)
+    np.add.at(want, (planes[at >= 0], at[at >= 0]), flat[at >= 0])
+    return want.reshape(shape)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("given", [TWO, THREE])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_maxima_are_those_of_the_reference(
+    kernels: Any, shape: Any, given: Any, dtype: Any
+) -> None:
+    x = np.round(normal(shape) * 2).astype(dtype)  # with ties
+    x[0, 0, 0, :4] = -np.inf
+    x[-1, -1, 2:4, 4:6] = -np.inf
+    if shape[0] > 1:
+        x[1, 0, 3, 5] = np.nan
+        x[1, 0, -1, -1] = np.nan
+    y, places = maxima(kernels["max_pool_forward"], x, given)
+    want, at = maxima(max_pool.max_pool_forward, x, given)
+    np.testing.assert_array_equal(y, want)
+    np.testing.assert_array_equal(places, at)
+    alone = np.empty_like(y)
+    kernels["max_pool_forward"](x, alone, None, *given, ONE)
+    np.testing.assert_array_equal(alone, y)
+    g = normal(y.shape).astype(dtype)
+    back = np.full_like(x, 7)
+    kernels["max_pool_backward"](g, places, back)
+    np.testing.assert_array_equal(back, given_back(g, places, shape))
+
+
+@pytest.mark.parametrize("given", [TWO, THREE])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("include_pad", [False, True])
+def test_means_are_those_of_the_reference(
+    kernels: Any, shape: Any, given: Any, include_pad: bool
+) -> None:
+    x = normal(shape)
+    y, want = np.empty(halved(x), x.dtype), np.empty(halved(x))
+    kernels["avg_pool_forward"](x, y, *given, include_pad, 0)
+    avg_pool.avg_pool_forward(x.astype(np.float64), want, *given, include_pad, 0)
+    np.testing.assert_allclose(y, want, atol=2e-6)
+    g = normal(y.shape)
+    back, sums = np.full_like(x, 7), np.empty(shape)
+    kernels["avg_pool_backward"](g, back, *given, include_pad, 0)
+    avg_pool.avg_pool_backward(g.astype(np.float64), sums, *given, include_pad, 0)
+    np.testing.assert_allclose(back, sums, atol=2e-6)
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 12, 70), (1361, 1, 56, 56)])
+def test_places_of_other_windows_are_added_up_too(kernels: Any, shape: Any) -> None:
+    places = maxima(kernels["max_pool_forward"], normal(shape), THREE)[1]
+    width = shape[-1]
+    g = normal(places.shape)
+    for plane, row, column, place in [
+        (0, 2, 0, 4 * width - 1),  # the end of the row above, beside the window on its left
+        (1, 0, 3, width * shape[2] - 1),
+        (1, 1, 1, -1),
+        (2, 3, 30 % places.shape[-1], 0),
+    ]:
+        places[plane, 0, row, column] = place
+    back = np.full(shape, 7, np.float32)
+    kernels["max_pool_backward"](g, places, back)
+    np.testing.assert_array_equal(back, given_back(g, places, shape))
+
+
+@pytest.mark.parametrize("bad", [-2, 12 * 70, -(2**31), 2**31 - 1])
+def test_places_outside_are_refused(kernels: Any, bad: int) -> None:
+    x = normal((3, 1, 12, 70))
+    places = maxima(kernels["max_pool_forward"], x, TWO)[1]
+    places[1, 0, 0, 0] = bad
+    with pytest.raises(IndexError, match="max_pool_backward"):
+        kernels["max_pool_backward"](normal(places.shape), places, np.empty_like(x))
+
+
+@pytest.mark.parametrize("shape", [(64, 1, 60, 60), (1361, 1, 56, 56)])
+@pytest.mark.parametrize("given", [TWO, THREE])
+def test_bits_do_not_depend_on_threads(kernels: Any, shape: Any, given: Any) -> None:
+    x = normal(shape)
+    g = normal(halved(x))
+
+    def run() -> Any:
+        top, at = maxima(kernels["max_pool_forward"], x, given)
+        back, mean, back_mean = np.empty_like(x), np.empty_like(g), np.empty_like(x)
+        kernels["max_pool_backward"](g, at, back)
+        kernels["avg_pool_forward"](x, mean, *given, True, 0)
+        kernels["avg_pool_backward"](g, back_mean, *given, True, 0)
+        return np.concatenate([a.ravel() for a in (top, at, back, mean, back_mean)])
+
+    same_on_any_number_of_threads(run)
