@@ -11,15 +11,18 @@
 //
 // Blocking: C is cut into tiles of up to kTileRows rows and kTileVectors vectors, of nearly equal
 // size so that no edge is padded. A panel of B, one tile wide and a block of k deep, is in L1 and
-// L2 while the tiles of A pass by; a task's rows of A are in L2. There are two ways to share the
+// L2 while the tiles of A pass by; a task's rows of A are in L2. There are three ways to share the
 // work:
 //
 //   * Few rows: a task is a range of panels. It packs each panel just before it is used.
-//   * Many rows: all threads pack B first, in parts of at most kSharedBytes. A task is a block of
-//     rows times a range of panels; while it works on one panel it fetches the next into L2.
+//   * More, and a B that the threads' L2 hold: each thread has a part of the columns. It packs the
+//     panels while it computes the first tiles, and each fetches lines of the next panel of B; then
+//     it takes a few tiles at a time. Who is ready helps the others, so that an uneven machine
+//     costs a few tiles' time, not a part's.
+//   * Else all threads pack B first, in parts of at most kSharedBytes. A task is a block of rows
+//     times a range of panels; while it works on one panel it fetches the next into L2.
 //
-// A is read where it is if its rows are contiguous, else packed if enough panels use it. So is a
-// panel of B if its rows are contiguous and few tiles use it. Tasks depend on the shape alone.
+// The tasks depend on the shape and, in the second case, on the number of threads; the bits do not.
 //
 // Scratch: slots 0 (A, of each thread) and 1 (B, of the caller if shared, else of each thread).
 //
@@ -28,40 +31,17 @@
 #pragma once
 
 #include <cstddef>
-#include <type_traits>
 
 #include "runtime/parallel.h"
 #include "runtime/pool.h"
 #include "runtime/types.h"
-#include "simd/gemm_pack.h"
-#include "simd/gemm_tile.h"
+#include "simd/gemm_task.h"
 #include "simd/gemm_vector.h"
 #include "simd/vec.h"
 
 namespace fastnn::FASTNN_ISA {
 
-// An epilogue is called with vectors of final sums: value, the row and column of its first lane,
-// and how many lanes are elements of C. What it returns is stored; the other lanes are ignored. It
-// must not look at C.
-struct NoEpilogue {
-    template <class V>
-    FASTNN_SIMD_INLINE V operator()(V value, idx, idx, int) const {
-        return value;
-    }
-};
-
-// c_ij + bias_j
-template <class T>
-struct BiasEpilogue {
-    const T* bias;
-
-    FASTNN_SIMD_INLINE Vec<T> operator()(Vec<T> value, idx, idx col, int lanes) const {
-        return value + (lanes == kLanes<T> ? load(bias + col) : load_partial(bias + col, lanes));
-    }
-};
-
-// Measured on a core with 48 KB of L1 and 2 MB of L2, of 32 fused multiply-adds of floats a cycle.
-inline constexpr idx kMostDepth = 384;             // of a block of k
+// Measured on the core of gemm_task.h.
 inline constexpr idx kThreadWork = idx{1} << 20;   // multiply-adds; below, one thread is faster
 inline constexpr idx kTaskWork = idx{1} << 18;     // the least that a task should have to do
 inline constexpr idx kVectorWork = idx{1} << 17;   // the same for a matrix times a vector
@@ -69,200 +49,12 @@ inline constexpr idx kMostTasks = 32;              // unless blocks of kTaskRows
 inline constexpr idx kFewRows = 192;               // A with these many rows stays in L2
 inline constexpr idx kTaskRows = 96;               // of a task where there are many
 inline constexpr idx kTaskPanels = 8;              // a task has at least half as many, if it can
-inline constexpr idx kPackAPanels = 3;             // a task with these many panels packs A
-inline constexpr idx kPackAStep = 1024;            // one panel less, if steps are so far apart
 inline constexpr idx kRowTasks = 8;                // row tasks are a multiple of these many
-inline constexpr idx kPackBSteps = 1536;           // tiles times depth from which B is packed
-inline constexpr idx kPackSteps = 16;              // of k, when packing A
-inline constexpr idx kAheadRows = 24;              // of B, when reading it where it is
 inline constexpr idx kSharedBytes = idx{8} << 20;  // of packed B
-
-// The length of the blocks of k: at most kMostDepth and as equal as multiples of 16 allow, which
-// are whole vectors when packing.
-inline idx block_depth(idx k) {
-    const idx blocks = (k + kMostDepth - 1) / kMostDepth;
-    return (k + blocks * 16 - 1) / (blocks * 16) * 16;
-}
-
-template <class T>
-struct GemmProblem {
-    idx m, n, k;
-    const T* a;
-    idx a_row, a_step;
-    const T* b;
-    idx b_step, b_column;
-    T* c;
-    idx c_row;
-    bool accumulate;
-
-    idx depth;    // of a block of k
-    idx tiles;    // of rows
-    idx vectors;  // of columns
-    idx panels;
-
-    idx tile_row(idx t) const { return t * m / tiles; }
-    idx panel_vector(idx q) const { return q * vectors / panels; }
-};
-
-// Tiles [tile0, tile1) times panels [panel0, panel1).
-template <class T>
-struct GemmTask {
-    GemmTask(const GemmProblem<T>& g, idx first_tile, idx last_tile, idx first_panel,
-             idx last_panel)
-        : tile0(first_tile),
-          tile1(last_tile),
-          panel0(first_panel),
-          panel1(last_panel),
-          pack_a(g.a_step != 1 &&
-                 last_panel - first_panel >= kPackAPanels - (g.a_step < kPackAStep ? 0 : 1)),
-          pack_b(g.b_column != 1 || (last_tile - first_tile) * g.depth > kPackBSteps) {}
-
-    idx tile0, tile1, panel0, panel1;
-    bool pack_a, pack_b;
-};
-
-// Packed B of a range of k: blocks of `depth` steps, in each the panels from `panel0` on, `vectors`
-// in all.
-template <class T>
-struct SharedPanels {
-    T* data;
-    idx k0, k1;
-    idx vector0, vectors;
-
-    T* panel(idx block, idx block_depth, idx vector) const {
-        return data + ((block - k0) * vectors + block_depth * (vector - vector0)) * kLanes<T>;
-    }
-};
-
-template <class T, class Epilogue>
-FASTNN_SIMD_INLINE void finish_tile(T* c, idx c_row, idx row, idx rows, idx col, idx cols,
-                                    const Epilogue& epilogue) {
-    constexpr int lanes = kLanes<T>;
-    for (idx i = 0; i < rows; ++i) {
-        T* out = c + (row + i) * c_row + col;
-        idx j = 0;
-        for (; j + lanes <= cols; j += lanes)
-            store<T>(out + j, epilogue(load(out + j), row + i, col + j, lanes));
-        if (j < cols) {
-            const int rest = static_cast<int>(cols - j);
-            store_partial(out + j, epilogue(load_partial(out + j, rest), row + i, col + j, rest),
-                          rest);
-        }
-    }
-}
-
-// One task over the k of `shared`, or over all of k with panels of its own if shared.data is null.
-// False: no memory.
-template <class T, class Epilogue>
-bool run_task(const GemmProblem<T>& g, const GemmTask<T>& task, const SharedPanels<T>& shared,
-              const Epilogue& epilogue) {
-    constexpr idx lanes = kLanes<T>;
-    constexpr idx line = 64 / static_cast<idx>(sizeof(T));  // elements
-    const idx row0 = g.tile_row(task.tile0);
-    T* packed_a = nullptr;
-    T* packed_b = nullptr;
-    if (task.pack_a) {
-        const idx size =
-            (g.tile_row(task.tile1) - row0) * g.depth + (task.tile1 - task.tile0) * kPackSlack<T>;
-        packed_a = static_cast<T*>(pool_scratch(static_cast<std::size_t>(size) * sizeof(T), 0));
-        if (packed_a == nullptr) return false;
-    }
-    if (shared.data == nullptr && (task.pack_b || g.n % lanes != 0)) {
-        const idx size = g.depth * kTileVectors * lanes;
-        packed_b = static_cast<T*>(pool_scratch(static_cast<std::size_t>(size) * sizeof(T), 1));
-        if (packed_b == nullptr) return false;
-    }
-    const auto packed_tile = [&](idx t, idx row, idx depth) {
-        return packed_a + (row - row0) * depth + (t - task.tile0) * kPackSlack<T>;
-    };
-    for (idx block = shared.k0; block < shared.k1; block += g.depth) {
-        const idx depth = shared.k1 - block < g.depth ? shared.k1 - block : g.depth;
-        const bool last_block = block + depth == g.k;
-        if (task.pack_a) {
-            // A few steps for all tiles, then the next few: a line of A holds parts of several.
-            for (idx p = 0; p < depth; p += kPackSteps) {
-                const idx steps = depth - p < kPackSteps ? depth - p : kPackSteps;
-                for (idx t = task.tile0; t < task.tile1; ++t) {
-                    const idx row = g.tile_row(t);
-                    const idx rows = g.tile_row(t + 1) - row;
-                    pack_a_tile(g.a + row * g.a_row + (block + p) * g.a_step, g.a_row, g.a_step,
-                                rows, g.m - row, steps, packed_tile(t, row, depth) + p * rows);
-                }
-            }
-        }
-        for (idx q = task.panel0; q < task.panel1; ++q) {
-            const idx vector = g.panel_vector(q);
-            const int vectors = static_cast<int>(g.panel_vector(q + 1) - vector);
-            const idx col = vector * lanes;
-            const idx cols = g.n - col < vectors * lanes ? g.n - col : vectors * lanes;
-            TileOperands<T> tile;
-            tile.b_step = vectors * lanes;
-            tile.depth = depth;
-            tile.c_row = g.c_row;
-            tile.lanes = static_cast<int>(cols - (vectors - 1) * lanes);
-            tile.add = g.accumulate || block > 0;
-            const T* b = g.b + block * g.b_step + col * g.b_column;
-            if (shared.data != nullptr) {
-                tile.b = shared.panel(block, depth, vector);
-            } else if (!task.pack_b && tile.lanes == lanes) {
-                tile.b = b;
-                tile.b_step = g.b_step;
-            } else {
-                pack_b_panel(b, g.b_step, g.b_column, depth, vectors, cols, packed_b);
-                tile.b = packed_b;
-            }
-            // The next panel of shared B comes from L3 or memory: the tiles of this one fetch it,
-            // each a part. Of a B that is read where it is, they fetch some rows ahead.
-            idx ahead_bytes = 0;
-            tile.ahead = reinterpret_cast<const char*>(tile.b);
-            tile.ahead_step = 0;
-            if (tile.b == b) {
-                tile.ahead = reinterpret_cast<const char*>(b + kAheadRows * g.b_step);
-                tile.ahead_step = g.b_step * static_cast<idx>(sizeof(T));
-            } else if (shared.data != nullptr && q + 1 < task.panel1) {
-                const idx next = g.panel_vector(q + 1);
-                ahead_bytes =
-                    depth * (g.panel_vector(q + 2) - next) * kVecBytes / (task.tile1 - task.tile0);
-                tile.ahead = reinterpret_cast<const char*>(shared.panel(block, depth, next));
-                tile.ahead_step = ahead_bytes / depth;
-            }
-            // While the last of them passes by, each tile fetches a line of every step of the A
-            // that is packed next.
-            const T* next_a = nullptr;
-            if (task.pack_a && g.a_row == 1 && shared.data != nullptr && q + 1 == task.panel1 &&
-                block + depth < shared.k1)
-                next_a = g.a + row0 + (block + depth) * g.a_step;
-            const auto find = [&](idx rows) {
-                const int r = static_cast<int>(rows);
-                return task.pack_a || g.a_row == 1 ? find_tile_kernel<T, true>(r, vectors)
-                                                   : find_tile_kernel<T, false>(r, vectors);
-            };
-            const idx least = g.m / g.tiles;  // rows of a tile; some have one more
-            const TileKernel<T> kernels[2] = {find(least), find(least + 1)};
-            for (idx t = task.tile0; t < task.tile1; ++t) {
-                const idx row = g.tile_row(t);
-                const idx rows = g.tile_row(t + 1) - row;
-                tile.a = task.pack_a ? packed_tile(t, row, depth)
-                                     : g.a + row * g.a_row + block * g.a_step;
-                tile.a_row = g.a_row;
-                tile.a_step = task.pack_a ? rows : g.a_step;
-                tile.c = g.c + row * g.c_row + col;
-                if (next_a != nullptr) {
-                    const idx i = (t - task.tile0) * line;
-                    const bool any = row0 + i < g.tile_row(task.tile1);
-                    tile.ahead = reinterpret_cast<const char*>(any ? next_a + i : next_a);
-                    tile.ahead_step = any ? g.a_step * static_cast<idx>(sizeof(T)) : 0;
-                }
-                kernels[rows - least](tile);
-                tile.ahead += ahead_bytes;
-                if constexpr (!std::is_same_v<Epilogue, NoEpilogue>) {
-                    if (last_block) finish_tile(g.c, g.c_row, row, rows, col, cols, epilogue);
-                }
-            }
-        }
-    }
-    return true;
-}
+inline constexpr idx kPartRows = 1024;             // at most, for parts of the columns
+inline constexpr double kPartBytes = 3 << 19;      // of B at most, the same
+inline constexpr idx kMostParts = 16;              // one for each thread
+inline constexpr idx kGroupTiles = 4;              // that a thread takes at a time
 
 inline idx clamp_index(idx x, idx low, idx high) {
     const idx most = x < high ? x : high;
@@ -347,6 +139,49 @@ bool run_many_rows(const GemmProblem<T>& g, idx worth, const Epilogue& epilogue)
     return ok;
 }
 
+// What the threads must know of a part of the columns.
+struct alignas(64) GemmPart {
+    idx next;  // group of tiles
+    bool packed;
+};
+
+// Every thread begins with a part of the columns of its own, packs its panels while it computes the
+// first group of tiles, and takes group after group; then it helps the others, whose panels are
+// packed by then. Nobody waits for anybody.
+template <class T, class Epilogue>
+bool run_parts(GemmProblem<T> g, idx parts, const Epilogue& epilogue) {
+    g.panels = clamp_index((g.panels + parts - 1) / parts * parts, 1, g.vectors);
+    const std::size_t size = static_cast<std::size_t>(g.vectors * g.k) * kVecBytes;
+    T* data = static_cast<T*>(pool_scratch(size, 1));
+    if (data == nullptr) return false;
+    const SharedPanels<T> shared{data, 0, g.k, 0, g.vectors};
+    const idx groups = (g.tiles + kGroupTiles - 1) / kGroupTiles;
+    GemmPart part[kMostParts] = {};
+    bool ok = true;
+    const auto run = [&](idx p, idx group) {
+        GemmTask<T> task(g, group * g.tiles / groups, (group + 1) * g.tiles / groups,
+                         p * g.panels / parts, (p + 1) * g.panels / parts);
+        task.fill = group == 0;
+        if (!run_task(g, task, shared, epilogue)) __atomic_store_n(&ok, false, __ATOMIC_RELAXED);
+    };
+    parallel_for(parts, 1, [&](idx begin, idx end) {
+        for (idx i = begin; i < end; ++i) {
+            run(i, 0);
+            __atomic_store_n(&part[i].packed, true, __ATOMIC_RELEASE);
+            for (idx j = 0; j < parts; ++j) {
+                const idx p = (i + j) % parts;
+                if (!__atomic_load_n(&part[p].packed, __ATOMIC_ACQUIRE)) continue;
+                for (;;) {
+                    const idx group = 1 + __atomic_fetch_add(&part[p].next, 1, __ATOMIC_RELAXED);
+                    if (group >= groups) break;
+                    run(p, group);
+                }
+            }
+        }
+    });
+    return ok;
+}
+
 // False: there was no memory for packing, and C is undefined.
 template <class T, class Epilogue>
 bool gemm(idx m, idx n, idx k, const T* a, idx a_rs, idx a_cs, const T* b, idx b_rs, idx b_cs, T* c,
@@ -390,6 +225,10 @@ bool gemm(idx m, idx n, idx k, const T* a, idx a_rs, idx a_cs, const T* b, idx b
         const idx most = g.panels < kMostTasks ? g.panels : kMostTasks;
         return run_few_rows(g, worth < most ? worth : most, epilogue);
     }
+    const double bytes = static_cast<double>(n) * static_cast<double>(k) * sizeof(T);
+    const idx parts = pool_threads() < 2 ? 2 : pool_threads();  // one would not use the pool
+    if (m <= kPartRows && bytes <= kPartBytes && parts <= kMostParts && g.panels >= 2 * parts)
+        return run_parts(g, parts, epilogue);
     return run_many_rows(g, worth, epilogue);
 }
 

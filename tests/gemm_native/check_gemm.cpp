@@ -40,6 +40,8 @@ void pool_run(idx n, idx piece, RangeFn fn, void* context) {
     for (std::thread& other : others) other.join();
 }
 
+int pool_threads() { return threads; }
+
 void* pool_scratch(std::size_t bytes, int slot) {
     struct Free {
         void operator()(void* p) const { std::free(p); }
@@ -263,7 +265,8 @@ void check_all() {
         for (const Form form_a : kForms)
             for (const Form form_b : kForms)
                 check<T>(s, form_a, form_b, pick(0, 1) != 0, pick(0, 1) != 0);
-    // Large enough for threads: vectors, few rows, many rows, many parts of packed B.
+    // Large enough for threads: vectors, few rows, a part of the columns for each thread, many
+    // rows, many parts of packed B.
     for (fastnn::threads = 1; fastnn::threads <= 4; ++fastnn::threads) {
         const idx sample = fastnn::threads == 4 ? 1 : 7;
         for (const Shape s : {Shape{1, 1500, 900},
@@ -272,6 +275,7 @@ void check_all() {
                               {130, 70, 400},
                               {257, 113, 66},
                               {40, 40, 1000},
+                              {220, 290, 800},
                               {1030, 70, 500},
                               {700, 10, 200},
                               {50001, 1, 3}})
