@@ -14,8 +14,9 @@
 // with those taps in reverse. No element is written twice and no zero is inserted between the
 // elements of grad_y.
 //
-// Which kernel computes a convolution depends on the shape of the layer alone:
+// Which kernel computes a convolution depends on the shapes alone:
 //
+//   4 to 8 output channels, short rows, images for vectors    simd/conv_images.h
 //   few output channels to a group, stride 1 along the rows   simd/conv_wide.h
 //   output channels that fill vectors, more than one tap      simd/conv_direct.h
 //   fewer than kLeastWide multiply-adds an element            ops/conv_depthwise.h
@@ -27,6 +28,7 @@
 #include "ops/conv_shape.h"
 #include "runtime/op.h"
 #include "simd/conv_direct.h"
+#include "simd/conv_images.h"
 #include "simd/conv_wide.h"
 #include "simd/gemm_conv.h"
 
@@ -151,7 +153,8 @@ constexpr int kMostPhases = 16;
 template <class T>
 struct Phases {
     ConvDirect<T> direct[kMostPhases], wide[kMostPhases];
-    int n_direct = 0, n_wide = 0;
+    ConvDirect<T> images;  // of a stride of 1, where there is but one phase
+    int n_direct = 0, n_wide = 0, n_images = 0;
 };
 
 // Whether the phase is one of them.
@@ -180,6 +183,13 @@ bool add_phase(const ConvShape& s, const Phase (&phase)[3], const idx (&remainde
     job.bias = bias;
     job.y_channel = s.in_size();
     job.y_image = s.channels * job.y_channel;
+    if constexpr (kImageLanes<T>) {
+        if (s.stride[0] * s.stride[1] * s.stride[2] == 1 && plan_images(job)) {
+            phases.images = job;
+            phases.n_images = 1;
+            return true;
+        }
+    }
     if (phases.n_wide < kMostPhases && plan_wide(job)) {
         phases.wide[phases.n_wide++] = job;
         return true;
@@ -282,6 +292,9 @@ Status conv_forward(In<T> x, In<T> weight, In<T> bias, Out<T> y, Ints stride, In
     direct.y_stride[0] = s.out[1] * s.out[2];
     direct.y_stride[1] = s.out[2];
     direct.y_stride[2] = 1;
+    if constexpr (kImageLanes<T>) {
+        if (plan_images(direct)) return conv_images(direct) ? Status::kOk : Status::kNoMemory;
+    }
     if (plan_wide(direct)) return conv_wide(&direct, 1) ? Status::kOk : Status::kNoMemory;
     if (plan_direct(direct)) return conv_direct(&direct, 1) ? Status::kOk : Status::kNoMemory;
     if (depthwise_fits<T>(s.grid(), s.group_outputs, s.group_channels)) {
@@ -357,6 +370,9 @@ Status conv_backward_input(In<T> grad_y, In<T> weight, In<T> bias, Out<T> grad_x
                     return Status::kNoMemory;
             }
         }
+    }
+    if constexpr (kImageLanes<T>) {
+        if (phases.n_images > 0 && !conv_images(phases.images)) return Status::kNoMemory;
     }
     if (!conv_wide(phases.wide, phases.n_wide) || !conv_direct(phases.direct, phases.n_direct))
         return Status::kNoMemory;

@@ -8,14 +8,16 @@
 //   strip    (taps_d, rows, s, pitch): element e of a row, padding included, at [e % s][e / s]
 //   y        for each source channel a multiply-add for each tap in order, from zero; the channels'
 //            sums and then the bias added in order
-//   weights  (depthwise only) a vector of sums for each tap over the rows of a strip, its lanes
-//            added up; strips and images in order within a piece, pieces in order
+//
+// One source channel, 3 x 3 or 5 x 5 taps, stride and dilation 1: ops/conv_depthwise_rows.h. The
+// gradient of the weights: ops/conv_depthwise_weight.h.
 //
 // Steps between taps are positive here; the gradient of the input turns its taps around.
 //
-// Scratch: slots 0 (strip), 1 (sums of several channels) and, of the caller, 3 (pieces' sums).
+// Scratch: slots 0 (strip) and 1 (sums of several channels).
 #pragma once
 
+#include "ops/conv_depthwise_rows.h"
 #include "ops/conv_shape.h"
 #include "runtime/parallel.h"
 #include "runtime/pool.h"
@@ -230,10 +232,44 @@ struct TapSums {
     }
 };
 
+template <class T>
+void depthwise_walk(const Depthwise<T>& p) {
+    const ConvGrid& g = p.grid;
+    const idx channels = p.groups * p.rows;
+    const idx parts = walk_parts(g);
+    const idx taps = g.taps[2];
+    const idx piece = kWalkWork * parts / (g.out[1] * g.out[2] * taps * taps);
+    parallel_for(p.images * channels * parts, piece < 1 ? 1 : piece, [&](idx begin, idx end) {
+        const T zeros[kWalkZeros<T>] = {};
+        for (idx u = begin; u < end; ++u) {
+            const idx plane = u / parts;
+            const idx channel = plane % channels;
+            const T* weight =
+                p.weight + channel / p.rows * p.weight_group + channel % p.rows * p.weight_row;
+            T weights[kMostWalked * kMostWalked];
+            for (idx i = 0; i < taps; ++i)
+                for (idx k = 0; k < taps; ++k)
+                    weights[i * taps + k] = weight[i * p.weight_step[1] + k * p.weight_step[2]];
+            const idx first = u % parts * g.out[1] / parts;
+            const idx rows = (u % parts + 1) * g.out[1] / parts - first;
+            const auto walk = taps == 3 ? walk_plane<T, 3> : walk_plane<T, 5>;
+            walk(g, p.source + plane / p.rows * g.in[1] * g.in[2], zeros, weights,
+                 p.bias != nullptr ? p.bias[channel] : T(0), first, rows, p.y + plane * p.y_channel,
+                 p.y_stride[1]);
+        }
+    });
+}
+
 // False: no memory.
 template <class T>
 bool depthwise_forward(const Depthwise<T>& p) {
     const ConvGrid& g = p.grid;
+    if constexpr (kWalks) {
+        if (p.terms == 1 && p.y_stride[2] == 1 && walk_fits(g)) {
+            depthwise_walk(p);
+            return true;
+        }
+    }
     const Strip<T> strip(g);
     const idx source_channel = g.in[0] * g.in[1] * g.in[2];
     const idx volume = g.volume();
@@ -296,102 +332,6 @@ bool depthwise_forward(const Depthwise<T>& p) {
                     y[h * p.y_stride[1] + w * p.y_stride[2]] = gathered[h * g.out[2] + w];
         }
     });
-    return ok;
-}
-
-inline constexpr int kTapSums = 9;  // taps whose sums are in registers at a time
-
-// sums[t] += the products of `rows` rows of dy and of the strip.
-template <class T>
-void add_tap_products(const T* dy, idx rows, idx width, const T* strip, idx strip_step,
-                      const idx* offsets, int taps, T* sums) {
-    constexpr int lanes = kLanes<T>;
-    for (int first = 0; first < taps; first += kTapSums) {
-        const int count = taps - first < kTapSums ? taps - first : kTapSums;
-        const T* from[kTapSums];
-        for (int t = 0; t < kTapSums; ++t) from[t] = strip + offsets[first + (t < count ? t : 0)];
-        Vec<T> sum[kTapSums] = {};
-        for (idx h = 0; h < rows; ++h) {
-            const T* y = dy + h * width;
-            const idx at = h * strip_step;
-            idx w = 0;
-            for (; w + lanes <= width; w += lanes) {
-                const Vec<T> v = load(y + w);
-#pragma GCC unroll 9
-                for (int t = 0; t < kTapSums; ++t) sum[t] = fma(v, load(from[t] + at + w), sum[t]);
-            }
-            if (w == width) continue;
-            const int rest = static_cast<int>(width - w);
-            const Vec<T> v = load_partial(y + w, rest);
-#pragma GCC unroll 9
-            for (int t = 0; t < kTapSums; ++t)
-                sum[t] = fma(v, load_partial(from[t] + at + w, rest), sum[t]);
-        }
-        for (int t = 0; t < count; ++t) sums[first + t] += reduce_add(sum[t]);
-    }
-}
-
-// grad_weight (o, taps) of a convolution with one channel to a group. False: no memory.
-template <class T>
-bool depthwise_weight(const ConvShape& s, const T* x, const T* grad_y, T* grad_weight,
-                      bool accumulate) {
-    const ConvGrid g = s.grid();
-    const Strip<T> strip(g);
-    const idx volume = s.volume();
-    const idx work = s.out_size() * volume;  // of one image
-    // Pieces of images: eight at least where that many pay, so that few channels are shared too.
-    const idx all = static_cast<double>(s.images) * static_cast<double>(work) /
-                                static_cast<double>(kDepthwiseWork) <
-                            2
-                        ? 1
-                        : s.images;
-    const idx wanted = (8 + s.outputs - 1) / s.outputs;
-    const idx pieces = wanted < all ? wanted : all;
-    T* partial = static_cast<T*>(
-        pool_scratch(static_cast<std::size_t>(pieces * s.outputs * volume) * sizeof(T), 3));
-    if (partial == nullptr) return false;
-    idx offsets[kMostTaps];
-    const int taps = find_taps(g, strip, offsets);
-    const double unit =
-        static_cast<double>(work) * static_cast<double>(s.images) / static_cast<double>(pieces);
-    const idx piece = unit < static_cast<double>(kDepthwiseWork)
-                          ? static_cast<idx>(static_cast<double>(kDepthwiseWork) / unit) + 1
-                          : 1;
-    bool ok = true;
-    parallel_for(pieces * s.outputs, piece, [&](idx begin, idx end) {
-        T* rows =
-            static_cast<T*>(pool_scratch(static_cast<std::size_t>(strip.size) * sizeof(T), 0));
-        if (rows == nullptr) {
-            __atomic_store_n(&ok, false, __ATOMIC_RELAXED);
-            return;
-        }
-        for (idx u = begin; u < end; ++u) {
-            const idx part = u / s.outputs;
-            const idx o = u % s.outputs;
-            T* sums = partial + u * volume;
-            for (idx t = 0; t < volume; ++t) sums[t] = 0;
-            for (idx n = part * s.images / pieces; n < (part + 1) * s.images / pieces; ++n) {
-                const T* plane = x + (n * s.channels + o / s.group_outputs) * s.in_size();
-                const T* dy = grad_y + (n * s.outputs + o) * s.out_size();
-                for (idx d = 0; d < s.out[0]; ++d) {
-                    for (idx h0 = 0; h0 < s.out[1]; h0 += strip.rows_per_strip) {
-                        const idx left = s.out[1] - h0;
-                        fill_strip(g, strip, plane, d, h0, rows);
-                        add_tap_products(dy + (d * s.out[1] + h0) * s.out[2],
-                                         left < strip.rows_per_strip ? left : strip.rows_per_strip,
-                                         s.out[2], rows, g.stride[1] * strip.row, offsets, taps,
-                                         sums);
-                    }
-                }
-            }
-        }
-    });
-    const idx size = s.outputs * volume;
-    for (idx i = 0; i < size; ++i) {
-        T sum = partial[i];
-        for (idx part = 1; part < pieces; ++part) sum += partial[part * size + i];
-        grad_weight[i] = accumulate ? grad_weight[i] + sum : sum;
-    }
     return ok;
 }
 

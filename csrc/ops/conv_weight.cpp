@@ -10,12 +10,23 @@
 // for some positions at a time. Panels of dY are transposed in registers. Sums of the transpose of
 // grad_weight stand in scratch memory; at the end they are added up and turned.
 //
+//   grad_bias[o] (+)= sum_{n, p} grad_y[n, o, p]
+//
+// goes with it in conv_backward_parameters: for planes ops/conv_depthwise_weight.h reads grad_y
+// once for both, and so does ops/conv_weight_pointwise.h.
+//
+// Few output channels, whose vectors would be mostly empty: ops/conv_weight_images.h. One tap
+// and no fewer output channels than channels: ops/conv_weight_pointwise.h.
+//
 // Bits: the positions are cut into splits of boxes and these into blocks, whose number depends on
 // the shape alone; sums of a block, of a split's blocks and of the splits are taken in order.
 //
 // Scratch: slots 1 (dY), 2 (X and its tables) and, of the caller, 3 (sums).
-#include "ops/conv_depthwise.h"
+#include "ops/channel_sum.h"
+#include "ops/conv_depthwise_weight.h"
 #include "ops/conv_shape.h"
+#include "ops/conv_weight_images.h"
+#include "ops/conv_weight_pointwise.h"
 #include "runtime/op.h"
 #include "runtime/parallel.h"
 #include "simd/conv_box.h"
@@ -295,10 +306,48 @@ Status conv_backward_weight(In<T> x, In<T> grad_y, InOut<T> grad_weight, Ints st
             for (idx i = 0; i < grad_weight.size; ++i) grad_weight.data[i] = T(0);
         return Status::kOk;
     }
+    if constexpr (kImageLanes<T>) {
+        ImageWeight<T> images;
+        if (plan_weight_images(s, x.data, grad_y.data, images))
+            return weight_images(images, grad_weight.data, accumulate) ? Status::kOk
+                                                                       : Status::kNoMemory;
+    }
+    PointwiseWeight<T> pointwise;
+    if (plan_pointwise_weight(s, x.data, grad_y.data, pointwise))
+        return pointwise_weight<T>(pointwise, grad_weight.data, accumulate, nullptr, false)
+                   ? Status::kOk
+                   : Status::kNoMemory;
     const bool direct = s.group_channels == 1 && depthwise_fits<T>(s.grid(), s.group_outputs, 1);
-    const bool done = direct
-                          ? depthwise_weight(s, x.data, grad_y.data, grad_weight.data, accumulate)
-                          : weight_product(s, x.data, grad_y.data, grad_weight.data, accumulate);
+    const bool done = direct ? depthwise_weight<T>(s, x.data, grad_y.data, grad_weight.data,
+                                                   accumulate, nullptr, false)
+                             : weight_product(s, x.data, grad_y.data, grad_weight.data, accumulate);
+    return done ? Status::kOk : Status::kNoMemory;
+}
+
+template <class T>
+Status conv_backward_parameters(In<T> x, In<T> grad_y, InOut<T> grad_weight, InOut<T> grad_bias,
+                                Ints stride, Ints padding, Ints dilation, idx groups,
+                                bool accumulate, bool accumulate_bias) {
+    ConvShape s;
+    if (!read_conv(x.shape, grad_weight.shape, grad_y.shape, stride, padding, dilation, groups, s))
+        return Status::kBadValue;
+    if (x.size > 0 && grad_y.size > 0 && s.group_channels == 1 && walks_weight(s.grid()) &&
+        depthwise_fits<T>(s.grid(), s.group_outputs, 1)) {
+        const bool done = depthwise_weight<T>(s, x.data, grad_y.data, grad_weight.data, accumulate,
+                                              grad_bias.data, accumulate_bias);
+        return done ? Status::kOk : Status::kNoMemory;
+    }
+    PointwiseWeight<T> pointwise;
+    if (x.size > 0 && grad_y.size > 0 && plan_pointwise_weight(s, x.data, grad_y.data, pointwise)) {
+        const bool done = pointwise_weight(pointwise, grad_weight.data, accumulate, grad_bias.data,
+                                           accumulate_bias);
+        return done ? Status::kOk : Status::kNoMemory;
+    }
+    const Status status = conv_backward_weight<T>(x, grad_y, grad_weight, stride, padding, dilation,
+                                                  groups, accumulate);
+    if (status != Status::kOk) return status;
+    const bool done = sum_channels<T>(grad_y.data, grad_y.size > 0 ? s.images : 0, s.outputs,
+                                      s.out_size(), grad_bias.data, accumulate_bias);
     return done ? Status::kOk : Status::kNoMemory;
 }
 
@@ -308,3 +357,7 @@ FASTNN_OP(conv_backward_weight,
           "x(n,c,d,h,w) grad_y(n,o,od,oh,ow) grad_weight(o,cg,kd,kh,kw) stride padding dilation "
           "groups accumulate",
           kPlain, conv_backward_weight<float>, conv_backward_weight<double>)
+FASTNN_OP(conv_backward_parameters,
+          "x(n,c,d,h,w) grad_y(n,o,od,oh,ow) grad_weight(o,cg,kd,kh,kw) grad_bias(o) stride "
+          "padding dilation groups accumulate accumulate_bias",
+          kPlain, conv_backward_parameters<float>, conv_backward_parameters<double>)

@@ -16,6 +16,7 @@
 #include "runtime/types.h"
 #include "simd/conv_columns.h"
 #include "simd/conv_tile.h"
+#include "simd/lane_range.h"
 #include "simd/vec.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -139,26 +140,43 @@ inline BoxRun box_run(const ConvGrid& g, const ConvBox& box, bool dense, idx j) 
         run - place % run};
 }
 
-// Elements [0, extent) of a row of a box: element `first` of the source's row and so on. Up to a
-// vector after them may be overwritten.
+// The rows of a box: `extent` elements from element `first` of a row of the source on, zero outside
+// it. Up to a vector after a row may be overwritten.
 template <class T>
-FASTNN_SIMD_INLINE void copy_box_row(const T* row, idx size, idx first, idx extent, T* to) {
-    constexpr idx lanes = kLanes<T>;
-    const idx zeros = first >= 0 ? 0 : -first < extent ? -first : extent;
-    const idx left = size - first - zeros;  // of the source from the first that is wanted on
-    const idx rest = extent - zeros;
-    const idx n = row == nullptr || left <= 0 ? 0 : left < rest ? left : rest;
-    for (idx i = 0; i < zeros; i += lanes) store<T>(to + i, Vec<T>{});
-    to += zeros;
-    const T* from = n > 0 ? row + (first + zeros) : row;
-    idx i = 0;
-    for (; i + lanes <= n; i += lanes) store<T>(to + i, load(from + i));
-    if (i < n) {
-        store<T>(to + i, load_partial(from + i, static_cast<int>(n - i)));
-        i += lanes;
+class BoxRow {
+  public:
+    BoxRow(idx first, idx size, idx extent) : inside_(-first), end_(size - first), extent_(extent) {
+        const idx begin = first < 0 ? (lanes - 1 - first) / lanes * lanes : 0;
+        begin_ = begin < extent ? begin : extent;
+        whole_ = end_ > begin_ ? begin_ + (end_ - begin_) / lanes * lanes : begin_;
+        if (whole_ > extent) whole_ = extent;
+        head_ = lane_range<T>(inside_, end_);
+        tail_ = lane_range<T>(inside_ - whole_, end_ - whole_);
     }
-    for (; i < rest; i += lanes) store<T>(to + i, Vec<T>{});
-}
+
+    // `from` is element `first`, which need not exist.
+    void copy(const T* from, T* to) const {
+        idx i = 0;
+        if (begin_ > 0) store<T>(to, load_lanes(from, head_));
+        for (i = begin_ > 0 ? lanes : 0; i < begin_; i += lanes)
+            store<T>(to + i, load_lanes(from + i, lane_range<T>(inside_ - i, end_ - i)));
+        for (; i < whole_; i += lanes) store<T>(to + i, load(from + i));
+        if (i >= extent_) return;
+        store<T>(to + i, load_lanes(from + i, tail_));
+        for (i += lanes; i < extent_; i += lanes) store<T>(to + i, Vec<T>{});
+    }
+
+    void zero(T* to) const {
+        for (idx i = 0; i < extent_; i += lanes) store<T>(to + i, Vec<T>{});
+    }
+
+  private:
+    static constexpr idx lanes = kLanes<T>;
+    idx inside_, end_;  // of the source, counted from the row's first element
+    idx extent_;
+    idx begin_, whole_;  // vectors from begin_ to whole_ lie inside
+    LaneRange<T> head_, tail_;
+};
 
 // Copies `channels` channels of the source from x on; `to` has room for a vector more.
 template <class T>
@@ -167,14 +185,18 @@ void fill_box(const ColumnSource<T>& s, const ConvBoxes& b, const ConvBox& box, 
     const ConvGrid& g = s.grid;
     idx first[3];
     for (int i = 0; i < 3; ++i) first[i] = b.first[i] + box.first[i] * g.stride[i];
+    const BoxRow<T> row(first[2], g.in[2], b.extent[2]);
+    const auto inside = [&](int i, idx at) { return at >= 0 && at < g.in[i]; };
     for (idx image = 0; image < box.images; ++image) {
         for (idx c = 0; c < channels; ++c) {
-            const T* from = s.x + (box.image + image) * s.image + c * s.channel;
+            const T* from = s.x + (box.image + image) * s.image + c * s.channel + first[2];
             for (idx d = first[0]; d < first[0] + b.extent[0]; ++d) {
                 for (idx h = first[1]; h < first[1] + b.extent[1]; ++h, to += b.extent[2]) {
-                    const bool inside = d >= 0 && d < g.in[0] && h >= 0 && h < g.in[1];
-                    copy_box_row(inside ? from + (d * g.in[1] + h) * g.in[2] : nullptr, g.in[2],
-                                 first[2], b.extent[2], to);
+                    if (inside(0, d) && inside(1, h)) {
+                        row.copy(from + (d * g.in[1] + h) * g.in[2], to);
+                    } else {
+                        row.zero(to);
+                    }
                 }
             }
         }

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Convolution with few output channels and stride 1 along the rows: as conv_direct.h, with the two
-// operands changed over. A vector holds neighbouring outputs of a row, whose sources are neighbours
-// in the box too; an element of W is broadcast. A tile is all output channels of a group by as many
-// vectors, from any rows, as the registers hold; so a tile of one channel has eight vectors.
+// operands changed over. A vector holds neighbouring outputs, whose sources are neighbours in the
+// box too; an element of W is broadcast. A tile is up to kWideRows output channels by as many
+// vectors, from anywhere in the box, as the registers hold; so a tile of one channel has eight
+// vectors. Nothing is transposed, and a tile of 8 x 3 sums has fewer loads than the 8 x 1 that one
+// vector of channels leaves to conv_direct.h.
 //
-// Bits of an element: as in conv_direct.h. Lanes beyond the end of a row are computed and dropped.
+// Vectors begin with each row of outputs, or go on over the ends of rows where that makes fewer of
+// them: the rows of the box follow each other, and the lanes between two rows of outputs are
+// computed and dropped, as those beyond the end are.
 //
-// Scratch: slots 0 (places), 1 (box) and, of the caller, 3 (W, steps).
+// Bits of an element: as in conv_direct.h.
+//
+// Scratch: slots 0 (vectors), 1 (box) and, of the caller, 3 (W, steps).
 #pragma once
 
 #include "runtime/parallel.h"
@@ -15,7 +21,9 @@
 
 namespace fastnn::FASTNN_ISA {
 
-inline constexpr int kWideRows = 8;    // of kTileRows * kTileVectors sums at least
+inline constexpr int kWideRows = 8;  // of kTileRows * kTileVectors sums at least
+template <class T>                   // output channels of a group
+inline constexpr idx kMostWide = kLanes<T> > kWideRows ? kLanes<T> : kWideRows;
 inline constexpr idx kLeastWide = 24;  // steps of k; below, ops/conv_depthwise.h has less to do
 
 // Vectors of a tile of so many rows; each has a pointer.
@@ -57,15 +65,31 @@ __attribute__((noinline)) void wide_kernel(const ConvTile<T>& t) {
 
     for (; step != end; ++step, a += R) {
         const idx at = *step;
-        Vec<T> w[R];
+        // The fewer of the two are kept, so that nothing is spilled.
+        if constexpr (R > V) {
+            Vec<T> x[V];
 #pragma GCC unroll 8
-        for (int i = 0; i < R; ++i) w[i] = broadcast(a[i]);
+            for (int v = 0; v < V; ++v) {
+                x[v] = load(column[v] + at);
+                keep_in_register(x[v]);
+            }
 #pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) {
-            Vec<T> x = load(column[v] + at);
-            keep_in_register(x);
+            for (int i = 0; i < R; ++i) {
+                const Vec<T> w = broadcast(a[i]);
 #pragma GCC unroll 8
-            for (int i = 0; i < R; ++i) sum[i][v] = fma(w[i], x, sum[i][v]);
+                for (int v = 0; v < V; ++v) sum[i][v] = fma(w, x[v], sum[i][v]);
+            }
+        } else {
+            Vec<T> w[R];
+#pragma GCC unroll 8
+            for (int i = 0; i < R; ++i) w[i] = broadcast(a[i]);
+#pragma GCC unroll 8
+            for (int v = 0; v < V; ++v) {
+                Vec<T> x = load(column[v] + at);
+                keep_in_register(x);
+#pragma GCC unroll 8
+                for (int i = 0; i < R; ++i) sum[i][v] = fma(w[i], x, sum[i][v]);
+            }
         }
     }
 
@@ -85,16 +109,39 @@ ConvTileKernel<T> find_wide_kernel(idx rows) {
     return wide_kernel<T, R, wide_vectors(R)>;
 }
 
+// Vectors over the outputs of a box's plane.
+template <class T>
+struct WideRows {
+    static constexpr idx lanes = kLanes<T>;
+    idx rows, columns, pitch;  // of outputs; of the box
+    bool flat;                 // vectors go on over the ends of rows
+
+    WideRows(const ConvGrid& g, const ConvBoxes& b, const ConvBox& box)
+        : WideRows(box.count[1], box.count[2], b.extent[2], g.stride[1]) {}
+
+    WideRows(idx height, idx width, idx extent, idx stride)
+        : rows(height),
+          columns(width),
+          pitch(extent),
+          flat(stride == 1 && extent >= lanes && flat_vectors() < row_vectors() * height) {}
+
+    idx row_vectors() const { return (columns + lanes - 1) / lanes; }
+    idx flat_vectors() const { return ((rows - 1) * pitch + columns + lanes - 1) / lanes; }
+    idx vectors() const { return flat ? flat_vectors() : row_vectors() * rows; }
+};
+
 template <class T>
 bool plan_wide(ConvDirect<T>& p) {
     constexpr idx lanes = kLanes<T>;
     const ConvGrid& g = p.source.grid;
-    if (p.rows > kWideRows || g.stride[2] != 1 || p.terms > kBoxElements ||
+    if (p.rows > kMostWide<T> || g.stride[2] != 1 || p.terms > kBoxElements ||
         g.volume() > kBoxElements)
         return false;
     p.depth = p.terms * g.volume();
-    if (p.depth < kLeastWide || (p.terms == 1 && p.rows == 1) || channels_fill_better<T>(g, p.rows))
-        return false;
+    if (p.depth < kLeastWide || (p.terms == 1 && p.rows == 1)) return false;
+    p.panels = (p.rows + kWideRows - 1) / kWideRows;
+    p.vectors = (p.rows + p.panels - 1) / p.panels;
+    p.width = p.panels * p.vectors;
     const idx blocks = (p.depth + kDirectDepth - 1) / kDirectDepth;
     p.block = (p.depth + blocks - 1) / blocks;
     const idx all = p.images * g.positions();
@@ -104,57 +151,124 @@ bool plan_wide(ConvDirect<T>& p) {
     if (!plan_boxes(g, p.images, p.terms, wanted > least ? wanted : least, 2 * lanes, p.boxes))
         return false;
     p.column_tasks = p.boxes.boxes;
-    p.width = p.rows;
-    return true;
+    // Multiply-adds of whole vectors, of outputs or, by conv_direct.h, of channels, which must be
+    // fewer by far if they are a single vector.
+    const WideRows<T> plane(p.boxes.size[1], p.boxes.size[2], p.boxes.extent[2], g.stride[1]);
+    const idx wide = plane.vectors() * p.width;
+    const idx channels = (p.rows + lanes - 1) / lanes;
+    const idx direct = plane.rows * plane.columns * channels;
+    return wide * 5 <= direct * (channels == 1 ? 7 : 5);
 }
 
-// The places of a box's vectors; the last tile's may be more than there are. Returns how many.
+// A vector of outputs of a box: where its sources stand, and where it is written. It may go on in
+// the next row.
+struct WideVector {
+    idx to, next_to;  // of y, without the channel
+    Offset from;
+    std::int16_t count, next, next_count;  // lanes
+};
+
+// Those of a box. Returns how many.
 template <class T>
-idx fill_vectors(const ConvGrid& g, const ConvBoxes& b, const ConvBox& box, idx channels, int wide,
-                 Offset* places) {
+idx fill_vectors(const ConvDirect<T>& p, const ConvBoxes& b, const ConvBox& box,
+                 WideVector* vectors) {
     constexpr idx lanes = kLanes<T>;
-    const Offset* first = places;
+    const ConvGrid& g = p.source.grid;
+    const WideRows<T> rows(g, b, box);
+    const auto lanes_left = [](idx left) {
+        return static_cast<std::int16_t>(left < 0 ? 0 : left < lanes ? left : lanes);
+    };
+    const WideVector* const first = vectors;
     for (idx image = 0; image < box.images; ++image) {
         for (idx d = 0; d < box.count[0]; ++d) {
-            for (idx h = 0; h < box.count[1]; ++h) {
-                const idx row = image * channels * b.channel() +
-                                (d * g.stride[0] * b.extent[1] + h * g.stride[1]) * b.extent[2];
-                for (idx w = 0; w < box.count[2]; w += lanes)
-                    *places++ = static_cast<Offset>(row + w);
+            const idx plane =
+                image * p.terms * b.channel() + d * g.stride[0] * b.extent[1] * b.extent[2];
+            const idx to = (box.image + image) * p.y_image + (box.first[0] + d) * p.y_stride[0] +
+                           box.first[1] * p.y_stride[1] + box.first[2] * p.y_stride[2];
+            idx row = 0;
+            idx column = 0;
+            while (row < rows.rows) {
+                WideVector v{};
+                v.from = static_cast<Offset>(plane + row * g.stride[1] * rows.pitch + column);
+                v.count = lanes_left(rows.columns - column);
+                v.to = to + row * p.y_stride[1] + column * p.y_stride[2];
+                column += lanes;
+                if (rows.flat && column >= rows.pitch) {
+                    column -= rows.pitch;
+                    ++row;
+                    const idx tail = column < rows.columns ? column : rows.columns;
+                    if (row < rows.rows) {
+                        v.next = static_cast<std::int16_t>(lanes - column);
+                        v.next_count = static_cast<std::int16_t>(tail);
+                        v.next_to = to + row * p.y_stride[1];
+                    }
+                } else if (!rows.flat && column >= rows.columns) {
+                    column = 0;
+                    ++row;
+                } else if (rows.flat && row + 1 == rows.rows && column >= rows.columns) {
+                    ++row;
+                }
+                *vectors++ = v;
             }
         }
     }
-    const idx count = places - first;
-    for (int v = 1; v < wide; ++v) *places++ = 0;
-    return count;
+    return vectors - first;
 }
 
-// Writes the vectors [first, first + count) of a box.
+// Writes the first n lanes of the vectors from `from` on, from_step apart, to rows of y.
 template <class T>
-void place_wide(const ConvDirect<T>& p, const ConvBox& box, idx group, idx first, idx count,
-                int wide, const T* sums) {
+FASTNN_SIMD_INLINE void place_lanes(const T* from, idx from_step, idx rows, int n, const T* bias,
+                                    T* to, idx to_channel, idx to_step) {
+    for (idx i = 0; i < rows; ++i, from += from_step, to += to_channel) {
+        if (to_step != 1) {
+            const T extra = bias == nullptr ? T(0) : bias[i];
+            for (int at = 0; at < n; ++at)
+                to[at * to_step] = bias == nullptr ? from[at] : from[at] + extra;
+        } else if (n == kLanes<T>) {
+            store<T>(to, bias == nullptr ? load(from) : load(from) + broadcast(bias[i]));
+        } else {
+            const Vec<T> value = load_partial(from, n);
+            store_partial(to, bias == nullptr ? value : value + broadcast(bias[i]), n);
+        }
+    }
+}
+
+// The sums of one box, and Y.
+template <class T>
+void run_wide_box(const ConvDirect<T>& p, idx group, const T* data, const WideVector* vectors,
+                  idx all) {
     constexpr idx lanes = kLanes<T>;
-    const idx per_row = (box.count[2] + lanes - 1) / lanes;
-    for (idx v = 0; v < count; ++v) {
-        const idx row = (first + v) / per_row;
-        const idx w = (first + v) % per_row * lanes;
-        const idx n = box.count[2] - w < lanes ? box.count[2] - w : lanes;
-        T* to = p.y + (box.image + row / (box.count[0] * box.count[1])) * p.y_image +
-                (box.first[0] + row / box.count[1] % box.count[0]) * p.y_stride[0] +
-                (box.first[1] + row % box.count[1]) * p.y_stride[1] +
-                (box.first[2] + w) * p.y_stride[2];
-        for (idx i = 0; i < p.rows; ++i) {
-            const idx channel = group * p.rows + i;
-            Vec<T> value = load(sums + (i * wide + v) * lanes);
-            if (p.bias != nullptr) value += broadcast(p.bias[channel]);
-            T* out = to + channel * p.y_channel;
-            if (p.y_stride[2] != 1) {
-                for (idx at = 0; at < n; ++at) out[at * p.y_stride[2]] = value[at];
-            } else if (n == lanes) {
-                store<T>(out, value);
-            } else {
-                store_partial(out, value, static_cast<int>(n));
+    alignas(kVecBytes) T sums[kMostWide<T> / kWideRows * kTileRows * kTileVectors * lanes];
+    const int wide = wide_vectors(static_cast<int>(p.vectors));
+    const idx sums_row = wide * lanes;
+    T* y = p.y + group * p.rows * p.y_channel;
+    const T* bias = p.bias == nullptr ? nullptr : p.bias + group * p.rows;
+    const ConvTileKernel<T> kernel = find_wide_kernel<T>(p.vectors);
+    ConvTile<T> tile;
+    tile.b = data;
+    for (idx first = 0; first < all; first += wide) {
+        const WideVector* v = vectors + first;
+        const idx n = all - first < wide ? all - first : wide;
+        Offset places[kTileRows];
+        for (int i = 0; i < wide; ++i) places[i] = i < n ? v[i].from : 0;
+        tile.rows = places;
+        for (idx k = 0; k < p.depth; k += p.block) {
+            tile.depth = p.depth - k < p.block ? p.depth - k : p.block;
+            tile.steps = p.steps + k;
+            tile.add = k > 0;
+            for (idx row = 0; row < p.rows; row += p.vectors) {
+                tile.a = p.packed + (group * p.width + row) * p.depth + k * p.vectors;
+                tile.c = sums + row * sums_row;
+                kernel(tile);
             }
+        }
+        for (idx i = 0; i < n; ++i) {
+            const T* from = sums + i * lanes;
+            place_lanes(from, sums_row, p.rows, v[i].count, bias, y + v[i].to, p.y_channel,
+                        p.y_stride[2]);
+            if (v[i].next_count > 0)
+                place_lanes(from + v[i].next, sums_row, p.rows, v[i].next_count, bias,
+                            y + v[i].next_to, p.y_channel, p.y_stride[2]);
         }
     }
 }
@@ -166,36 +280,20 @@ bool run_wide_task(const ConvDirect<T>* jobs, int count, idx group, idx box_numb
     const ConvDirect<T>& p = jobs[0];
     const ColumnSource<T> source{p.source.x + group * p.terms * p.source.channel, p.source.image,
                                  p.source.channel, p.source.grid};
-    const int wide = wide_vectors(static_cast<int>(p.rows));
     const idx elements = p.boxes.images * p.terms * p.boxes.channel();
-    Offset* places = static_cast<Offset*>(
-        pool_scratch(static_cast<std::size_t>(p.boxes.outputs() + wide) * sizeof(Offset), 0));
-    // A row's last vector may read beyond the box.
+    // A box has no more vectors than outputs.
+    WideVector* vectors = static_cast<WideVector*>(
+        pool_scratch(static_cast<std::size_t>(p.boxes.outputs()) * sizeof(WideVector), 0));
+    // The last vectors may read beyond the box.
     T* data = static_cast<T*>(
         pool_scratch(static_cast<std::size_t>(elements + 2 * lanes) * sizeof(T), 1));
-    if (places == nullptr || data == nullptr) return false;
+    if (vectors == nullptr || data == nullptr) return false;
     fill_box(source, p.boxes, conv_box(source.grid, p.boxes, p.images, box_number), p.terms, data);
-    T sums[kTileRows * kTileVectors * lanes];
-    const ConvTileKernel<T> kernel = find_wide_kernel<T>(p.rows);
-    ConvTile<T> tile;
-    tile.b = data;
-    tile.c = sums;
     for (int j = 0; j < count; ++j) {
-        const ConvDirect<T>& job = jobs[j];
-        const ConvBox box = conv_box(job.source.grid, p.boxes, p.images, box_number);
+        const ConvBox box = conv_box(jobs[j].source.grid, p.boxes, p.images, box_number);
         if (box.outputs() == 0) continue;
-        const idx all = fill_vectors<T>(job.source.grid, p.boxes, box, p.terms, wide, places);
-        for (idx first = 0; first < all; first += wide) {
-            tile.rows = places + first;
-            for (idx k = 0; k < job.depth; k += job.block) {
-                tile.depth = job.depth - k < job.block ? job.depth - k : job.block;
-                tile.steps = job.steps + k;
-                tile.a = job.packed + (group * job.depth + k) * job.rows;
-                tile.add = k > 0;
-                kernel(tile);
-            }
-            place_wide(job, box, group, first, all - first < wide ? all - first : wide, wide, sums);
-        }
+        const idx all = fill_vectors(jobs[j], p.boxes, box, vectors);
+        run_wide_box(jobs[j], group, data, vectors, all);
     }
     return true;
 }
@@ -205,14 +303,18 @@ void pack_wide_weights(const ConvDirect<T>& p) {
     const ConvGrid& g = p.source.grid;
     const ConvWeights<T>& w = p.weights;
     T* to = p.packed;
-    for (idx group = 0; group < p.groups; ++group) {
-        const T* from = w.data + group * w.group;
+    for (idx i = 0; i < p.groups * p.panels; ++i) {
+        const idx row = i % p.panels * p.vectors;
+        const idx rows = p.rows - row < p.vectors ? p.rows - row : p.vectors;
+        const T* from = w.data + i / p.panels * w.group + row * w.row;
         for (idx c = 0; c < p.terms; ++c, from += w.term) {
             for (idx d = 0; d < g.taps[0]; ++d) {
                 for (idx h = 0; h < g.taps[1]; ++h) {
                     const T* tap = from + d * w.step[0] + h * w.step[1];
-                    for (idx t = 0; t < g.taps[2]; ++t, tap += w.step[2])
-                        for (idx i = 0; i < p.rows; ++i) *to++ = tap[i * w.row];
+                    for (idx t = 0; t < g.taps[2]; ++t, tap += w.step[2]) {
+                        for (idx r = 0; r < rows; ++r) *to++ = tap[r * w.row];
+                        for (idx r = rows; r < p.vectors; ++r) *to++ = T(0);
+                    }
                 }
             }
         }

@@ -214,6 +214,35 @@ const T* conv_operand(const ConvProduct<T>& p, const ConvPlan& plan, idx group,
     return packed;
 }
 
+// A panel of an image's columns that are read where they are, which the tiles of the panel before
+// it bring into L2: each a line of every row. The rows are pages apart, so that nobody else does.
+template <class T>
+class PanelAhead {
+  public:
+    PanelAhead() = default;
+
+    PanelAhead(const ConvProduct<T>& p, idx group, idx k0, const ConvPanel& panel) {
+        const ColumnSource<T>& s = p.source;
+        first_ =
+            s.x + panel.unit * s.image + (group * p.group_channels + k0) * s.channel + panel.first;
+        bytes_ = panel.count * static_cast<idx>(sizeof(T));
+        step_ = s.channel * static_cast<idx>(sizeof(T));
+    }
+
+    // For the tile i of a panel.
+    void fetch(idx i, TileOperands<T>& tile) const {
+        const bool any = i * kLine < bytes_;
+        tile.ahead = any ? reinterpret_cast<const char*>(first_) + i * kLine
+                         : reinterpret_cast<const char*>(tile.b);
+        tile.ahead_step = any ? step_ : 0;
+    }
+
+  private:
+    static constexpr idx kLine = 64;  // bytes
+    const T* first_ = nullptr;
+    idx bytes_ = 0, step_ = 0;
+};
+
 // Panels [panel0, panel1) times tiles [tile0, tile1) of one group. False: no memory.
 template <class T>
 bool run_conv_task(const ConvProduct<T>& p, const ConvPlan& plan, idx group, idx tile0, idx tile1,
@@ -249,8 +278,9 @@ bool run_conv_task(const ConvProduct<T>& p, const ConvPlan& plan, idx group, idx
             tile.depth = depth;
             tile.lanes = static_cast<int>(panel.count - (panel.vectors - 1) * lanes);
             tile.add = block > 0;
-            tile.ahead = reinterpret_cast<const char*>(tile.b);
-            tile.ahead_step = 0;
+            PanelAhead<T> ahead;
+            if (p.plain && plan.direct && u + 1 < panel1)
+                ahead = PanelAhead<T>(p, group, block, conv_panel<T>(plan, u + 1));
             T* c = plan.direct
                        ? p.y + panel.unit * p.y_image + group * p.rows * p.y_channel + panel.first
                        : scratch + (panel.first - begin.first);
@@ -269,6 +299,7 @@ bool run_conv_task(const ConvProduct<T>& p, const ConvPlan& plan, idx group, idx
                 tile.a = p.tiled ? a + block * rows : a + block;
                 tile.a_row = p.depth;
                 tile.a_step = p.tiled ? rows : 1;
+                ahead.fetch(t - tile0, tile);
                 if (plan.stream) {
                     alignas(kVecBytes) T sums[kTileRows * kTileVectors * lanes];
                     tile.c = sums;

@@ -162,6 +162,37 @@ def test_however_the_work_is_cut(
         np.testing.assert_allclose(got.numpy(), want, rtol=1e-11, atol=1e-11)
 
 
+# Few channels and a lane for each image: most of the lanes in use, padding of which whole tiles are
+# left out, blocks of k that end within a channel, groups, steps, one direction.
+IMAGES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
+    ((13, 4, 9, 11), (6, 4, 5, 5), {"padding": 4}),
+    ((29, 6, 7, 18), (16, 6, 5, 5), {"padding": (1, 3)}),
+    ((32, 10, 12, 9), (7, 10, 5, 4), {"stride": (1, 2), "dilation": (2, 1), "padding": 2}),
+    ((16, 12, 8, 10), (16, 6, 3, 7), {"groups": 2, "padding": (0, 3)}),
+    ((31, 8, 33), (5, 8, 13), {"padding": 9}),
+]
+
+
+@pytest.mark.parametrize(("x", "w", "options"), IMAGES)
+def test_a_lane_for_each_image(
+    x: tuple[int, ...], w: tuple[int, ...], options: dict[str, Any]
+) -> None:
+    """Single precision, which alone has such kernels, gives what double precision does."""
+    convolve = F.conv1d if len(x) == 3 else F.conv2d
+    results = []
+    for dtype in (np.float64, np.float32):
+        a, b = tensor(*x, dtype=dtype, grad=True), tensor(*w, dtype=dtype, grad=True)
+        bias = tensor(w[0], dtype=dtype, grad=True)
+        y = convolve(a, b, bias, **options)
+        y.backward(tensor(*y.shape, dtype=dtype, seed=1))
+        results.append([r.detach().numpy() for r in (y, a.grad, b.grad) if r is not None])
+        if dtype is np.float32:
+            part = convolve(a[3:5], b, bias, **options)
+            np.testing.assert_array_equal(part.detach().numpy(), y.detach().numpy()[3:5])
+    for want, got in zip(*results, strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-6 * np.abs(want).max() * 20)
+
+
 @pytest.mark.parametrize("width", [512, 515])
 def test_a_large_output_of_one_tap(width: int) -> None:
     """It is written past the caches, where its rows are whole vectors."""
@@ -182,6 +213,8 @@ SHAPES = [
     ((6, 32, 15, 15), (32, 32, 3, 3), 2, 1, 1),
     ((8, 24, 20, 21), (6, 24, 3, 3), 1, 1, 1),
     ((8, 3, 32, 32), (64, 3, 7, 7), 2, 3, 1),
+    ((29, 6, 14, 15), (16, 6, 5, 5), 1, 1, 1),
+    ((32, 6, 28, 27), (6, 6, 5, 5), 2, 2, 1),
 ]
 
 

@@ -230,6 +230,17 @@ def require_tensor(op: str, name: str, value: Any) -> None:
         raise TypeError(message)
 
 
+def are_floats(x: Any, weight: Any, bias: Any) -> bool:
+    """Whether a layer's operands certainly are tensors of one floating-point type: what a step with
+    sound ones pays for checks."""
+    if type(x) is not Tensor or not isinstance(weight, Tensor):
+        return False
+    dtype = weight.array.dtype
+    if x.array.dtype is not dtype or dtype.kind != "f":
+        return False
+    return bias is None or (isinstance(bias, Tensor) and bias.array.dtype is dtype)
+
+
 def require_float(op: str, name: str, value: Tensor) -> None:
     """RuntimeError unless ``value`` is of a floating-point type."""
     if value.array.dtype.kind != "f":

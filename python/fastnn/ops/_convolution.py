@@ -72,7 +72,10 @@ class _Bilinear(Op):
     def lift(self, array: Any) -> Any:
         """An array as the kernels take it: contiguous, with three directions."""
         array = _common.contiguous_array(self.kernels, array)
-        return array.reshape(*array.shape[:2], *three(array.shape[2:], 1))
+        shape = array.shape
+        if len(shape) == 4:  # images, the usual: said at once
+            return array.reshape(shape[0], shape[1], 1, shape[2], shape[3])
+        return array.reshape(*shape[:2], *three(shape[2:], 1))
 
     def by_output(self, x: Any, weight: Any, bias: Any, out: tuple[int, ...]) -> Any:
         """The convolution: (n, o, *out)."""
@@ -109,6 +112,16 @@ class _Bilinear(Op):
         self.kernels.channel_sum(rows, array, accumulate)
         return array
 
+    def by_parameters(self, x: Any, g: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
+        """The gradients of the weight and of the bias, which are inputs 1 and 2: g is read once."""
+        weight, accumulate = self.grad_buffer(1, shape, g.dtype)
+        bias, accumulate_bias = self.grad_buffer(2, (g.shape[1],), g.dtype)
+        self.kernels.conv_backward_parameters(
+            self.lift(x), self.lift(g), self.lift(weight), bias, *self.geometry, accumulate,
+            accumulate_bias,
+        )  # fmt: skip
+        return weight, bias
+
 
 def _channel_total(g: Tensor) -> Tensor:
     return sum_dims(g, (0, *range(2, g.ndim)))
@@ -127,6 +140,8 @@ class Convolution(_Bilinear):
         gx = gw = None
         if self.needs[0]:
             gx = self.by_input(g, weight, None, self.shapes[0][2:])
+        if self.needs[1] and self.needs[2]:
+            return gx, *self.by_parameters(x, g, self.shapes[1])
         if self.needs[1]:
             gw = self.by_weight(x, g, *self.grad_buffer(1, self.shapes[1], g.dtype))
         return gx, gw, self.by_bias(g, 2) if self.needs[2] else None

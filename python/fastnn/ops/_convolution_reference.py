@@ -152,3 +152,14 @@ def channel_sum(x: Any, y: Any, accumulate: bool) -> None:
         y += total
     else:
         y[...] = total
+
+
+@reference
+def conv_backward_parameters(
+    x: Any, grad_y: Any, grad_weight: Any, grad_bias: Any, stride: Three, padding: Three,
+    dilation: Three, groups: int, accumulate: bool, accumulate_bias: bool,
+) -> None:  # fmt: skip
+    """The gradients of the weight and of the bias, grad_bias[o] (+)= sum_{n, p} grad_y[n, o, p]."""
+    conv_backward_weight(x, grad_y, grad_weight, stride, padding, dilation, groups, accumulate)
+    rows = grad_y.reshape(*grad_y.shape[:2], math.prod(grad_y.shape[2:]))
+    channel_sum(rows, grad_bias, accumulate_bias)

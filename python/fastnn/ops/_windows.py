@@ -81,6 +81,20 @@ def windows(
     ceil_mode: bool,
 ) -> tuple[Shape, Windows]:  # fmt: skip
     """The shape of the output and the arguments of the kernels; RuntimeError if they do not fit."""
+    shape = input.shape
+    given = (kernel, padding, dilation) if stride is None else (kernel, padding, dilation, stride)
+    plain = {type(v) for v in given} == {int}
+    plan = _planned if plain else _planned.__wrapped__
+    out, filled = plan(name, shape[-n:], kernel, stride, padding, dilation, bool(ceil_mode))
+    return (*shape[:-n], *out), filled
+
+
+@functools.lru_cache(maxsize=4096, typed=True)
+def _planned(
+    name: str, spatial: Shape, kernel: Any, stride: Any, padding: Any, dilation: Any,
+    ceil_mode: bool,
+) -> tuple[Shape, Windows]:  # fmt: skip
+    n = len(spatial)
     k = sizes(name, "kernel_size", kernel, n, 1)
     absent = stride is None or (type(stride) is list and not stride)
     s = k if absent else sizes(name, "stride", stride, n, 1)
@@ -92,8 +106,7 @@ def windows(
             f"kernel_size {kernel!r}; pad() can add more"
         )
         raise RuntimeError(message)
-    out, filled = _fitted(name, tuple(input.shape[-n:]), k, s, p, d, bool(ceil_mode))
-    return (*input.shape[:-n], *out), filled
+    return _fitted(name, tuple(spatial), k, s, p, d, ceil_mode)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -151,6 +164,8 @@ def adaptive(name: str, input: Tensor, n: int, output_size: Any) -> tuple[Shape,
 def planes(array: Any, n: int) -> Any:
     """A contiguous array as (planes, d, h, w), its last n dimensions being spatial."""
     shape = array.shape
+    if n == 2 and len(shape) == 4:  # images, the usual: said at once
+        return array.reshape(shape[0] * shape[1], 1, shape[2], shape[3])
     return array.reshape(math.prod(shape[:-n]), *(1,) * (3 - n), *shape[-n:])
 
 
