@@ -41,7 +41,7 @@ namespace {
 // machine it may sit on the very core that the thread it waits for needs. With more threads than
 // cores it does so from the start, and gives up sooner.
 constexpr std::int64_t kEagerNs = 20'000;
-constexpr std::int64_t kSpinNs = 150'000;
+constexpr std::int64_t kSpinNs = 400'000;
 constexpr std::int64_t kCrowdedSpinNs = 10'000;
 constexpr int kLooksPerClockRead = 16;
 constexpr idx kMaxUnits = idx{1} << 20;

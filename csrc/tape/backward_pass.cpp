@@ -29,12 +29,25 @@ bool known_version(PyObject* guard) {
     return now == then || PyObject_RichCompareBool(now, then, Py_EQ) == 1;
 }
 
+// Whether a view is all of an array that nothing else refers to: a new array in another shape.
+bool is_sole_view(PyArrayObject* view, PyObject* base) {
+    if (Py_REFCNT(base) != 1 || !PyArray_CheckExact(base)) return false;
+    PyArrayObject* whole = reinterpret_cast<PyArrayObject*>(base);
+    constexpr int kOwn = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED | NPY_ARRAY_WRITEABLE;
+    PyObject* below = PyArray_BASE(whole);
+    return (below == nullptr || !PyArray_Check(below)) && PyArray_CHKFLAGS(view, kOwn) &&
+           PyArray_DATA(view) == PyArray_DATA(whole) &&
+           PyArray_NBYTES(view) == PyArray_NBYTES(whole);
+}
+
 // Whether an array that backward returned belongs to nobody else: it is no gradient that came in,
-// no saved array, no view of something, and was not returned twice.
+// no saved array, no view of what something else refers to, and was not returned twice.
 bool is_fresh(PyObject* array, PyObject* grads, PyObject* results, PyObject* saved) {
     if (!PyArray_CheckExact(array)) return false;
     PyObject* base = PyArray_BASE(reinterpret_cast<PyArrayObject*>(array));
-    if (base != nullptr && PyArray_Check(base)) return false;
+    if (base != nullptr && PyArray_Check(base) &&
+        !is_sole_view(reinterpret_cast<PyArrayObject*>(array), base))
+        return false;
     for (PyObject* others : {grads, saved}) {
         if (others == nullptr || !PyTuple_CheckExact(others)) continue;
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(others); ++i)

@@ -222,3 +222,46 @@ def test_gradients_of_shared_leaves_and_hooks() -> None:
     x.grad.mul_(0)
     (x + x).sum().backward()
     assert x.grad.tolist() == [2.0, 2.0, 2.0]
+
+
+class Answer(autograd.Op):
+    """Has as its gradient whatever its function makes of a new array."""
+
+    def forward(self, x: Any, make: Any) -> Any:
+        self.make = make
+        return x.copy()
+
+    def backward(self, g: Any) -> tuple[Any, ...]:
+        return (self.make(np.full(g.size, 2.0, g.dtype), g.shape),)
+
+
+@pytest.mark.parametrize(
+    ("keeps", "make"),
+    [
+        (True, lambda a, shape: a.reshape(shape)),
+        (False, lambda a, shape: np.concatenate([a, a])[: a.size].reshape(shape)),
+        (False, lambda a, shape: a[::-1].reshape(shape[::-1]).T),
+    ],
+    ids=["all of a new array", "a part", "another order"],
+)
+def test_a_gradient_in_another_shape_is_taken_over(keeps: bool, make: Any) -> None:
+    """Only where its memory is as large as it and nobody else's, or .grad would hold on to both."""
+    made, held = [], []
+
+    def remembered(a: Any, shape: Any) -> Any:
+        view = make(a, shape)
+        made.append(view.__array_interface__["data"][0])
+        return view
+
+    def kept(a: Any, shape: Any) -> Any:
+        held.append(a)
+        return a.reshape(shape)
+
+    x = fastnn.ones(2, 3, requires_grad=True)
+    Answer.apply((x,), remembered).sum().backward()
+    assert (x.grad.data_ptr() == made[0]) is keeps
+    assert x.grad.numpy().tolist() == [[2.0] * 3] * 2
+    y = fastnn.ones(2, 3, requires_grad=True)
+    Answer.apply((y,), kept).sum().backward()
+    y.grad.zero_()
+    assert held[0].tolist() == [2.0] * 6
