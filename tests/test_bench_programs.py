@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import math
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from fastnn import testing
 from fastnn.cli.bench import adapter_fastnn, ceilings, measure, steps_modules
 from fastnn.cli.bench.cases import Subject, find
 from fastnn.cli.bench.ceilings import Ceilings, Cost, Watch
-from fastnn.cli.bench.peers import PEERS
+from fastnn.cli.bench.peers import PEERS, pythons
 from fastnn.cli.bench.programs import PROGRAMS, Program
 from fastnn.cli.bench.session import QUICK, Session
+from fastnn.cli.bench.workers import NotInstalled
 
 CASES = {case.id: case for case in testing.all_cases()}
 RUNS = [(p, pass_) for p in PROGRAMS.values() for pass_ in p.passes]
@@ -56,32 +58,87 @@ def test_logistic_regression_is_what_its_formula_says() -> None:
     np.testing.assert_allclose(got, losses, rtol=1e-5)
 
 
+def no_update(patch: pytest.MonkeyPatch, arrays: dict[str, Any]) -> None:
+    del arrays
+    for kind in (fastnn.optim.SGD, fastnn.optim.Adam):
+        patch.setattr(kind, "step", lambda _: None)
+
+
+def negated_gradients(patch: pytest.MonkeyPatch, arrays: dict[str, Any]) -> None:
+    backward = fastnn.Tensor.backward
+
+    def negated(tensor: fastnn.Tensor, grad: fastnn.Tensor | None = None) -> None:
+        backward(tensor, -(fastnn.ones_like(tensor.detach()) if grad is None else grad))
+
+    patch.setattr(fastnn.Tensor, "backward", negated)
+    if "grad" in arrays:
+        arrays["grad"] = -arrays["grad"]
+
+
+WRONG = [
+    (program, pass_, wrong)
+    for program, pass_ in RUNS
+    for wrong in (no_update, negated_gradients)
+    if program.kind in ("step", "optimizer")
+    or (wrong is negated_gradients and pass_ == "forward_backward")
+]
+
+
+@pytest.mark.parametrize(("program", "pass_", "wrong"), WRONG, ids=lambda v: getattr(v, "name", v))
+def test_a_peer_that_learns_nothing_or_backwards_is_refused(
+    program: Program, pass_: str, wrong: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run() -> list[Any]:
+        adapter = adapter_fastnn.Adapter(fastnn.get_num_threads(), {})
+        backward = pass_ == "forward_backward"
+        return steps_modules.prepare(adapter, program.name, arrays, backward)[1]
+
+    subject, arrays = Subject(None, program, pass_), program.make()
+    right = run()
+    assert subject.disagreement(right, right) is None
+    wrong(monkeypatch, arrays)
+    assert "differs by" in (subject.disagreement(right, run()) or "")
+
+
 def test_costs_are_the_least_that_has_to_be_done() -> None:
     n = 4.0 * 1024 * 4096
     relu = Subject(CASES["relu-1024x4096"], None)
     x = np.zeros((1024, 4096), np.float32)
     assert relu.cost([x]) == Cost(None, 2 * n, 2 * n)
     both = Subject(CASES["relu-1024x4096"], None, "forward_backward")
-    assert both.cost([x, x]) == Cost(None, 5 * n, 3 * n)
+    assert both.cost([x, x]) == Cost(None, 5 * n, 3 * n, read=n)
+    total = Subject(CASES["sum-1024x4096"], None, "forward_backward")
+    assert total.cost([x[0, 0], x]).traffic == 2 * n + 8, "no gradient of a sum needs its terms"
     product = Subject(CASES["mm-64x64-64x64"], None, "forward_backward")
     square = np.zeros((64, 64), np.float32)
     assert product.cost([square] * 3).flops == 3 * 2 * 64**3
     assert PROGRAMS["adam"].cost("forward").traffic == 28 * 10e6
     step = PROGRAMS["mlp_small"].cost("forward_backward")
-    assert step.flops == 3 * 2 * 64 * (784 * 128 + 128 * 10)
+    assert step.flops == 2 * 64 * (2 * 784 * 128 + 3 * 128 * 10), "nobody needs the data's gradient"
+    logistic = PROGRAMS["logreg"].cost("forward_backward")
+    assert logistic.flops == 2 * 2 * 32 * 64 * 10
     strided = CASES["conv2d-16x3x64x64-64x3x7x7-64-stride=2-padding=3"]
+    picked = Subject(CASES["nll_loss-4096x1000-('int',(4096,),0,1000)"], None)
+    assert picked.cost([x[0, 0]]).traffic == 4096 * (64 + 8) + 4, "a line of every row"
+    rows = Subject(CASES["embedding-('int',(64,100),0,10000)-10000x256"], None)
+    assert rows.cost([x[:, :0]]).traffic == 6400 * (4 * 256 + 8)
     assert strided.flops == 2.0 * 16 * 64 * 3 * 49 * 32 * 32
 
 
 class FixedProbe:
-    """100 GFLOP/s a thread; 80 GB/s up to a megabyte, then half of it per factor of four."""
+    """100 GFLOP/s a thread; 80 GB/s up to a megabyte, then half of it per factor of four; reading
+    is twice as fast."""
 
     def fma(self, threads: int) -> float:
         return 100.0 * threads
 
     def memory(self, kind: str, threads: int, size: int) -> float:
         assert threads == 2
-        return 80.0 * (1.0 if kind == "stream" else 0.9) / 2 ** max(0.0, math.log2(size) / 2 - 10)
+        return (
+            80.0
+            * {"stream": 1.0, "copy": 0.9, "read": 2.0}[kind]
+            / 2 ** max(0.0, math.log2(size) / 2 - 10)
+        )
 
 
 def test_ceilings() -> None:
@@ -91,10 +148,16 @@ def test_ceilings() -> None:
     assert top.fma is None
     assert watch.complaint(watch.read()) is None
     assert top.fma == 200.0
-    assert top.bandwidth(1000) == pytest.approx(80.0)
-    assert top.bandwidth(2**22) == pytest.approx(40.0)
-    assert 40.0 < (top.bandwidth(2**21) or 0) < 80.0
-    assert top.bandwidth(2**60) == top.dram
+
+    def bandwidth(size: float, read: float = 0.0) -> float:
+        return top.bandwidth(Cost(None, 1e6, size, read=read)) or 0.0
+
+    assert bandwidth(1000) == pytest.approx(80.0)
+    assert bandwidth(1000, read=1e6) == pytest.approx(160.0)
+    assert bandwidth(1000, read=0.5e6) == pytest.approx(1 / (0.5 / 80 + 0.5 / 160))
+    assert bandwidth(2**22) == pytest.approx(40.0)
+    assert 40.0 < bandwidth(2**21) < 80.0
+    assert bandwidth(2**60) == top.dram
     work = Cost(flops=2e6, traffic=4.0 * 2**20, working_set=2.0**22)
     products, bytes_ = 2e6 / 200e3, 4.0 * 2**20 / 40e3
     assert top.time_us(work) == pytest.approx(max(products, bytes_))
@@ -141,8 +204,22 @@ def test_what_is_chosen() -> None:
 
 @pytest.fixture
 def session() -> Iterator[Session]:
-    with tempfile.TemporaryDirectory() as folder, Session(Path(folder), QUICK, {}) as opened:
+    """Peers may be in other environments: FASTNN_PEER_PYTHON says where."""
+    given = pythons([])
+    with tempfile.TemporaryDirectory() as folder, Session(Path(folder), QUICK, given) as opened:
         yield opened
+
+
+def compared(session: Session, peer: str, programs: Iterable[Program]) -> set[str]:
+    """The names of the programs that a peer runs, all with fastnn's results."""
+    found = set()
+    for program in programs:
+        for pass_ in program.passes:
+            absent = measure._Absent()
+            measure._prepare(session, Subject(None, program, pass_), [peer], 2, None, absent)
+            assert not absent.failed, absent.why
+            found |= set() if absent.why else {program.name}
+    return found
 
 
 @pytest.mark.torch
@@ -150,12 +227,27 @@ def session() -> Iterator[Session]:
 def test_torch_agrees_on_every_program(session: Session, peer: str) -> None:
     images = {"lenet", "cnn", "resnet_tiny"}
     layouts = bool(PEERS[peer].options.get("channels_last"))
-    compared = set()
-    for program, pass_ in RUNS:
-        if layouts and program.name not in images | {"logreg", "lstm", "sgd", "add_8"}:
-            continue
-        without: dict[str, str] = {}
-        subject = Subject(None, program, pass_)
-        measure._prepare(session, subject, [peer], 2, None, without)
-        compared |= {program.name} - ({program.name} if without else set())
-    assert compared == (images if layouts else set(PROGRAMS) - {"lstm_peephole", "lstm_layer_norm"})
+    some = images | {"logreg", "lstm", "sgd", "add_8"}
+    programs = [p for p in PROGRAMS.values() if not layouts or p.name in some]
+    wanted = images if layouts else set(PROGRAMS) - {"lstm_peephole", "lstm_layer_norm"}
+    assert compared(session, peer, programs) == wanted
+
+
+RECURRENT = {"lstm", "lstm_big", "lstm_bidirectional", "gru"}
+
+
+def test_jax_agrees_on_every_program_that_is_written_down(session: Session) -> None:
+    try:
+        session.worker("jax", 2)
+    except NotInstalled:
+        pytest.skip("jax is not installed")
+    steps = {name for name, program in PROGRAMS.items() if program.kind == "step"}
+    assert compared(session, "jax", PROGRAMS.values()) == steps | RECURRENT | {"add_8"}
+
+
+@pytest.mark.torch
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_compiled_layers_and_calls_agree(session: Session) -> None:
+    small = [PROGRAMS[name] for name in ("lstm_bidirectional", "gru", "add_8", "chain_20", "sgd")]
+    expected = {"lstm_bidirectional", "gru", "add_8"}
+    assert compared(session, "torch-compile", small) == expected

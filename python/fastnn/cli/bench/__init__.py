@@ -7,7 +7,8 @@ is the program of its process and loads one ``adapter_<library>.py`` and, for wh
 peer may live in an environment where fastnn is not installed.
 
 ``session.py`` owns the processes of a run, ``measure.py`` takes the samples, ``ceilings.py`` knows
-what the machine can do and whether it is quiet, ``report.py`` and ``plots.py`` show the results.
+what the machine can do and whether it is quiet, ``shares.py`` holds a result against it, and
+``report.py`` and ``plots.py`` show the results.
 The acceptance of the source tree, ``python -m benchmarks.check``, is built on the same parts.
 """
 

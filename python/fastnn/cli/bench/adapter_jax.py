@@ -6,12 +6,30 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+
+_CPUS = Path("/sys/devices/system/cpu")
+
+
+def _apart(cpus: Iterable[int]) -> list[int]:
+    """Processors in order, one of every core first, where the system tells which share one."""
+    seen: dict[str, int] = {}
+    turns = []
+    for cpu in sorted(cpus):
+        try:
+            core = (_CPUS / f"cpu{cpu}/topology/thread_siblings_list").read_text("utf-8")
+        except OSError:
+            core = str(cpu)
+        turns.append((seen.setdefault(core, 0), cpu))
+        seen[core] += 1
+    return [cpu for _, cpu in sorted(turns)]
 
 
 class Adapter:
@@ -21,7 +39,7 @@ class Adapter:
 
     def __init__(self, threads: int, options: dict[str, Any]) -> None:
         # XLA has a thread per core that it may use, and no setting; before it is loaded.
-        cores = sorted(os.sched_getaffinity(0))
+        cores = _apart(os.sched_getaffinity(0))
         if threads < len(cores):
             os.sched_setaffinity(0, cores[:threads])
         self.options = options

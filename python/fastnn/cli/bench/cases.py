@@ -20,6 +20,14 @@ __all__ = ["PASSES", "Subject", "disagreement", "find", "results"]
 
 PASSES = ("forward", "forward_backward")
 
+# Of the changes of a step's losses: rounding of the losses themselves is a larger part of them.
+_CHANGES = 5e-3
+# Operations that read as many elements, or rows, of one argument as another has indices.
+_GATHERED = {"embedding": (1, 0), "nll_loss": (0, 1)}  # the argument, its indices
+_LINE = 64  # bytes of a cache line: less than that is not read
+# Operations of one argument, or sums, whose gradients do not need their inputs.
+_LINEAR = {"add", "avg_pool2d", "clone", "embedding", "nll_loss", "pad", "sum", "unfold"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
@@ -61,8 +69,9 @@ class Subject:
         """Of one run. ``outputs``: the results of `order`.
 
         Traffic of a case: every array read or written once per pass: inputs and outputs, then for
-        the gradients inputs, output gradients and input gradients. Its backward pass has twice the
-        operations of the forward pass: one product for each of the two operands.
+        the gradients inputs (unless the operation is linear), output gradients and input gradients.
+        Of what is gathered from, only what is gathered. The backward pass has twice the operations
+        of the forward pass: one product for each of the two operands.
         """
         if self.program is not None:
             return self.program.cost(self.pass_)
@@ -73,12 +82,44 @@ class Subject:
         both = self.pass_ == "forward_backward"
         if both:
             count -= sum(a.dtype.kind == "f" for a in arrays)
-        read = float(sum(a.nbytes for a in arrays))
+        read = _read(self.case.name, arrays)
         out = float(sum(a.nbytes for a in outputs[:count]))
         grads = float(sum(a.nbytes for a in outputs[count:]))
-        traffic = (2 * (read + out) + grads) if both else (self.case.bytes_moved or read + out)
         flops = self.case.flops
-        return Cost(flops and flops * (3 if both else 1), traffic, read + out + grads)
+        held = read + out + grads
+        if not both:
+            traffic = self.case.bytes_moved or read + out
+            return Cost(flops, traffic, held, read=max(0.0, traffic - 2 * out))
+        again = 0.0 if self.case.name in _LINEAR else read
+        traffic = read + out + again + out + grads
+        beyond = max(0.0, traffic - 2 * (out + grads))
+        return Cost(flops and 3 * flops, traffic, held, read=beyond)
+
+    def disagreement(self, ours: list[Any], theirs: list[Any]) -> str | None:
+        """How a peer's results differ by more than rounding; None if they do not.
+
+        The losses of a step hardly change in three steps, so that wrong gradients leave them within
+        the bound for losses; therefore their changes are held against each other, too.
+        """
+        if self.program is None:
+            assert self.case is not None
+            return disagreement(ours, theirs, seeded=self.case.seeded)
+        found = disagreement(ours, theirs, tolerance=self.program.tolerance)
+        if found or self.program.kind != "step":
+            return found
+        changes = [[a[1:] - a[0] for a in arrays[:1]] for arrays in (ours, theirs)]
+        found = disagreement(*changes, tolerance=_CHANGES)
+        return found and f"changes of the losses: {found}"
+
+
+def _read(name: str, arrays: list[Any]) -> float:
+    """Bytes of the inputs that an operation has to read."""
+    read = sum(a.nbytes for a in arrays)
+    if name in _GATHERED:
+        table, indices = (arrays[i] for i in _GATHERED[name])
+        each = table[0].nbytes if name == "embedding" else _LINE
+        read += min(0, indices.size * each - table.nbytes)
+    return float(read)
 
 
 def _describe(case: testing.OpCase, dtype: str, inputs: Path) -> dict[str, Any]:
@@ -139,24 +180,30 @@ def _chosen(identifier: str, name: str, patterns: list[str]) -> bool:
 
 def find(patterns: list[str]) -> list[Subject]:
     """The programs, then the timed cases, each in the passes it has, whose identifier or operation
-    is, or matches, one of the patterns; all without patterns. ValueError if there is none."""
-    found = [
+    is, or matches, one of the patterns; all without patterns.
+
+    ValueError for a pattern that matches nothing.
+    """
+    timed = list(testing.all_cases(bench=True))
+    known = [(program.name, program.kind) for program in PROGRAMS.values()]
+    known += [(case.id, case.name) for case in timed]
+    if empty := [p for p in patterns if not any(_chosen(*pair, [p]) for pair in known)]:
+        kinds = dict.fromkeys(program.kind for program in PROGRAMS.values())
+        names = dict.fromkeys([*PROGRAMS, *(case.name for case in timed)])
+        message = (
+            f"cases: expected --only to name one of {', '.join(names)}, a kind ({', '.join(kinds)})"
+            f", or a pattern, got {', '.join(empty)!r:.60}; as in --only mm or --only 'mm-*'"
+        )
+        raise ValueError(message)
+    programs = [
         Subject(None, program, pass_)
         for program in PROGRAMS.values()
         for pass_ in program.passes
         if _chosen(program.name, program.kind, patterns)
     ]
-    found += [
+    return programs + [
         Subject(case, None, pass_)
-        for case in testing.all_cases(bench=True)
+        for case in timed
         for pass_ in (PASSES if case.grad else PASSES[:1])
         if _chosen(case.id, case.name, patterns)
     ]
-    if not found:
-        names = dict.fromkeys([*PROGRAMS, *(c.name for c in testing.all_cases(bench=True))])
-        message = (
-            f"cases: expected --only to name one of {', '.join(names)}, or a pattern, got "
-            f"{', '.join(patterns)!r:.60}; as in --only mm or --only 'mm-*'"
-        )
-        raise ValueError(message)
-    return found

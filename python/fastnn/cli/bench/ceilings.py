@@ -16,11 +16,11 @@ from fastnn.cli.bench.machine import caches
 from fastnn.cli.bench.worker import MAX_DELAY
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fastnn.cli.bench.workers import Probe
 
-__all__ = ["Ceilings", "Cost", "Reading", "Watch", "falling", "judge", "waited"]
+__all__ = ["Bandwidth", "Ceilings", "Cost", "Reading", "Watch", "falling", "judge", "waited"]
 
 # Two free cores give 1.9 to 2 times the rate of one; two threads of one core give 1.0 to 1.3.
 MIN_SCALING = 1.7
@@ -28,6 +28,8 @@ MIN_SCALING = 1.7
 MIN_RATE = 0.85
 # Of a reading that shows a disturbance, and at the start of a run, of one that does not.
 READINGS, FIRST_READINGS = 3, 5
+
+_KINDS = ("copy", "stream", "read")  # of memory rates
 
 # A last-level cache above this is a large server's, shared with others, of which little is ours.
 _LARGE_CACHE = 64 * 1024
@@ -55,12 +57,28 @@ class Cost:
     """What one run has to do at least: operations, bytes moved, bytes of all its arrays.
 
     parts: its operations and its traffic are those of different parts, one after the other.
+    read: the part of the traffic that is read beyond as many bytes as are written.
     """
 
     flops: float | None
     traffic: float | None
     working_set: float
     parts: bool = False
+    read: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Bandwidth:
+    """GB/s at one size of the working set: of the better of the two copies, and of reading."""
+
+    copy: float
+    read: float
+
+    def rate(self, cost: Cost) -> float:
+        """GB/s of the work's mix: as many bytes read as are written are a copy, and what is read
+        beyond them is held against the better of the two rates."""
+        share = cost.read / cost.traffic if cost.traffic else 0.0
+        return 1 / ((1 - share) / self.copy + share / max(self.read, self.copy))
 
 
 class Watch:
@@ -105,7 +123,8 @@ class Watch:
 
     def complaint(self, reading: Reading) -> str | None:
         """Why the machine was not quiet at a reading; None if it was."""
-        return judge(reading, self.best_one, len(os.sched_getaffinity(0)))
+        cores = len(os.sched_getaffinity(0))
+        return judge(reading, self.best_one, cores, self.best_many)
 
 
 class Ceilings:
@@ -119,39 +138,58 @@ class Ceilings:
         self._probe = probe
         self._watch = watch
         self._threads = threads
-        self._memory: dict[int, float] = {}
+        self._memory: dict[int, Bandwidth] = {}
 
     @property
     def fma(self) -> float | None:
         """Multiply-adds in registers, GFLOP/s; None where it cannot be measured."""
         return self._watch.best_many or None
 
+    def look(self, size: float) -> Bandwidth | None:
+        """The rates at that size of the working set now; None where they cannot be measured."""
+        if self._probe is None:
+            return None
+        copy, stream, read = (self._probe.memory(kind, self._threads, int(size)) for kind in _KINDS)
+        return Bandwidth(max(copy, stream), read)
+
+    def _curve(self) -> Mapping[int, Bandwidth]:
+        """The best of several looks at every size; measured once."""
+        if not self._memory:
+            for _ in range(self._takes):
+                for size in _sizes():
+                    if seen := self.look(size):
+                        old = self._memory.get(size)
+                        self._memory[size] = best([old, seen]) if old else seen
+        return self._memory
+
     @property
     def memory(self) -> dict[int, float]:
         """GB/s of the better of the two copies, by bytes of the working set; measured once."""
-        if self._probe is not None and not self._memory:
-            for _ in range(self._takes):
-                for size in _sizes():
-                    rates = (self._probe.memory(k, self._threads, size) for k in ("copy", "stream"))
-                    self._memory[size] = max(self._memory.get(size, 0.0), *rates)
-        return self._memory
+        return {size: rates.copy for size, rates in self._curve().items()}
 
     @property
     def dram(self) -> float | None:
         """GB/s of a copy at the largest working set."""
         return list(self.memory.values())[-1] if self.memory else None
 
-    def bandwidth(self, size: float) -> float | None:
-        """GB/s of a copy whose working set has ``size`` bytes, between the sizes measured.
+    def bandwidth(self, cost: Cost, seen: Sequence[Bandwidth] = ()) -> float | None:
+        """GB/s of the work's mix of reading and writing at its working set.
 
-        A larger set is never taken to be faster than a smaller one was.
+        From the best of what was ``seen`` beside it, else from the curve, between its sizes: there
+        a larger set is never taken to be faster than a smaller one was.
         """
-        if not self.memory:
+        if seen:
+            return best(seen).rate(cost)
+        if not (curve := self._curve()):
             return None
-        rates = falling(list(self.memory.values()))
-        return float(np.interp(math.log(max(size, 1.0)), [*map(math.log, self.memory)], rates))
+        places = [*map(math.log, curve)]
+        copy, read = (
+            float(np.interp(math.log(max(cost.working_set, 1.0)), places, falling(rates)))
+            for rates in ([b.copy for b in curve.values()], [b.read for b in curve.values()])
+        )
+        return Bandwidth(copy, read).rate(cost)
 
-    def time_us(self, cost: Cost) -> float | None:
+    def time_us(self, cost: Cost, seen: Sequence[Bandwidth] = ()) -> float | None:
         """The least time that the work can take: the roofline, as a time.
 
         The larger of its operations at the multiply-add rate, and of its traffic at the rate of
@@ -160,9 +198,14 @@ class Ceilings:
         parts = []
         if cost.flops and self.fma:
             parts.append(cost.flops / self.fma * 1e-3)
-        if cost.traffic and (rate := self.bandwidth(cost.working_set)):
+        if cost.traffic and (rate := self.bandwidth(cost, seen)):
             parts.append(cost.traffic / rate * 1e-3)
         return (sum(parts) if cost.parts else max(parts)) if parts else None
+
+
+def best(seen: Sequence[Bandwidth]) -> Bandwidth:
+    """The largest of each rate."""
+    return Bandwidth(max(b.copy for b in seen), max(b.read for b in seen))
 
 
 def falling(rates: Sequence[float]) -> list[float]:
@@ -170,13 +213,20 @@ def falling(rates: Sequence[float]) -> list[float]:
     return [max(rates[i:]) for i in range(len(rates))]
 
 
-def judge(reading: Reading, best_one: float, cores: int) -> str | None:
-    """Why a reading is not one of a quiet machine; None if it is."""
+def judge(reading: Reading, best_one: float, cores: int, best_many: float = 0.0) -> str | None:
+    """Why a reading is not one of a quiet machine; None if it is.
+
+    Several threads are judged by the best rate of as many in this run: how much faster than one
+    they are is the processor's own affair, where one alone has a higher clock or two share a core.
+    Two must also be nearly twice as fast as one, for a neighbour may stay for the whole run.
+    """
     if reading.one < MIN_RATE * best_one:
         return f"one thread ran at {reading.one / best_one:.0%} of the best rate of the run"
-    wanted = min(reading.threads, cores) * MIN_SCALING / 2
-    if reading.threads > 1 and cores > 1 and reading.many < wanted * reading.one:
-        return f"{reading.threads} threads gave {reading.many / reading.one:.2f} times one's rate"
+    if reading.threads > 1 and reading.many < MIN_RATE * best_many:
+        share = reading.many / best_many
+        return f"{reading.threads} threads ran at {share:.0%} of the best rate of the run"
+    if reading.threads == 2 and cores > 1 and reading.many < MIN_SCALING * reading.one:
+        return f"2 threads gave {reading.many / reading.one:.2f} times one's rate"
     return None
 
 

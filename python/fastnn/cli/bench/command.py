@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime as dt
 import json
 import os
+import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from fastnn.cli._args import up_to
 from fastnn.cli.bench import machine
 from fastnn.cli.bench.cases import Subject, find
 from fastnn.cli.bench.measure import Disagreement, measure
-from fastnn.cli.bench.peers import OWN, PYTHON_VARIABLE, SHOWN, pythons
+from fastnn.cli.bench.peers import OWN, PEERS, PYTHON_VARIABLE, SHOWN, pythons
 from fastnn.cli.bench.report import Report, heading, make_report
 from fastnn.cli.bench.session import FULL, QUICK, Session
 from fastnn.cli.bench.workers import WorkerError
@@ -31,6 +33,9 @@ _DONE, _FAILED, _USAGE = 0, 1, 2
 
 def _peers(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        problem = f"expected some of {', '.join(SHOWN)}, got none; leave --peers out for all"
+        raise argparse.ArgumentTypeError(problem)
     if unknown := [name for name in names if name not in SHOWN]:
         problem = (
             f"expected some of {', '.join(SHOWN)}, got {', '.join(unknown)!r:.60}; "
@@ -87,8 +92,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "pattern ('conv2d-*'); may be given more than once; default: everything",
     )  # fmt: skip
     parser.add_argument(
-        "--peers", type=_peers, default=SHOWN, metavar="A,B",
-        help=f"of {', '.join(SHOWN)}; default: all that are installed",
+        "--peers", type=_peers, metavar="A,B",
+        help=f"of {', '.join(SHOWN)}, which then must be installed; default: all that are",
     )  # fmt: skip
     parser.add_argument(
         "--threads", type=_threads, default=(fastnn.get_num_threads(),), metavar="N,M",
@@ -160,7 +165,7 @@ def _measure_all(
             Session(Path(folder), effort, given, arguments.device) as session,
         ):
             installed = []
-            for peer in (OWN, *arguments.peers):
+            for peer in (OWN, *(arguments.peers or SHOWN)):
                 report.doing(f"starting {peer}")
                 try:
                     session.worker(peer, threads)
@@ -185,6 +190,10 @@ def _measure_all(
                 content["ceilings"][-1] = _ceilings(session, level, threads)
 
 
+def _same(a: Path, b: Path) -> bool:
+    return a.resolve() == b.resolve() or (a.exists() and b.exists() and a.samefile(b))
+
+
 def _show(arguments: argparse.Namespace, content: dict[str, Any], report: Report) -> None:
     """The end of a run: the table, the files."""
     report.summary(content["rows"])
@@ -196,19 +205,48 @@ def _show(arguments: argparse.Namespace, content: dict[str, Any], report: Report
         save(arguments.plot, content)
 
 
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM, of a time limit for example, is as good as Ctrl-C: what was measured is kept."""
+    try:
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _status(arguments: argparse.Namespace, content: dict[str, Any]) -> int:
+    """Failed, if a row or a peer in it did, or if a peer that was asked for is missing."""
+    failed = any("error" in row or row.get("failed") for row in content["rows"])
+    named = {word.partition("=")[0] for word in arguments.peer_python}
+    wanted = [
+        peer
+        for peer in content["missing"]
+        if arguments.peers or named & {peer, PEERS[peer].library}
+    ]  # fmt: skip
+    return _FAILED if failed or wanted else _DONE
+
+
 def run(arguments: argparse.Namespace) -> int:
-    """Measure and show. 0 if all was measured and all peers agreed."""
+    """Measure and show. 0 if all was measured, by all peers asked for, and all agreed."""
     say: Callable[[str], object] = sys.stderr.write
     try:
         subjects = find(arguments.only)
         given = pythons(arguments.peer_python)
+        if arguments.json and arguments.plot and _same(arguments.json, arguments.plot):
+            message = f"plot: expected another file than --json's, got {arguments.plot}; name two"
+            raise ValueError(message)
     except ValueError as error:
         say(f"fastnn bench: {error}\n")
         return _USAGE
     content = _about(arguments) | {"versions": {}, "missing": {}, "ceilings": [], "rows": []}
     report = make_report(len(subjects) * len(arguments.threads))
     try:
-        with report:
+        with _terminable(), report:
             _measure_all(arguments, subjects, given, content, report)
     except WorkerError as error:
         say(f"fastnn bench: {error}\n")
@@ -216,4 +254,4 @@ def run(arguments: argparse.Namespace) -> int:
     finally:  # what was measured before Ctrl-C, too
         if content["rows"]:
             _show(arguments, content, report)
-    return _FAILED if any("error" in row for row in content["rows"]) else _DONE
+    return _status(arguments, content)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn.cli.bench import ceilings
-from fastnn.cli.bench.cases import Subject, disagreement, results
+from fastnn.cli.bench.cases import Subject, results
 from fastnn.cli.bench.peers import OWN, PEERS
+from fastnn.cli.bench.shares import add_shares
 from fastnn.cli.bench.stats import Summary
-from fastnn.cli.bench.workers import NotInstalled, Unsupported, Worker
+from fastnn.cli.bench.workers import NotInstalled, Unsupported, Worker, WorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -32,18 +34,31 @@ class Disagreement(RuntimeError):
     """A peer computes something else than fastnn."""
 
 
+@dataclasses.dataclass
+class _Absent:
+    """The peers that a row goes without, and why; those of ``failed`` had the operation."""
+
+    why: dict[str, str] = dataclasses.field(default_factory=dict)
+    failed: list[str] = dataclasses.field(default_factory=list)
+
+    def add(self, peer: str, error: WorkerError) -> None:
+        """One more. fastnn itself is none: then there is no row."""
+        if peer == OWN:
+            raise error
+        self.why[peer] = str(error).removeprefix(f"{peer}: ")
+        if not isinstance(error, NotInstalled | Unsupported):
+            self.failed.append(peer)
+
+
 def _prepare(
     session: Session,
     subject: Subject,
     peers: Sequence[str],
     threads: int,
     isa: str | None,
-    without: dict[str, str],
+    absent: _Absent,
 ) -> tuple[dict[str, Worker], ceilings.Cost]:
-    """The workers that can run the subject, with equal results; fastnn's is the first.
-
-    ``without`` gets the peers that cannot, and why.
-    """
+    """The workers that can run the subject, with equal results; fastnn's is the first."""
     order = subject.order(session.folder)
     own = session.worker(OWN, threads, isa)
     own.ask(**order)
@@ -53,21 +68,16 @@ def _prepare(
         try:
             worker = session.worker(peer, threads, isa)
             worker.ask(**order)
-        except (NotInstalled, Unsupported) as reason:
-            without[peer] = str(reason).removeprefix(f"{peer}: ")
+        except WorkerError as error:
+            absent.add(peer, error)
             continue
-        if not PEERS[peer].options.get("plain"):  # computes another thing on purpose
-            seeded = subject.case is not None and subject.case.seeded
-            tolerance = 1e-4 if subject.program is None else subject.program.tolerance
-            difference = disagreement(
-                ours, results(order["outputs"]), seeded=seeded, tolerance=tolerance
+        plain = PEERS[peer].options.get("plain")  # computes another thing on purpose
+        if not plain and (difference := subject.disagreement(ours, results(order["outputs"]))):
+            message = (
+                f"{peer}: expected fastnn's results of {subject.label}, got others: "
+                f"{difference}; report it, and leave the peer out with --peers"
             )
-            if difference:
-                message = (
-                    f"{peer}: expected fastnn's results of {subject.label}, got others: "
-                    f"{difference}; report it, and leave the peer out with --peers"
-                )
-                raise Disagreement(message)
+            raise Disagreement(message)
         ready[peer] = worker
     return ready, subject.cost(ours)
 
@@ -142,33 +152,48 @@ def rounds(
     return [r.times for r in taken], reasons
 
 
-def _shares(
-    result: dict[str, Any], kept: list[dict[str, float]], cost: ceilings.Cost, top: Any
-) -> None:
-    """Adds rates and shares of the machine's ceilings to a result."""
-    medians = {n: np.median([t[n] for t in kept]).item() for n in kept[0]}  # ns
-    result["cost"] = {
-        "flops": cost.flops, "traffic": cost.traffic, "working_set": cost.working_set,
-    }  # fmt: skip
-    if cost.flops:
-        result["gflops"] = {n: cost.flops / t for n, t in medians.items()}
-        result["fma_peak_gflops"] = top.fma
-        if top.fma:
-            shares = [cost.flops / t[OWN] / top.fma for t in kept]
-            result["share_of_fma_peak"] = Summary.of(shares).as_dict()
-    if cost.traffic:
-        result["gb_per_s"] = {n: cost.traffic / t for n, t in medians.items()}
-        if rate := top.bandwidth(cost.working_set):
-            result["bandwidth_gb_per_s"] = rate
-            shares = [cost.traffic / t[OWN] / rate for t in kept]
-            result["share_of_bandwidth"] = Summary.of(shares).as_dict()
-    if (floor := top.time_us(cost)) is not None:
-        result["floor_us"] = floor
-        shares = [1e3 * floor / t[OWN] for t in kept]
-        result["share_of_ceiling"] = Summary.of(shares).as_dict()
-    if result.get("share_of_fma_peak", {}).get("median", 0) > 1:
-        what = "faster than the ceiling: the probe was never alone on the cores"
-        result["disturbed"].append(what)
+class _Failed(Exception):
+    """A participant failed while it was sampled."""
+
+    def __init__(self, name: str, error: WorkerError) -> None:
+        super().__init__(name)
+        self.name, self.error = name, error
+
+
+@dataclasses.dataclass
+class _Sampling:
+    """Takes rounds of samples, and looks at the memory's rates before, amid and after them."""
+
+    ready: dict[str, Worker]
+    repeats: dict[str, int]
+    threads: int
+    count: int  # of rounds, at least
+    look: Callable[[], ceilings.Bandwidth | None]
+    seen: list[ceilings.Bandwidth] = dataclasses.field(default_factory=list)
+
+    def see(self) -> None:
+        """A look now."""
+        if found := self.look():
+            self.seen.append(found)
+
+    def __call__(self, index: int) -> tuple[dict[str, float], dict[str, float]]:
+        """Nanoseconds of everyone's run, and the share of them that its threads waited."""
+        if index in (0, self.count // 2):
+            self.see()
+        names = list(self.ready)
+        # More threads than processors wait for each other, however quiet the machine is.
+        usual = max(0.0, 1 - len(os.sched_getaffinity(0)) / self.threads)
+        shift = index % len(names)  # nobody always runs after the same neighbour
+        times, waits = {}, {}
+        for name in names[shift:] + names[:shift]:
+            time.sleep(_SETTLE)
+            try:
+                got = self.ready[name].ask(do="sample", repeats=self.repeats[name])
+            except WorkerError as error:
+                raise _Failed(name, error) from error
+            times[name] = got["ns"] / self.repeats[name]
+            waits[name] = max(0.0, got["delay_ns"] / (got["ns"] * self.threads) - usual)
+        return times, waits
 
 
 def measure(
@@ -179,33 +204,41 @@ def measure(
     isa: str | None = None,
 ) -> dict[str, Any]:
     """Everything about a subject, ready for a result file."""
-    without: dict[str, str] = {}
-    ready, cost = _prepare(session, subject, peers, threads, isa, without)
-    repeats = {name: _repeats(worker, session.effort.sample_ms) for name, worker in ready.items()}
+    absent = _Absent()
+    ready, cost = _prepare(session, subject, peers, threads, isa, absent)
+    repeats = {}
+    for name in list(ready):
+        try:
+            repeats[name] = _repeats(ready[name], session.effort.sample_ms)
+        except WorkerError as error:
+            absent.add(name, error)
+            ready.pop(name)
     level = ready[OWN].about["isa"]
-    watch = session.watch(level, threads)
-    names = list(ready)
+    watch, top = session.watch(level, threads), session.ceilings(level, threads)
 
-    def take(index: int) -> tuple[dict[str, float], dict[str, float]]:
-        shift = index % len(names)  # nobody always runs after the same neighbour
-        times, waits = {}, {}
-        for name in names[shift:] + names[:shift]:
-            time.sleep(_SETTLE)
-            got = ready[name].ask(do="sample", repeats=repeats[name])
-            times[name] = got["ns"] / repeats[name]
-            waits[name] = got["delay_ns"] / (got["ns"] * threads)
-        return times, waits
+    def look() -> ceilings.Bandwidth | None:
+        return top.look(cost.working_set) if cost.traffic else None
 
-    kept, disturbed = rounds(take, watch, session.effort, [n for n in names if n != OWN])
+    take = _Sampling(ready, repeats, threads, session.effort.rounds, look)
+    while True:
+        try:
+            peers = [n for n in ready if n != OWN]
+            kept, disturbed = rounds(take, watch, session.effort, peers)
+            break
+        except _Failed as failure:  # the others again, without it
+            absent.add(failure.name, failure.error)
+            ready.pop(failure.name)
+    take.see()
     result: dict[str, Any] = {
         "isa": level,
-        "times_us": {n: Summary.of([t[n] / 1e3 for t in kept]).as_dict() for n in names},
+        "times_us": {n: Summary.of([t[n] / 1e3 for t in kept]).as_dict() for n in ready},
         "ratios": {
-            n: Summary.of([t[OWN] / t[n] for t in kept]).as_dict() for n in names if n != OWN
+            n: Summary.of([t[OWN] / t[n] for t in kept]).as_dict() for n in ready if n != OWN
         },
         "disturbed": disturbed,
-        "without": without,
+        "without": absent.why,
+        "failed": absent.failed,
         "notes": [],
     }
-    _shares(result, kept, cost, session.ceilings(level, threads))
+    add_shares(result, kept, cost, top, take.seen)
     return result

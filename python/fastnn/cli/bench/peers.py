@@ -42,9 +42,10 @@ _TUNED = {"GLIBC_TUNABLES": _KEEP_PAGES}
 
 # Variables that would change what a peer does behind the back of this table. FASTNN_ISA and
 # FASTNN_BACKEND stay: who sets them wants to time just that, and the result file names both.
+# TORCHINDUCTOR_CACHE_DIR stays, too: it says where compiled code is kept, not what it does.
 _REMOVED = re.compile(
-    r"^((OMP|MKL|OPENBLAS|KMP|GOMP|DNNL|ONEDNN|BLIS|NUMEXPR|TORCH|XLA|JAX|ATEN)_\w+"
-    r"|GLIBC_TUNABLES|LD_PRELOAD|FASTNN_(?!ISA$|BACKEND$)\w+)$"
+    r"^((OMP|MKL|OPENBLAS|KMP|GOMP|DNNL|ONEDNN|BLIS|NUMEXPR|XLA|JAX|ATEN|NPY|MALLOC|ORT)_\w+"
+    r"|(PY)?TORCH(?!INDUCTOR_CACHE_DIR$)\w*|GLIBC_TUNABLES|LD_PRELOAD|FASTNN_(?!ISA$|BACKEND$)\w+)$"
 )
 
 
@@ -135,9 +136,10 @@ def pythons(given: Sequence[str]) -> dict[str, str]:
     found = {}
     for word in (*(w for w in os.environ.get(PYTHON_VARIABLE, "").split(",") if w), *given):
         name, sign, path = word.partition("=")
-        if not sign or not path or name not in PEERS:
+        others = [n for n, peer in PEERS.items() if peer.library != OWN]
+        if not sign or not path or name not in others:
             message = (
-                f"peer python: expected one of {', '.join(PEERS)}, then =PATH, got {word!r}; "
+                f"peer python: expected one of {', '.join(others)}, then =PATH, got {word!r}; "
                 "as in torch=/opt/peers/bin/python"
             )
             raise ValueError(message)

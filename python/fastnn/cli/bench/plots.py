@@ -198,13 +198,11 @@ def _legend(figure: Any) -> None:
 
 
 def save(path: Path, content: Mapping[str, Any]) -> None:
-    """Draws the results of the last number of threads that was measured."""
-    top = content["ceilings"][-1]
-    rows = [
-        row
-        for row in content["rows"]
-        if row["threads"] == top["threads"] and "error" not in row
-    ]  # fmt: skip
+    """Draws the results of the last number of threads that has any."""
+    timed = [row for row in content["rows"] if "error" not in row]
+    tops = {top["threads"]: top for top in content["ceilings"]}
+    top = tops[timed[-1]["threads"]] if timed else content["ceilings"][-1]
+    rows = [row for row in timed if row["threads"] == top["threads"]]
     numbered = list(enumerate(rows, 1))
     height = max(_ROOFLINE, _MARGINS + _BAR * len(rows))
     figure = Figure(figsize=(18, height), layout="constrained")

@@ -75,7 +75,7 @@ def _step(
     name: str,
     x: tuple[int, ...],
     shapes: _Shapes,
-    flops: float,
+    flops: tuple[float, float],
     activations: float,
     optimizer: str,
     classes: int = 10,
@@ -83,15 +83,18 @@ def _step(
 ) -> Program:
     """A whole step on a batch ``x`` (or of characters below ``vocabulary``).
 
-    flops: of the forward pass; the backward pass has twice as many. activations: elements of all
-    intermediate results; each is written and read forward, read again backward, and its gradient
-    written and read. Weights are read twice and their gradients written once beside the optimiser.
+    flops: of the forward pass, in its first layer and in the others. The backward pass has as many
+    for the gradients of the weights, and again for those of the layers' inputs but the first's,
+    which nobody needs. activations: elements of all intermediate results; each is written and read
+    forward, read again backward, and its gradient written and read. Weights are read twice and
+    their gradients written once beside the optimiser.
     """
     optimizer_bytes = {"sgd": 12.0, "momentum": 20.0, "adam": 28.0}[optimizer]
     parameters = float(sum(math.prod(s) for s in shapes.values()))
     traffic = 5 * _F4 * activations + (optimizer_bytes + 3 * _F4) * parameters
     states = {"sgd": 2, "momentum": 3, "adam": 4}[optimizer]
     held = _F4 * (2 * activations + states * parameters)
+    beyond = _F4 * (activations + 2 * parameters)  # every optimiser reads one array more, too
 
     def make() -> dict[str, Any]:
         rng = _rng(name)
@@ -104,7 +107,7 @@ def _step(
             arrays["target"] = rng.integers(0, vocabulary, math.prod(x))
         return arrays
 
-    cost = Cost(3 * flops, traffic, held, parts=True)
+    cost = Cost(2 * flops[0] + 3 * flops[1], traffic, held, parts=True, read=beyond)
     return Program(name, "step", make, {"forward_backward": cost})
 
 
@@ -146,8 +149,7 @@ def _recurrent(
         }  # fmt: skip
     flops = directions * 2.0 * t * b * gates * h * (i + h)
     parameters = sum(math.prod(s) for s in shapes.values())
-    ends = t * b * (i + directions * h)
-    forward = _F4 * (parameters + ends)
+    given, out = _F4 * (parameters + t * b * i), _F4 * t * b * directions * h
 
     def make() -> dict[str, Any]:
         rng = _rng(name)
@@ -159,8 +161,9 @@ def _recurrent(
         return arrays
 
     costs = {
-        "forward": Cost(flops, forward, forward),
-        "forward_backward": Cost(3 * flops, 3 * forward, 2 * forward),
+        "forward": Cost(flops, given + out, given + out, read=max(0.0, given - out)),
+        # Backward: what was given and the output's gradient are read, those of the former written.
+        "forward_backward": Cost(3 * flops, 3 * given + 2 * out, 2 * (given + out), read=given),
     }
     return Program(name, "layer", make, costs)
 
@@ -183,7 +186,8 @@ def _optimizer(name: str, bytes_per_parameter: float, held: float) -> Program:
         p, g = (rng.standard_normal(_EACH).astype(np.float32) for _ in range(2))
         return {"p": p, "grad": g, "count": np.asarray(_TENSORS)}
 
-    cost = Cost(None, bytes_per_parameter * count, held * count)
+    # A parameter, its gradient and its moments are read; all but the gradient are written.
+    cost = Cost(None, bytes_per_parameter * count, held * count, read=_F4 * count)
     return Program(name, "optimizer", make, {"forward": cost}, tolerance=1e-4)
 
 
@@ -198,8 +202,9 @@ def _calls(name: str, pass_: str) -> Program:
 
 
 def _steps() -> list[Program]:
-    def products(batch: int, *widths: int) -> float:
-        return 2.0 * batch * sum(a * b for a, b in itertools.pairwise(widths))
+    def products(batch: int, *widths: int) -> tuple[float, float]:
+        first, *others = (2.0 * batch * a * b for a, b in itertools.pairwise(widths))
+        return first, sum(others)
 
     small = _linear("0.", 128, 784) | _linear("2.", 10, 128)
     big = _linear("0.", 2048, 1024) | _linear("2.", 2048, 2048) | _linear("4.", 10, 2048)
@@ -210,7 +215,10 @@ def _steps() -> list[Program]:
         | _linear("9.", 84, 120)
         | _linear("11.", 10, 84)
     )
-    lenet_flops = 2.0 * 64 * (784 * 6 * 25 + 100 * 16 * 150) + products(64, 400, 120, 84, 10)
+    lenet_flops = (
+        2.0 * 64 * 784 * 6 * 25,
+        2.0 * 64 * 100 * 16 * 150 + sum(products(64, 400, 120, 84, 10)),
+    )
     cnn = (
         _conv("0", 32, 1, 3, bias=True)
         | _norm("norm1", 32)
@@ -219,7 +227,10 @@ def _steps() -> list[Program]:
         | _linear("9.", 128, 12544)
         | _linear("11.", 10, 128)
     )
-    cnn_flops = 2.0 * 64 * 784 * (32 * 9 + 64 * 288) + products(64, 12544, 128, 10)
+    cnn_flops = (
+        2.0 * 64 * 784 * 32 * 9,
+        2.0 * 64 * 784 * 64 * 288 + sum(products(64, 12544, 128, 10)),
+    )
     resnet = (
         _conv("stem", 16, 3, 3, bias=False)
         | _norm("norm", 16)
@@ -229,8 +240,9 @@ def _steps() -> list[Program]:
         | _linear("head.", 10, 64)
     )
     pixels = 32.0 * 32 * 32
-    resnet_flops = 2 * pixels * (16 * 27 + 2 * 16 * 144 + (32 * 144 + 32 * 288 + 32 * 16) / 4)
-    resnet_flops += 2 * pixels / 16 * (64 * 288 + 64 * 576 + 64 * 32) + products(32, 64, 10)
+    blocks = 2 * pixels * (2 * 16 * 144 + (32 * 144 + 32 * 288 + 32 * 16) / 4)
+    blocks += 2 * pixels / 16 * (64 * 288 + 64 * 576 + 64 * 32) + sum(products(32, 64, 10))
+    resnet_flops = (2 * pixels * 16 * 27, blocks)
     # Every convolution, normalisation and activation leaves an array.
     resnet_held = pixels * (16 * (3 + 5) + 32 / 4 * (5 + 2) + 64 / 16 * (5 + 2))
     characters = {
@@ -239,6 +251,7 @@ def _steps() -> list[Program]:
         "lstm.bias_ih_l0": (1024,), "lstm.bias_hh_l0": (1024,), **_linear("head.", 65, 256),
     }  # fmt: skip
     tokens = 64 * 32
+    character_flops = (0.0, sum(products(tokens, 65, 256)) + 2.0 * tokens * 1024 * 320)
     return [
         _step("logreg", (32, 64), _linear("", 10, 64), products(32, 64, 10), 320, "sgd"),
         _step(
@@ -258,7 +271,7 @@ def _steps() -> list[Program]:
         ),
         _step("resnet_tiny", (32, 3, 32, 32), resnet, resnet_flops, resnet_held, "momentum"),
         _step(
-            "charlstm", (64, 32), characters, products(tokens, 65, 256) + 2.0 * tokens * 1024 * 320,
+            "charlstm", (64, 32), characters, character_flops,
             tokens * (64.0 + 6 * 256 + 65), "adam", vocabulary=65,
         ),
     ]  # fmt: skip

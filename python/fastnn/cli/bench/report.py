@@ -8,6 +8,7 @@ are all.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
@@ -82,6 +83,17 @@ _COLUMNS = (
     "work", "threads", "fastnn, median", "least", "best peer", "time ratio [quartiles]", "rate",
     "floor", "of ceiling", "",
 )  # fmt: skip
+_TEXTS = (0, 4, len(_COLUMNS) - 1)  # the others hold numbers
+# The columns of a table on a terminal that is narrower than that.
+_WIDE, _NARROW = 150, (0, 2, 4, 5, 8)
+
+
+def _narrowed(row: Mapping[str, Any]) -> list[str]:
+    """A result in a narrow table: names and numbers break where they may."""
+    name, _, median, _, theirs, ratio, _, _, share, state = _cells(row)
+    peer, _, time = theirs.partition(" ")
+    name = ", ".join(part for part in (name, _threads(row["threads"]), state) if part)
+    return [name, median, f"{peer}\n{time}", ratio.replace(" [", "\n["), share]
 
 
 def plain(row: Mapping[str, Any]) -> str:
@@ -96,24 +108,27 @@ def plain(row: Mapping[str, Any]) -> str:
         for peer in row["ratios"]
     ]
     remarks = [f"disturbed: {'; '.join(row['disturbed'])}"] if row["disturbed"] else []
-    if failed := _failures(row):
-        remarks.append(failed)
+    remarks += _failures(row) + row["notes"]
     return "\n      ".join([" | ".join(parts), *remarks])
 
 
-def _failures(row: Mapping[str, Any]) -> str:
+def _failures(row: Mapping[str, Any]) -> list[str]:
     """The peers that have the operation and could not run it; who lacks it is in the JSON file."""
-    return "; ".join(f"{k}: {why}" for k, why in row["without"].items() if "failed" in why)
+    named = row.get("failed", ())
+    return [f"{k}: {why}" for k, why in row["without"].items() if k in named or "failed" in why]
 
 
 def heading(content: Mapping[str, Any], no_ceilings: str) -> list[str]:
     """The machine, its ceilings, the versions, the peers that are missing."""
     where, top = content["machine"], content["ceilings"][-1]
+    cores, threads = where["cores"], top["threads"]
     caches = ", ".join(f"{k} {v}" for k, v in where["caches"].items())
     lines = [
         f"{where['cpu']}, {where['cores']} cores, {caches}; {where['system']}",
         f"effort: {content['effort']}; load {content['load']}; device {content['device']}",
     ]
+    if threads > cores:
+        lines.append(f"{threads} threads on {cores} processors: they wait for each other")
     if top["fma_gflops"] and top["dram_gb_per_s"]:
         lines.append(
             f"ceilings, {_threads(top['threads'])}, {top['isa']}: {top['fma_gflops']:.0f} GFLOP/s, "
@@ -189,23 +204,26 @@ class LiveReport(Report):
         self._bar.advance(self._task)
         if "error" in row:
             self.line(plain(row))
-        elif remarks := [part for part in (_failures(row), *row["disturbed"]) if part]:
+        elif remarks := [*_failures(row), *row["disturbed"], *row["notes"]]:
             self.line(f"{row['name']}: {'; '.join(remarks)}")
 
     def summary(self, rows: Sequence[Mapping[str, Any]]) -> None:
         from rich import box  # noqa: PLC0415 - optional
         from rich.table import Table  # noqa: PLC0415
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for i, name in enumerate(_COLUMNS):
-            text = i in (0, 4, len(_COLUMNS) - 1)
-            table.add_column(name, justify="left" if text else "right", overflow="fold")
+        narrow = self.console.width < _WIDE
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0 if narrow else 1))
+        for i in _NARROW if narrow else range(len(_COLUMNS)):
+            # Only names are cut anywhere: half a number is another number.
+            side: Any = "left" if i in _TEXTS else "right"
+            title = re.sub(r"(,| (?=\[)|of) ?", r"\1\n", _COLUMNS[i]) if narrow else _COLUMNS[i]
+            table.add_column(title, justify=side, overflow="fold", no_wrap=i != 0)
         for row in rows:
             if "error" not in row:
                 peer = best_peer(row)
                 ahead = peer is not None and row["ratios"][peer]["median"] <= 1
                 style = "dim" if row["disturbed"] else "green" if ahead else None
-                table.add_row(*_cells(row), style=style)
+                table.add_row(*(_narrowed if narrow else _cells)(row), style=style)
         self.console.print(table)
         super().summary(rows)
 

@@ -25,7 +25,7 @@ class Effort:
     sample_ms: float  # length of a sample
     row_seconds: float  # after which a row's disturbed rounds are not retaken any more
     pairs: int  # of processes, for the import time
-    takes: int = 3  # of every memory ceiling
+    takes: int = 3  # of the curve of memory rates; every row looks at its own, three times
 
 
 # For which the first readings of a watch may wait for a quiet machine.

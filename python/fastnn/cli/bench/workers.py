@@ -100,12 +100,24 @@ class LineProcess:
                 raise self._fail(got)
             self._pending += chunk
         line, self._pending = self._pending.split(b"\n", 1)
-        return line.decode()
+        return line.decode(errors="replace")
+
+    def _answer(self) -> dict[str, Any]:
+        """Read a line that is an answer; a process that prints other text is ended."""
+        line = self.receive()
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            got = f"{line!r:.100}; nothing else may write to its standard output"
+            raise self._fail(got, 0.0)
+        return answer
 
     def _hello(self) -> dict[str, Any]:
         """The first line, of a process that has one; a process that fails to start is closed."""
         try:
-            hello: dict[str, Any] = json.loads(self.receive())
+            hello = self._answer()
         except WorkerError:
             self.close()
             raise
@@ -175,7 +187,7 @@ class Worker(LineProcess):
     def ask(self, **order: Any) -> dict[str, Any]:
         """One order, one answer."""
         self.send(json.dumps(order))
-        answer: dict[str, Any] = json.loads(self.receive())
+        answer = self._answer()
         if error := answer.get("unsupported"):
             message = f"{self.name}: {error}"
             raise Unsupported(message)
@@ -201,7 +213,7 @@ class Probe(LineProcess):
 
     def _rate(self, **order: Any) -> float:
         self.send(json.dumps(order))
-        rate = float(json.loads(self.receive())["rate"])
+        rate = float(self._answer().get("rate", 0.0))
         if rate <= 0:
             message = f"ceilings: expected a rate for {order}, got none; free memory or threads"
             raise WorkerError(message)
