@@ -57,11 +57,14 @@ void map_columns(const T* x, T* y, const ColumnBlock& at, const T* centre, const
             s[v] = load_span(scale + j + v * lanes, span);
             b[v] = load_span(shift + j + v * lanes, span);
         }
-        for (idx i = 0; i < at.n; ++i) {
-            const idx place = i * at.stride + at.first + j;
+        // Locals: what a closure refers to would be read again after every store.
+        const idx stride = at.stride;
+        const T* from = x + at.first + j;
+        T* to = y + at.first + j;
+        for (idx i = at.n; i > 0; --i, from += stride, to += stride) {
             for (int v = 0; v < vecs; ++v) {
-                const Vec<T> value = load_span(x + place + v * lanes, span);
-                store_span(y + place + v * lanes, fma(value - m[v], s[v], b[v]), span);
+                const Vec<T> value = load_span(from + v * lanes, span);
+                store_span(to + v * lanes, fma(value - m[v], s[v], b[v]), span);
             }
         }
     });

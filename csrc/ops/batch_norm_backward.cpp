@@ -66,22 +66,23 @@ void map_columns(const T* x, const T* g, T* to, const ColumnBlock& at, const T* 
             slope[v] = load_span(maps.slope + j + v * lanes, span);
             shift[v] = load_span(maps.shift + j + v * lanes, span);
         }
-        const idx start = at.first + j;
+        // Locals: what a closure refers to would be read again after every store.
+        const idx start = at.first + j, stride = at.stride;
+        const T* p = x + start;
+        const T* q = g + start;
+        T* out = to + start;
         if (!training) {
-            for (idx i = 0; i < at.n; ++i) {
-                for (int v = 0; v < vecs; ++v) {
-                    const idx place = start + i * at.stride + v * lanes;
-                    store_span(to + place, load_span(g + place, span) * s[v], span);
-                }
+            for (idx i = at.n; i > 0; --i, q += stride, out += stride) {
+                for (int v = 0; v < vecs; ++v)
+                    store_span(out + v * lanes, load_span(q + v * lanes, span) * s[v], span);
             }
             return;
         }
-        for (idx i = 0; i < at.n; ++i) {
+        for (idx i = at.n; i > 0; --i, p += stride, q += stride, out += stride) {
             for (int v = 0; v < vecs; ++v) {
-                const idx place = start + i * at.stride + v * lanes;
-                const Vec<T> grad = load_span(g + place, span);
-                const Vec<T> rest = fma(load_span(x + place, span) - m[v], slope[v], shift[v]);
-                store_span(to + place, fma(grad, s[v], rest), span);
+                const Vec<T> grad = load_span(q + v * lanes, span);
+                const Vec<T> rest = fma(load_span(p + v * lanes, span) - m[v], slope[v], shift[v]);
+                store_span(out + v * lanes, fma(grad, s[v], rest), span);
             }
         }
     });

@@ -83,7 +83,11 @@ inline void for_column_blocks(idx n, idx c, idx l, const F& f) {
     constexpr idx kPiece = 32768;
     const idx channels = kBlockColumns / l;
     const idx blocks = (c + channels - 1) / channels;
-    const idx piece = kPiece / (n * channels * l + 1) + 1;
+    const idx least = kPiece / (n * channels * l + 1) + 1;
+    // Neighbouring blocks to a thread, and the same ones again in the backward pass: their rows
+    // share pages, and what a thread has read stays in its own cache.
+    const idx share = (blocks + pool_threads() - 1) / pool_threads();
+    const idx piece = least > share ? least : share;
     parallel_for(blocks, piece, [&](idx begin, idx end) {
         for (idx b = begin; b < end; ++b) {
             const idx ch = b * channels;
@@ -117,21 +121,22 @@ __attribute__((flatten)) inline void column_moments(const T* x, const ColumnBloc
             store_span(base + j + v * lanes, origin[v], span);
         }
         PairwiseSum<ColumnMoments<T, vecs>> total;
-        for (idx begin = 0; begin < at.n; begin += kChunkRows) {
-            const idx rows = at.n - begin < kChunkRows ? at.n - begin : kChunkRows;
-            const T* p = x + begin * at.stride + at.first + j;
+        const idx all_rows = at.n, stride = at.stride;
+        for (idx begin = 0; begin < all_rows; begin += kChunkRows) {
+            const idx rows = all_rows - begin < kChunkRows ? all_rows - begin : kChunkRows;
+            const T* p = x + begin * stride + at.first + j;
             ColumnMoments<T, vecs> chunk(0);
             chunk.count = static_cast<T>(rows);
             const Vec<T> share = broadcast(T(1) / chunk.count);
             for (idx i = 0; i < rows; ++i) {
                 for (int v = 0; v < vecs; ++v)
-                    chunk.mean[v] += load_span(p + i * at.stride + v * lanes, span) - origin[v];
+                    chunk.mean[v] += load_span(p + i * stride + v * lanes, span) - origin[v];
             }
             for (int v = 0; v < vecs; ++v) chunk.mean[v] *= share;
             Vec<T> shift[vecs] = {};
             for (idx i = 0; i < rows; ++i) {
                 for (int v = 0; v < vecs; ++v) {
-                    const Vec<T> value = load_span(p + i * at.stride + v * lanes, span);
+                    const Vec<T> value = load_span(p + i * stride + v * lanes, span);
                     const Vec<T> d = (value - origin[v]) - chunk.mean[v];
                     shift[v] += d;
                     chunk.m2[v] = fma(d, d, chunk.m2[v]);
@@ -164,16 +169,17 @@ __attribute__((flatten)) inline void column_products(const T* x, const T* g, con
         Vec<T> middle[vecs];
         for (int v = 0; v < vecs; ++v) middle[v] = load_span(centre + j + v * lanes, span);
         PairwiseSum<ColumnSums<T, vecs>> total;
-        for (idx begin = 0; begin < at.n; begin += kChunkRows) {
-            const idx rows = at.n - begin < kChunkRows ? at.n - begin : kChunkRows;
-            const idx start = begin * at.stride + at.first + j;
+        const idx all_rows = at.n, stride = at.stride;
+        const T* p = x + at.first + j;
+        const T* q = g + at.first + j;
+        for (idx begin = 0; begin < all_rows; begin += kChunkRows) {
+            const idx rows = all_rows - begin < kChunkRows ? all_rows - begin : kChunkRows;
             ColumnSums<T, vecs> chunk(0);
-            for (idx i = 0; i < rows; ++i) {
+            for (idx i = 0; i < rows; ++i, p += stride, q += stride) {
                 for (int v = 0; v < vecs; ++v) {
-                    const idx place = start + i * at.stride + v * lanes;
-                    const Vec<T> grad = load_span(g + place, span);
+                    const Vec<T> grad = load_span(q + v * lanes, span);
                     chunk.a[v] += grad;
-                    chunk.b[v] = fma(grad, load_span(x + place, span) - middle[v], chunk.b[v]);
+                    chunk.b[v] = fma(grad, load_span(p + v * lanes, span) - middle[v], chunk.b[v]);
                 }
             }
             total.add(chunk);
