@@ -139,6 +139,12 @@ PyObject* empty_array(int ndim, const npy_intp* shape, int type_num) {
     return array;
 }
 
+bool owns_elements(PyArrayObject* array) {
+    PyObject* base = PyArray_BASE(array);
+    return base == nullptr ? PyArray_CHKFLAGS(array, NPY_ARRAY_OWNDATA)
+                           : Py_TYPE(base) == &memory_type && Py_REFCNT(base) == 1;
+}
+
 PyObject* array_owner(PyArrayObject* array, std::uintptr_t* begin, std::size_t* bytes) {
     PyArrayObject* last = array;
     PyObject* base = PyArray_BASE(last);

@@ -61,6 +61,8 @@ bool add_memory(PyObject* module);
 // The allocation behind an array: the object at the end of its chain of bases, and the bytes it
 // owns.
 PyObject* array_owner(PyArrayObject* array, std::uintptr_t* begin, std::size_t* bytes);
+// Whether an array owns its elements: by itself or through the allocator, which made it with them.
+bool owns_elements(PyArrayObject* array);
 
 // kernel_object.cpp
 bool add_kernels(PyObject* module);

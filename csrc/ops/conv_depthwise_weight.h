@@ -15,6 +15,7 @@
 // Scratch: slots 0 (strip) and, of the caller, 3 (pieces' sums).
 #pragma once
 
+#include "ops/blocked_sum.h"
 #include "ops/conv_depthwise.h"
 #include "ops/conv_shape.h"
 
@@ -176,6 +177,7 @@ void walk_channels(const ConvShape& s, const T* x, const T* grad_y, idx first, i
     const idx parts = walk_parts(g);
     const T zeros[kWalkZeros<T>] = {};
     WalkSums<T> total[kWalkChannels] = {};
+    PairwiseSum<T> dy_sums[kWalkChannels];
     for (idx n = first; n < last; ++n) {
         for (idx i = 0; i < count; ++i) {
             const auto plane = [&](idx image, idx c) {
@@ -192,13 +194,15 @@ void walk_channels(const ConvShape& s, const T* x, const T* grad_y, idx first, i
                 const idx rows = (part + 1) * s.out[1] / parts - row;
                 walk_weights(g, plane(n, i), zeros, dy(n, i), plane(next_n, next_i),
                              dy(next_n, next_i), row, rows, total[i]);
+                dy_sums[i].add(reduce_add(total[i].dy));
+                total[i].dy = Vec<T>{};
             }
         }
     }
     for (idx i = 0; i < count; ++i) {
         for (const auto& row : total[i].tap)
             for (const Vec<T>& sum : row) *sums++ = reduce_add(sum);
-        *sums++ = reduce_add(total[i].dy);
+        *sums++ = dy_sums[i].total();
     }
 }
 

@@ -29,6 +29,7 @@ namespace fastnn::FASTNN_ISA {
 inline constexpr idx kPointwiseDepth = 256;  // positions; fewer in an image are not worth it
 inline constexpr idx kPointwiseTiles = 36;   // of a task at most
 inline constexpr idx kPointwiseTasks = 16;
+inline constexpr idx kPointwiseRun = 16;  // blocks whose sums of dY are added up by themselves
 inline constexpr idx kPointwiseSums = idx{1} << 21;  // elements, if there is more than one range
 
 template <class T>
@@ -41,7 +42,7 @@ struct PointwiseWeight {
     idx tiles, row_parts, splits;
     idx blocks;  // of an image
     T* sums;     // (splits, groups, rows, width)
-    T* biases;   // (splits, groups, rows, lanes), or null
+    T* biases;   // (splits, groups, rows, 2 lanes), or null
 
     idx tile_row(idx t) const { return t * rows / tiles; }
     idx panels() const { return (width / kLanes<T> + kTileVectors - 1) / kTileVectors; }
@@ -53,16 +54,16 @@ bool plan_pointwise_weight(const ConvShape& s, const T* x, const T* grad_y, Poin
     constexpr idx lanes = kLanes<T>;
     p = PointwiseWeight<T>{};
     p.positions = s.out_size();
-    if (!s.pointwise() || s.group_outputs < s.group_channels || p.positions < kPointwiseDepth ||
-        p.positions > kLargestSize / kTileRows / 2)
+    p.columns = s.group_channels;
+    p.width = (p.columns + lanes - 1) / lanes * lanes;
+    if (!s.pointwise() || s.group_outputs < p.columns || p.positions < kPointwiseDepth ||
+        p.positions > kLargestSize / kTileRows / 2 || p.columns * 3 < p.width * 2)
         return false;
     p.x = x;
     p.grad_y = grad_y;
     p.images = s.images;
     p.groups = s.groups;
     p.rows = s.group_outputs;
-    p.columns = s.group_channels;
-    p.width = (p.columns + lanes - 1) / lanes * lanes;
     p.tiles = (p.rows + kTileRows - 1) / kTileRows;
     p.row_parts = (p.tiles + kPointwiseTiles - 1) / kPointwiseTiles;
     p.blocks = (p.positions + kPointwiseDepth - 1) / kPointwiseDepth;
@@ -87,16 +88,23 @@ FASTNN_SIMD_INLINE void fetch_tile(const T* from, idx row, idx rows, idx depth) 
         for (idx j = 0; j < depth; j += line) __builtin_prefetch(from + j, 0, 2);
 }
 
-// sums[i, lane] = or += the elements of row i at the places that leave the remainder `lane`.
+// Adds the elements of row i at the places that leave the remainder `lane` to sums[i, 0, lane]. At
+// the start of every run of blocks what is there goes to sums[i, 1, lane]: so an error grows with
+// the blocks of a run and the runs, not with their product.
 template <class T>
-FASTNN_SIMD_INLINE void sum_tile(const T* from, idx row, idx rows, idx depth, bool add, T* sums) {
+FASTNN_SIMD_INLINE void sum_tile(const T* from, idx row, idx rows, idx depth, idx unit, T* sums) {
     constexpr idx lanes = kLanes<T>;
-    for (idx i = 0; i < rows; ++i, from += row, sums += lanes) {
+    const bool start = unit % kPointwiseRun == 0;
+    for (idx i = 0; i < rows; ++i, from += row, sums += 2 * lanes) {
         Vec<T> sum{};
         idx j = 0;
         for (; j + lanes <= depth; j += lanes) sum += load(from + j);
         if (j < depth) sum += load_partial(from + j, static_cast<int>(depth - j));
-        store<T>(sums, add ? load(sums) + sum : sum);
+        if (start) {
+            const Vec<T> zero{};
+            store<T>(sums + lanes, unit == 0 ? zero : load(sums + lanes) + load(sums));
+        }
+        store<T>(sums, start ? sum : load(sums) + sum);
     }
 }
 
@@ -119,13 +127,14 @@ bool run_pointwise_task(const PointwiseWeight<T>& p, idx split, idx group, idx p
     const idx first_row = (split * p.groups + group) * p.rows;
     T* sums = p.sums + first_row * p.width;
     const idx units = p.images * p.blocks;
+    const idx first_unit = split * units / p.splits;
     ConvTile<T> tile;
     tile.b = packed;
     tile.rows = rows;
     tile.steps = steps;
     tile.c_row = p.width;
     tile.add = false;
-    for (idx unit = split * units / p.splits; unit < (split + 1) * units / p.splits; ++unit) {
+    for (idx unit = first_unit; unit < (split + 1) * units / p.splits; ++unit) {
         const idx image = unit / p.blocks;
         const idx block = unit % p.blocks;
         const idx first = block * p.positions / p.blocks;
@@ -149,8 +158,8 @@ bool run_pointwise_task(const PointwiseWeight<T>& p, idx split, idx group, idx p
                 tile.c = sums + row * p.width + vector * lanes;
                 find_conv_tile<T>(static_cast<int>(next - row), vectors)(tile);
                 if (q == 0 && p.biases != nullptr)
-                    sum_tile(tile.a, p.positions, next - row, tile.depth, tile.add,
-                             p.biases + (first_row + row) * lanes);
+                    sum_tile(tile.a, p.positions, next - row, tile.depth, unit - first_unit,
+                             p.biases + (first_row + row) * 2 * lanes);
             }
         }
         tile.add = true;
@@ -165,8 +174,8 @@ bool pointwise_weight(PointwiseWeight<T>& p, T* grad_weight, bool accumulate, T*
     constexpr idx lanes = kLanes<T>;
     const idx rows = p.groups * p.rows;
     const idx step = rows * p.width;
-    p.sums = static_cast<T*>(
-        pool_scratch(static_cast<std::size_t>(p.splits * rows * (p.width + lanes)) * sizeof(T), 3));
+    p.sums = static_cast<T*>(pool_scratch(
+        static_cast<std::size_t>(p.splits * rows * (p.width + 2 * lanes)) * sizeof(T), 3));
     if (p.sums == nullptr) return false;
     p.biases = grad_bias == nullptr ? nullptr : p.sums + p.splits * step;
     bool ok = true;
@@ -196,9 +205,11 @@ bool pointwise_weight(PointwiseWeight<T>& p, T* grad_weight, bool accumulate, T*
                 store_partial(to + c, accumulate ? load_partial(to + c, n) + sum : sum, n);
             }
             if (grad_bias == nullptr) continue;
-            Vec<T> sum = load(p.biases + row * lanes);
-            for (idx split = 1; split < p.splits; ++split)
-                sum += load(p.biases + (split * rows + row) * lanes);
+            Vec<T> sum{};
+            for (idx split = 0; split < p.splits; ++split) {
+                const T* from = p.biases + (split * rows + row) * 2 * lanes;
+                sum += load(from) + load(from + lanes);
+            }
             const T total = reduce_add(sum);
             grad_bias[row] = accumulate_bias ? grad_bias[row] + total : total;
         }

@@ -24,7 +24,8 @@ int halving_kernel(const PoolShape& s) {
                (a.kernel == 2 || a.kernel == 3) && a.padding == a.kernel - 2;
     };
     const PoolAxis& d = s.d;
-    const bool flat = !d.adaptive && d.kernel == 1 && d.stride == 1 && d.padding == 0;
+    const bool flat =
+        !d.adaptive && d.in == d.out && d.kernel == 1 && d.stride == 1 && d.padding == 0;
     if (!flat || !halves(s.h) || !halves(s.w) || s.h.kernel != s.w.kernel || s.w.out < kLanes<T> ||
         s.w.in > kBlockElements)
         return 0;

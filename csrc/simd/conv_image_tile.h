@@ -163,11 +163,11 @@ __attribute__((noinline)) void transpose_images(const T* row, idx image, idx ima
         const T* from = row + i;
         if (n == lanes) {
 #pragma GCC unroll 16
-            for (idx j = 0; j < lanes; ++j) r[j] = load(from + (j < images ? j : 0) * image);
+            for (idx j = 0; j < lanes; ++j) r[j] = j < images ? load(from + j * image) : Vec<T>{};
         } else {
 #pragma GCC unroll 16
             for (idx j = 0; j < lanes; ++j)
-                r[j] = load_partial(from + (j < images ? j : 0) * image, static_cast<int>(n));
+                r[j] = j < images ? load_partial(from + j * image, static_cast<int>(n)) : Vec<T>{};
         }
         transpose(r);
         for (idx j = 0; j < n; ++j, to += step) store<T>(to, r[j]);
@@ -180,7 +180,7 @@ void zero_vectors(T* to, idx count) {
 }
 
 // The box of the images [image, image + images), `channels` channels from source.x on. Lanes
-// without an image hold the first one's. Rows outside of the source are zero, or with skip_rows are
+// without an image hold zeros. Rows outside of the source are zero, or with skip_rows are
 // left alone because no step reads them.
 template <class T>
 void fill_image_box(const ColumnSource<T>& s, const ConvBoxes& b, idx first_row, idx image,

@@ -9,7 +9,8 @@
 // written.
 //
 // Bits of an element: as in simd/conv_direct.h, so that they do not depend on the number of images;
-// that a multiply-add with zero is left out changes none.
+// that a multiply-add with zero is left out changes none. Where a weight is infinite or NaN, which
+// zeros in the padding make NaN of, nothing is left out.
 //
 // Scratch: slots 0 (sums), 1 (box) and, of the caller, 3 (weights).
 #pragma once
@@ -39,6 +40,8 @@ template <class T>
 bool plan_images(ConvDirect<T>& p) {
     const ConvGrid& g = p.source.grid;
     p.depth = p.terms * g.volume();
+    // With a stride along the rows fewer images go by simd/gemm_conv.h, which cuts k otherwise.
+    if (g.stride[2] != 1 && p.depth > kDirectDepth) return false;
     if (p.rows < kLeastImageRows - 1 || p.rows > kImageRows || p.depth < kLeastImageDepth ||
         p.terms > kBoxElements || g.out[2] > 4 * kLanes<T> || p.y_stride[2] != 1 ||
         p.y_stride[1] != g.out[2])
@@ -53,23 +56,27 @@ bool plan_images(ConvDirect<T>& p) {
     return true;
 }
 
-// W as (groups, tiles, terms, taps, rows).
+// W as (groups, tiles, terms, taps, rows). Whether all of it are numbers.
 template <class T>
-void pack_image_weights(const ConvDirect<T>& p) {
+bool pack_image_weights(const ConvDirect<T>& p) {
     const ConvGrid& g = p.source.grid;
     const ImageRows tile = image_rows(p.rows);
     T* to = p.packed;
+    T zero = 0;
     for (idx i = 0; i < p.groups * tile.tiles; ++i) {
         const idx row0 = i % tile.tiles * tile.rows;
         const T* from = p.weights.data + i / tile.tiles * p.weights.group;
         for (idx c = 0; c < p.terms; ++c, from += p.weights.term)
             for (idx h = 0; h < g.taps[1]; ++h)
                 for (idx w = 0; w < g.taps[2]; ++w)
-                    for (idx r = row0; r < row0 + tile.rows; ++r)
-                        *to++ = r < p.rows ? from[h * p.weights.step[1] + w * p.weights.step[2] +
-                                                  r * p.weights.row]
-                                           : T(0);
+                    for (idx r = row0; r < row0 + tile.rows; ++r, ++to) {
+                        *to = r < p.rows ? from[h * p.weights.step[1] + w * p.weights.step[2] +
+                                                r * p.weights.row]
+                                         : T(0);
+                        zero += *to * T(0);
+                    }
     }
+    return zero == T(0);
 }
 
 // Sums (rows, positions, lanes) to Y.
@@ -127,9 +134,9 @@ void set_image_runs(ImageTile<T>& tile, const ImageStep* steps, idx count, idx r
     tile.n_runs = 3;
 }
 
-// One box. False: no memory.
+// One box; with `skip` without the taps that lie in the padding. False: no memory.
 template <class T>
-bool run_image_task(const ConvDirect<T>& p, idx group, idx number) {
+bool run_image_task(const ConvDirect<T>& p, bool skip, idx group, idx number) {
     constexpr idx lanes = kLanes<T>;
     const ConvGrid& g = p.source.grid;
     const ConvBoxes& b = p.boxes;
@@ -145,7 +152,7 @@ bool run_image_task(const ConvDirect<T>& p, idx group, idx number) {
     if (sums == nullptr || data == nullptr) return false;
     ColumnSource<T> source = p.source;
     source.x += group * p.terms * source.channel;
-    fill_image_box(source, b, b.first[1] + box.first[1] * g.stride[1], image, images, p.terms, true,
+    fill_image_box(source, b, b.first[1] + box.first[1] * g.stride[1], image, images, p.terms, skip,
                    data);
 
     const int wide = wide_vectors(static_cast<int>(rows.rows));
@@ -162,7 +169,8 @@ bool run_image_task(const ConvDirect<T>& p, idx group, idx number) {
         tile.a = p.packed + (group * rows.tiles + q) * p.terms * tile.a_outer;
         for (idx w = 0; w < g.out[2]; w += wide) {
             tile.columns = static_cast<int>(g.out[2] - w < wide ? g.out[2] - w : wide);
-            const std::uint64_t taps = reaching_taps(g, 2, w, tile.columns);
+            const std::uint64_t taps =
+                skip ? reaching_taps(g, 2, w, tile.columns) : ~std::uint64_t{0};
             std::uint64_t before = 0;
             idx count = 0;
             for (idx h = 0; h < box.count[1]; ++h) {
@@ -171,7 +179,8 @@ bool run_image_task(const ConvDirect<T>& p, idx group, idx number) {
                         static_cast<Offset>((h * g.stride[1] * b.extent[2] +
                                              (w + (v < tile.columns ? v : 0)) * g.stride[2]) *
                                             lanes);
-                const std::uint64_t lines = reaching_taps(g, 1, box.first[1] + h, 1);
+                const std::uint64_t lines =
+                    skip ? reaching_taps(g, 1, box.first[1] + h, 1) : ~std::uint64_t{0};
                 if (h == 0 || lines != before) {
                     before = lines;
                     count = 0;
@@ -207,10 +216,10 @@ bool conv_images(ConvDirect<T>& p) {
     p.packed = static_cast<T*>(
         pool_scratch(static_cast<std::size_t>(p.groups * p.width * p.depth) * sizeof(T), 3));
     if (p.packed == nullptr) return false;
-    pack_image_weights(p);
+    const bool skip = pack_image_weights(p);
     bool ok = true;
     run_direct_tasks(&p, 1, p.groups * p.boxes.boxes, [&](idx i) {
-        if (!run_image_task(p, i % p.groups, i / p.groups))
+        if (!run_image_task(p, skip, i % p.groups, i / p.groups))
             __atomic_store_n(&ok, false, __ATOMIC_RELAXED);
     });
     return ok;

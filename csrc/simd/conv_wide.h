@@ -139,6 +139,9 @@ bool plan_wide(ConvDirect<T>& p) {
         return false;
     p.depth = p.terms * g.volume();
     if (p.depth < kLeastWide || (p.terms == 1 && p.rows == 1)) return false;
+    // One tap: instead comes simd/gemm_conv.h, which copies nothing and cuts k otherwise, so that
+    // the choice must be the layer's alone.
+    if (g.volume() == 1 && (p.rows > kWideRows || channels_fill_better<T>(g, p.rows))) return false;
     p.panels = (p.rows + kWideRows - 1) / kWideRows;
     p.vectors = (p.rows + p.panels - 1) / p.panels;
     p.width = p.panels * p.vectors;
@@ -157,7 +160,7 @@ bool plan_wide(ConvDirect<T>& p) {
     const idx wide = plane.vectors() * p.width;
     const idx channels = (p.rows + lanes - 1) / lanes;
     const idx direct = plane.rows * plane.columns * channels;
-    return wide * 5 <= direct * (channels == 1 ? 7 : 5);
+    return g.volume() == 1 || wide * 5 <= direct * (channels == 1 ? 7 : 5);
 }
 
 // A vector of outputs of a box: where its sources stand, and where it is written. It may go on in

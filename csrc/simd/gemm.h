@@ -17,8 +17,8 @@
 //   * Few rows: a task is a range of panels. It packs each panel just before it is used.
 //   * More, and a B that the threads' L2 hold: each thread has a part of the columns. It packs the
 //     panels while it computes the first tiles, and each fetches lines of the next panel of B; then
-//     it takes a few tiles at a time. Who is ready helps the others, so that an uneven machine
-//     costs a few tiles' time, not a part's.
+//     it takes a few tiles at a time. Who is ready helps those that have packed, once each, so that
+//     an uneven machine costs a few tiles' time, not a part's, unless it is uneven by far.
 //   * Else all threads pack B first, in parts of at most kSharedBytes. A task is a block of rows
 //     times a range of panels; while it works on one panel it fetches the next into L2.
 //

@@ -34,29 +34,20 @@ bool is_sole_view(PyArrayObject* view, PyObject* base) {
     if (Py_REFCNT(base) != 1 || !PyArray_CheckExact(base)) return false;
     PyArrayObject* whole = reinterpret_cast<PyArrayObject*>(base);
     constexpr int kOwn = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED | NPY_ARRAY_WRITEABLE;
-    PyObject* below = PyArray_BASE(whole);
-    return (below == nullptr || !PyArray_Check(below)) && PyArray_CHKFLAGS(view, kOwn) &&
+    return owns_elements(whole) && PyArray_CHKFLAGS(view, kOwn) &&
            PyArray_DATA(view) == PyArray_DATA(whole) &&
            PyArray_NBYTES(view) == PyArray_NBYTES(whole);
 }
 
-// Whether an array that backward returned belongs to nobody else: it is no gradient that came in,
-// no saved array, no view of what something else refers to, and was not returned twice.
-bool is_fresh(PyObject* array, PyObject* grads, PyObject* results, PyObject* saved) {
-    if (!PyArray_CheckExact(array)) return false;
-    PyObject* base = PyArray_BASE(reinterpret_cast<PyArrayObject*>(array));
-    if (base != nullptr && PyArray_Check(base) &&
-        !is_sole_view(reinterpret_cast<PyArrayObject*>(array), base))
-        return false;
-    for (PyObject* others : {grads, saved}) {
-        if (others == nullptr || !PyTuple_CheckExact(others)) continue;
-        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(others); ++i)
-            if (PyTuple_GET_ITEM(others, i) == array) return false;
-    }
-    int times = 0;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(results); ++i)
-        times += PyTuple_GET_ITEM(results, i) == array ? 1 : 0;
-    return times == 1;
+// Whether an array that backward returned belongs to nobody else: only the tuple of results refers
+// to it, and only it to its elements. So it is no gradient that came in, no saved array, nothing
+// that the operation keeps, and was not returned twice.
+bool is_fresh(PyObject* array) {
+    if (!PyArray_CheckExact(array) || Py_REFCNT(array) != 1) return false;
+    PyArrayObject* own = reinterpret_cast<PyArrayObject*>(array);
+    PyObject* base = PyArray_BASE(own);
+    if (base != nullptr && PyArray_Check(base)) return is_sole_view(own, base);
+    return owns_elements(own);
 }
 
 class Pass {
@@ -231,7 +222,7 @@ class Pass {
             PyObject* edge = PyTuple_GET_ITEM(edges, i);
             PyObject* grad = PyTuple_GET_ITEM(results.get(), i);
             if (edge == Py_None || grad == Py_None) continue;
-            const bool fresh = is_fresh(grad, grads.get(), results.get(), slot(node, tape.o.saved));
+            const bool fresh = is_fresh(grad);
             const Py_ssize_t nr = PyLong_AsSsize_t(PyTuple_GET_ITEM(edge, 1));
             if (!send(PyTuple_GET_ITEM(edge, 0), nr, grad, fresh)) return false;
         }

@@ -257,11 +257,20 @@ def test_a_gradient_in_another_shape_is_taken_over(keeps: bool, make: Any) -> No
         held.append(a)
         return a.reshape(shape)
 
+    def kept_view(a: Any, shape: Any) -> Any:
+        held.append(a.reshape(shape))
+        return held[-1]
+
+    def foreign(a: Any, shape: Any) -> Any:
+        held.append(bytearray(a.tobytes()))
+        return np.frombuffer(held[-1], a.dtype).reshape(shape)
+
     x = fastnn.ones(2, 3, requires_grad=True)
     Answer.apply((x,), remembered).sum().backward()
     assert (x.grad.data_ptr() == made[0]) is keeps
     assert x.grad.numpy().tolist() == [[2.0] * 3] * 2
-    y = fastnn.ones(2, 3, requires_grad=True)
-    Answer.apply((y,), kept).sum().backward()
-    y.grad.zero_()
-    assert held[0].tolist() == [2.0] * 6
+    for others in (kept, kept_view, lambda a, _: held.append(a.reshape(2, 3)) or held[-1], foreign):
+        y = fastnn.ones(2, 3, requires_grad=True)
+        Answer.apply((y,), others).sum().backward()
+        y.grad.zero_()
+        assert np.frombuffer(held.pop(), np.float32).tolist() == [2.0] * 6

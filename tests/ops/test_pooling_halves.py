@@ -125,3 +125,34 @@ def test_bits_do_not_depend_on_threads(kernels: Any, shape: Any, given: Any) -> 
         return np.concatenate([a.ravel() for a in (top, at, back, mean, back_mean)])
 
     same_on_any_number_of_threads(run)
+
+
+@pytest.mark.parametrize("given", [TWO, THREE])
+@pytest.mark.parametrize(("slices", "out"), [(4, 1), (1, 4)])
+def test_slices_without_a_partner_are_nobodys(
+    kernels: Any, given: Any, slices: int, out: int
+) -> None:
+    """What the layers never ask for: nothing beyond the arrays is read or written."""
+    x, g = normal((2, slices, 8, 64)), normal((2, out, 4, 32))
+
+    def framed(shape: tuple[int, ...], dtype: Any) -> tuple[Any, Any]:
+        """An array of that shape, and what lies around it."""
+        size = int(np.prod(shape))
+        whole = np.full(3 * size, 7, dtype)
+        return whole[size : 2 * size].reshape(shape), whole.reshape(3, size)[::2]
+
+    y, around = framed(g.shape, x.dtype)
+    places, around_places = framed(g.shape, np.int32)
+    back, around_back = framed(x.shape, x.dtype)
+    mean, around_mean = framed(g.shape, x.dtype)
+    kernels["max_pool_forward"](x, y, places, *given, ONE)
+    kernels["avg_pool_forward"](x, mean, *given, True, 0)
+    kernels["avg_pool_backward"](g, back, *given, True, 0)
+    wants = [np.empty_like(a) for a in (y, places, mean, back)]
+    max_pool.max_pool_forward(x, wants[0], wants[1], *given, ONE)
+    avg_pool.avg_pool_forward(x, wants[2], *given, True, 0)
+    avg_pool.avg_pool_backward(g, wants[3], *given, True, 0)
+    for got, want in zip((y, places, mean, back), wants, strict=True):
+        np.testing.assert_allclose(got, want, atol=2e-6)
+    for rest in (around, around_places, around_back, around_mean):
+        assert (rest == 7).all()

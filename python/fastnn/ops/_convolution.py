@@ -116,6 +116,9 @@ class _Bilinear(Op):
         """The gradients of the weight and of the bias, which are inputs 1 and 2: g is read once."""
         weight, accumulate = self.grad_buffer(1, shape, g.dtype)
         bias, accumulate_bias = self.grad_buffer(2, (g.shape[1],), g.dtype)
+        both = accumulate and accumulate_bias
+        if both and self.kernels.xp.may_share_memory(weight, bias):  # one after the other
+            return self.by_weight(x, g, weight, True), self.by_bias(g, 2)
         self.kernels.conv_backward_parameters(
             self.lift(x), self.lift(g), self.lift(weight), bias, *self.geometry, accumulate,
             accumulate_bias,
