@@ -13,7 +13,6 @@ import dataclasses
 import datetime as dt
 import json
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from typing import Any
 from benchmarks import checkout, extras, targets, verdicts
 from fastnn import testing
 from fastnn.cli.bench import machine
-from fastnn.cli.bench.command import writable
+from fastnn.cli.bench.command import terminable, writable
 from fastnn.cli.bench.measure import Disagreement, measure
 from fastnn.cli.bench.peers import OWN, PYTHON_VARIABLE, pythons
 from fastnn.cli.bench.session import FULL, QUICK, Session
@@ -186,8 +185,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     report: dict[str, Any] = {}
     status = None
     try:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a time limit's, too
-        run(rows, arguments.quick, given, arguments.wheel, report)
+        with terminable():
+            run(rows, arguments.quick, given, arguments.wheel, report)
     except WorkerError as error:  # fastnn's own process
         print(f"{parser.prog}: {error}", file=sys.stderr)
         status = 1

@@ -16,7 +16,7 @@
 //
 // Which kernel computes a convolution depends on the shapes alone:
 //
-//   4 to 8 output channels, short rows, images for vectors    simd/conv_images.h
+//   5 to 8 output channels, short rows, images for vectors    simd/conv_images.h
 //   few output channels to a group, stride 1 along the rows   simd/conv_wide.h
 //   output channels that fill vectors, more than one tap      simd/conv_direct.h
 //   fewer than kLeastWide multiply-adds an element            ops/conv_depthwise.h

@@ -71,8 +71,6 @@ void fill_image_grad(const ImageWeight<T>& p, const ConvBox& box, idx group, idx
                         (image * s.outputs + group * s.group_outputs + o) * s.out_size() +
                         box.first[1] * s.out[2];
         transpose_images(from, s.outputs * s.out_size(), images, positions, out, step);
-        for (idx j = 0; images < lanes && j < positions; ++j)
-            store<T>(out + j * step, load_partial(out + j * step, static_cast<int>(images)));
     }
 }
 
@@ -150,15 +148,8 @@ bool weight_images(ImageWeight<T>& p, T* grad_weight, bool accumulate) {
     if (p.sums == nullptr) return false;
     const idx tasks = s.groups * p.boxes.boxes;
     const double work = static_cast<double>(s.images * s.out_size()) * static_cast<double>(all);
-    const double each = work / static_cast<double>(tasks);
-    idx piece = 1;
-    if (work < static_cast<double>(kThreadWork)) {
-        piece = tasks;
-    } else if (each < static_cast<double>(kTaskWork)) {
-        piece = static_cast<idx>(static_cast<double>(kTaskWork) / (each + 1)) + 1;
-    }
     bool ok = true;
-    parallel_for(tasks, piece, [&](idx begin, idx end) {
+    parallel_for(tasks, piece_of_tasks(work, tasks), [&](idx begin, idx end) {
         for (idx i = begin; i < end; ++i)
             if (!run_weight_images(p, i % s.groups, i / s.groups))
                 __atomic_store_n(&ok, false, __ATOMIC_RELAXED);

@@ -37,9 +37,10 @@ namespace fastnn {
 namespace {
 
 // Waking a sleeping thread costs 30-80 us, so a thread that has just worked looks for more for a
-// while. At first it keeps its core; then it offers it to others between looks, because on a busy
-// machine it may sit on the very core that the thread it waits for needs. With more threads than
-// cores it does so from the start, and gives up sooner.
+// while, as long as the parts of a training step that run on one thread take. At first it keeps its
+// core; then it offers it to others between looks, because on a busy machine it may sit on the very
+// core that the thread it waits for needs. With more threads than cores it does so from the start,
+// and gives up sooner.
 constexpr std::int64_t kEagerNs = 20'000;
 constexpr std::int64_t kSpinNs = 400'000;
 constexpr std::int64_t kCrowdedSpinNs = 10'000;

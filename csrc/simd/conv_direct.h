@@ -314,6 +314,14 @@ bool share_boxes(ConvDirect<T>* jobs, int count) {
     return true;
 }
 
+// How many of `tasks`, which do `work` multiply-adds in all, make a piece that is worth a thread.
+inline idx piece_of_tasks(double work, idx tasks) {
+    const double each = work / static_cast<double>(tasks);
+    if (work < static_cast<double>(kThreadWork)) return tasks;
+    if (each >= static_cast<double>(kTaskWork)) return 1;
+    return static_cast<idx>(static_cast<double>(kTaskWork) / (each + 1)) + 1;
+}
+
 // task(i) for i < tasks, small ones several to a piece.
 template <class T, class F>
 void run_direct_tasks(const ConvDirect<T>* jobs, int count, idx tasks, const F& task) {
@@ -323,14 +331,7 @@ void run_direct_tasks(const ConvDirect<T>* jobs, int count, idx tasks, const F& 
         work += static_cast<double>(p.images * p.source.grid.positions()) *
                 static_cast<double>(p.groups * p.rows) * static_cast<double>(p.depth);
     }
-    const double each = work / static_cast<double>(tasks);
-    idx piece = 1;
-    if (work < static_cast<double>(kThreadWork)) {
-        piece = tasks;
-    } else if (each < static_cast<double>(kTaskWork)) {
-        piece = static_cast<idx>(static_cast<double>(kTaskWork) / (each + 1)) + 1;
-    }
-    parallel_for(tasks, piece, [&](idx begin, idx end) {
+    parallel_for(tasks, piece_of_tasks(work, tasks), [&](idx begin, idx end) {
         for (idx i = begin; i < end; ++i) task(i);
     });
 }

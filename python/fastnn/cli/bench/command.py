@@ -206,7 +206,7 @@ def _show(arguments: argparse.Namespace, content: dict[str, Any], report: Report
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """SIGTERM, of a time limit for example, is as good as Ctrl-C: what was measured is kept."""
     try:
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -246,7 +246,7 @@ def run(arguments: argparse.Namespace) -> int:
     content = _about(arguments) | {"versions": {}, "missing": {}, "ceilings": [], "rows": []}
     report = make_report(len(subjects) * len(arguments.threads))
     try:
-        with _terminable(), report:
+        with terminable(), report:
             _measure_all(arguments, subjects, given, content, report)
     except WorkerError as error:
         say(f"fastnn bench: {error}\n")
