@@ -68,6 +68,18 @@ def shares(milliseconds: float, seen: list[Bandwidth], cost: Cost | None = None)
     return result
 
 
+def test_rates_count_the_definition_and_shares_what_is_needed() -> None:
+    result: dict[str, Any] = {"disturbed": [], "notes": []}
+    watch = Watch(None, 1)
+    watch.best_many = 100.0
+    cost = Cost(9e6, None, 1e6, least_flops=4e6)
+    add_shares(result, [{"fastnn": 50e3}], cost, Ceilings(None, watch, 1))
+    assert result["gflops"]["fastnn"] == pytest.approx(180.0)
+    assert result["share_of_fma_peak"]["median"] == pytest.approx(0.8)
+    assert result["floor_us"] == pytest.approx(40.0)
+    assert not result["disturbed"]
+
+
 def test_shares_are_of_the_best_that_was_seen_beside_the_rounds() -> None:
     result = shares(1.0, [Bandwidth(10.0, 10.0), Bandwidth(20.0, 15.0)])
     assert result["bandwidth_gb_per_s"] == 20.0

@@ -42,6 +42,7 @@ class OpCase:
     bench:     timed by the benchmarks; tested on a smaller batch of checks.
     ulp:       bound on the error in units in the last place, for functions that state one.
     flops, bytes_moved: work of one forward pass, for rooflines.
+    least_flops: the same by the method that there is, if it needs fewer than the definition.
     seeded:    the function draws random numbers: the generator is reset before every call.
     """
 
@@ -58,6 +59,7 @@ class OpCase:
     bench: bool = False
     ulp: dict[str, float] | None = None
     flops: float | None = None
+    least_flops: float | None = None
     bytes_moved: float | None = None
     seeded: bool = False
     dtypes: tuple[str, ...] = ("float32", "float64")

@@ -85,15 +85,17 @@ class Subject:
         read = _read(self.case.name, arrays)
         out = float(sum(a.nbytes for a in outputs[:count]))
         grads = float(sum(a.nbytes for a in outputs[count:]))
-        flops = self.case.flops
+        flops, least = self.case.flops, self.case.least_flops
         held = read + out + grads
         if not both:
             traffic = self.case.bytes_moved or read + out
-            return Cost(flops, traffic, held, read=max(0.0, traffic - 2 * out))
+            beyond = max(0.0, traffic - 2 * out)
+            return Cost(flops, traffic, held, read=beyond, least_flops=least)
         again = 0.0 if self.case.name in _LINEAR else read
         traffic = read + out + again + out + grads
         beyond = max(0.0, traffic - 2 * (out + grads))
-        return Cost(flops and 3 * flops, traffic, held, read=beyond)
+        flops, least = (n and 3 * n for n in (flops, least))
+        return Cost(flops, traffic, held, read=beyond, least_flops=least)
 
     def disagreement(self, ours: list[Any], theirs: list[Any]) -> str | None:
         """How a peer's results differ by more than rounding; None if they do not.

@@ -58,6 +58,7 @@ class Cost:
 
     parts: its operations and its traffic are those of different parts, one after the other.
     read: the part of the traffic that is read beyond as many bytes as are written.
+    least_flops: operations of the method that there is, if it needs fewer than the definition.
     """
 
     flops: float | None
@@ -65,6 +66,12 @@ class Cost:
     working_set: float
     parts: bool = False
     read: float = 0.0
+    least_flops: float | None = None
+
+    @property
+    def needed(self) -> float | None:
+        """Operations of the method that there is."""
+        return self.least_flops or self.flops
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,8 +203,8 @@ class Ceilings:
         its working set (Williams, Waterman, Patterson 2009); of a whole step, the sum of the two.
         """
         parts = []
-        if cost.flops and self.fma:
-            parts.append(cost.flops / self.fma * 1e-3)
+        if cost.needed and self.fma:
+            parts.append(cost.needed / self.fma * 1e-3)
         if cost.traffic and (rate := self.bandwidth(cost, seen)):
             parts.append(cost.traffic / rate * 1e-3)
         return (sum(parts) if cost.parts else max(parts)) if parts else None

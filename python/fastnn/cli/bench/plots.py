@@ -121,7 +121,10 @@ def _roofline(axes: Any, rows: Sequence[_Numbered], top: Mapping[str, Any]) -> N
         )  # fmt: skip
     _dots(axes, rows, "gflops", intensity)
     axes.set(title="results with operations: roofline")
-    axes.set(xlabel="operations per byte of least traffic, FLOP/B", ylabel="rate, GFLOP/s")
+    axes.set(
+        xlabel="operations per byte of least traffic, FLOP/B",
+        ylabel="rate of the definition's operations, GFLOP/s",
+    )
 
 
 def _bandwidth(axes: Any, rows: Sequence[_Numbered], top: Mapping[str, Any]) -> None:

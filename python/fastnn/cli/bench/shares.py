@@ -32,13 +32,15 @@ def add_shares(
     ``kept``."""
     medians = {n: np.median([t[n] for t in kept]).item() for n in kept[0]}  # ns
     result["cost"] = {
-        "flops": cost.flops, "traffic": cost.traffic, "working_set": cost.working_set,
+        "flops": cost.flops, "least_flops": cost.needed, "traffic": cost.traffic,
+        "working_set": cost.working_set,
     }  # fmt: skip
-    if cost.flops:
+    if cost.flops and cost.needed:
+        # Rates of the definition's operations, whichever way they are saved: so that they compare.
         result["gflops"] = {n: cost.flops / t for n, t in medians.items()}
         result["fma_peak_gflops"] = top.fma
         if top.fma:
-            shares = [cost.flops / t[OWN] / top.fma for t in kept]
+            shares = [cost.needed / t[OWN] / top.fma for t in kept]
             result["share_of_fma_peak"] = Summary.of(shares).as_dict()
     if cost.traffic:
         result["gb_per_s"] = {n: cost.traffic / t for n, t in medians.items()}
