@@ -151,14 +151,16 @@ bool forward_fits(const PoolShape& s) {
 
 template <class T, int kStride>
 auto choose_forward(idx taps) {
-    if (kStride != 0 && taps == 2) return mean_strips<T, kStride, 2>;
-    if (kStride != 0 && taps == 3) return mean_strips<T, kStride, 3>;
+    if constexpr (kStride != 0) {
+        if (taps == 2) return mean_strips<T, kStride, 2>;
+        if (taps == 3) return mean_strips<T, kStride, 3>;
+    }
     return mean_strips<T, kStride, 0>;
 }
 
 template <class T>
 auto choose_forward(const PoolShape& s) {
-    const int halving = halving_kernel<T>(s);
+    const int halving = mean_halving_kernel<T>(s);
     if (halving == 2) return mean_halves<T, 2>;
     if (halving == 3) return mean_halves<T, 3>;
     if (!forward_fits<T>(s)) return mean_elements<T>;
@@ -245,7 +247,7 @@ bool spread_elements(const MeanJob<T>& job, idx begin, idx end) {
 
 template <class T>
 auto choose_backward(const PoolShape& s) {
-    const int halving = halving_kernel<T>(s);
+    const int halving = mean_halving_kernel<T>(s);
     if (halving == 2) return spread_halves<T, 2>;
     if (halving == 3) return spread_halves<T, 3>;
     if (!SeenRow<T>::fits(s.w) || !seen_rows_fit(s)) return spread_elements<T>;
@@ -293,7 +295,7 @@ Status avg_pool_backward(In<T> grad_y, Out<T> grad_x, Ints kernel, Ints stride, 
         return Status::kBadValue;
     if (grad_x.size == 0) return Status::kOk;
     job.block = strip_rows(s, SeenRow<T>::fits(s.w) ? SeenRow<T>(s.w).pitch : s.w.out + 1);
-    if (halving_kernel<T>(s) != 0) job.block = halving_rows(s);
+    if (mean_halving_kernel<T>(s) != 0) job.block = halving_rows(s);
     const auto run = choose_backward<T>(s);
     const idx strips = InputStrip::count(s, job.block);
     const idx piece = kPiece / (job.block * s.w.in);

@@ -77,18 +77,37 @@ struct MeanJob {
     bool far;   // simd/ahead.h
 };
 
+// halving_kernel, where there is something to gain: rows of half a vector at least.
+template <class T>
+int mean_halving_kernel(const PoolShape& s) {
+    return 2 * s.w.out < kLanes<T> ? 0 : halving_kernel<T>(s);
+}
+
 template <class T>
 T* mean_scratch(idx size) {
     return static_cast<T*>(pool_scratch(static_cast<std::size_t>(size) * sizeof(T), 0));
+}
+
+// A row that is narrower than a vector, and nothing beyond it.
+template <class T, int kTaps>
+void mean_narrow_row(const PoolAxis& w, const T* first, idx rows, const T* scales, T* y) {
+    constexpr idx lanes = kLanes<T>;
+    T x[(kTaps + 1) * 2 * lanes] = {}, made[lanes];
+    for (idx i = 0; i < rows * w.in; ++i) x[i] = first[i];
+    mean_row<T, kTaps>(w, x, rows, scales, made);
+    for (idx o = 0; o < w.out; ++o) y[o] = made[o];
 }
 
 // The strips [begin, end) of y. False: no memory.
 template <class T, int kTaps>
 bool mean_halves(const MeanJob<T>& job, idx begin, idx end) {
     const PoolShape& s = job.s;
-    T* const values = mean_scratch<T>(s.w.out);
+    T* const values = mean_scratch<T>(spread_out<T>(s.w.out));
     if (values == nullptr) return false;
+    for (idx i = 0; i < spread_out<T>(s.w.out); ++i) values[i] = T(0);
     MeanScales<T> scales{job.divide, s, values};
+    const OutputStrip last(s, job.block, end - 1);
+    const T* const stop = job.to + ((last.plane * s.d.in + last.i) * s.h.out + last.end) * s.w.out;
     const idx ahead = job.far ? 2 * s.w.in * static_cast<idx>(sizeof(T)) : 0;
     for (idx u = begin; u < end; ++u) {
         const OutputStrip strip(s, job.block, u);
@@ -100,7 +119,12 @@ bool mean_halves(const MeanJob<T>& job, idx begin, idx end) {
             const T* first = x + h.first * s.w.in;
             fetch_far(first, ahead);
             if (job.far) fetch_far(y, s.w.out * static_cast<idx>(sizeof(T)));
-            mean_row<T, kTaps>(s.w, first, h.count(), scales.of_row(strip.i, j), y);
+            const T* by = scales.of_row(strip.i, j);
+            if (stop - y >= spread_out<T>(s.w.out)) {
+                mean_row<T, kTaps>(s.w, first, h.count(), by, y);
+            } else {
+                mean_narrow_row<T, kTaps>(s.w, first, h.count(), by, y);
+            }
         }
     }
     return true;
@@ -113,33 +137,50 @@ bool spread_halves(const MeanJob<T>& job, idx begin, idx end) {
     const Stores<T> out(s.planes * s.in_size());
     const idx pitch = up_to_lanes<T>(s.w.out);
     const idx pair = 2 * s.w.in;
-    const idx made = out.past() ? job.block * s.w.in : 0;
+    const idx beyond = 2 * (spread_out<T>(s.w.out) - s.w.out);
+    const idx made = (out.past() ? job.block * s.w.in : pair) + beyond;
     T* const memory = mean_scratch<T>(3 * pitch + 2 * made);
     if (memory == nullptr) return false;
+    for (idx i = 0; i < 3 * pitch; ++i) memory[i] = T(0);
     T* const none = memory + 2 * pitch;
-    for (idx i = 0; i < pitch; ++i) none[i] = T(0);
     MeanScales<T> scales{job.divide, s, memory};
     MeanScales<T> next_scales{job.divide, s, memory + pitch};
+    const InputStrip final_strip(s, job.block, end - 1);
+    const T* const stop =
+        job.to + ((final_strip.plane * s.d.in + final_strip.i) * s.h.in + final_strip.end) * s.w.in;
     Behind<T> behind;
     for (idx u = begin; u < end; ++u) {
         const InputStrip strip(s, job.block, u);
         const idx slice = strip.plane * s.d.in + strip.i;
         const T* g = job.from + (slice * s.h.out + strip.begin / 2) * s.w.out;
         T* const x = job.to + (slice * s.h.in + strip.begin) * s.w.in;
-        T* const rows = out.past() ? none + pitch + u % 2 * made : x;
-        T* to = rows;
-        for (idx j = strip.begin / 2; j < strip.end / 2; ++j, g += s.w.out, to += pair) {
+        T* const rows = none + pitch + u % 2 * made;
+        idx at = 0;
+        for (idx j = strip.begin / 2; j < strip.end / 2; ++j, g += s.w.out, at += pair) {
             const bool last = j + 1 == s.h.out;
             if (job.far) fetch_far(g, s.w.out * static_cast<idx>(sizeof(T)));
-            const Scaled<T> own{g, scales.of_row(strip.i, j)};
-            const Scaled<T> next{last ? none : g + s.w.out,
-                                 last ? none : next_scales.of_row(strip.i, j + 1)};
-            spread_pair<T, kTaps>(s.w, own, next, to);
-            behind.some(out, pair);
+            const T* by = scales.of_row(strip.i, j);
+            const T* next = last ? none : g + s.w.out;
+            const T* next_by = last ? none : next_scales.of_row(strip.i, j + 1);
+            const bool fits = stop - x - at >= pair + beyond;
+            T* const to = out.past() ? rows + at : fits ? x + at : rows;
+            const int n = static_cast<int>(s.w.out);
+            if (beyond == 0) {
+                using Row = Scaled<T, false>;
+                spread_pair<T, kTaps>(s.w, Row{g, by, n}, Row{next, next_by, n}, to);
+            } else {
+                using Row = Scaled<T, true>;
+                spread_pair<T, kTaps>(s.w, Row{g, by, n}, Row{next, next_by, n}, to);
+            }
+            if (out.past()) {
+                behind.some(out, pair);
+            } else if (!fits) {
+                for (idx i = 0; i < pair; ++i) x[at + i] = to[i];
+            }
         }
         if (!out.past()) continue;
         behind.rest(out);
-        behind.begin(x, rows, to - rows);
+        behind.begin(x, rows, at);
     }
     behind.rest(out);
     return true;

@@ -14,7 +14,7 @@
 // is found on the way, so that the comparisons of the others need not ask. Adaptive windows of
 // several sizes and windows without an element go output by output; and backward too, with planes
 // as the units, so that additions come in order on any number of threads.
-#include "ops/max_pool_halves.h"
+#include "ops/max_pool_winners.h"
 #include "ops/pooling_rows.h"
 #include "runtime/parallel.h"
 #include "runtime/pool.h"
@@ -215,35 +215,10 @@ bool maxima_of_strips(const Forward<T>& f, idx begin, idx end) {
 }
 
 // The same where ops/pooling_halves.h applies.
-template <class T, int kTaps, bool kPlaces>
+template <class T, int kTaps, class P>
 bool maxima_in_halves(const Forward<T>& f, idx begin, idx end) {
-    const PoolShape& s = f.s;
-    const idx in = s.w.in;
-    const idx out = s.w.out;
-    const BitsOf<T> apart = places_apart<T>(2);
-    const bool far = s.planes * s.in_size() * static_cast<idx>(sizeof(T)) >= kFarBytes;
-    const idx ahead = far ? 2 * in * static_cast<idx>(sizeof(T)) : 0;
-    const idx ahead_y = far ? out * static_cast<idx>(sizeof(T)) : 0;
-    for (idx u = begin; u < end; ++u) {
-        const OutputStrip strip(s, f.block, u);
-        const idx slice = strip.plane * s.d.in + strip.i;
-        const T* x = f.x + slice * s.h.in * in;
-        idx at = (slice * s.h.out + strip.begin) * out;
-        Vec<T> nan = {};
-        for (idx j = strip.begin; j < strip.end; ++j, at += out) {
-            const Window h = s.h.window(j);
-            const idx corner = (strip.i * s.h.in + h.first) * in;
-            std::int32_t* indices = kPlaces ? f.indices + at : nullptr;
-            fetch_far(x + h.first * in, ahead);
-            fetch_far(f.y + at, ahead_y);
-            if (kPlaces) fetch_far(indices, ahead_y);
-            nan = maxima_of_halves<T, kTaps, kPlaces>(s.w, x + h.first * in, h.count(), corner,
-                                                      apart, nan, f.y + at, indices);
-        }
-        const T sum = reduce_add(nan);
-        if (sum != sum && !maxima_of_strips<T, 2, 0>(f, u, u + 1)) return false;
-    }
-    return true;
+    const Maxima<T, P> maxima{f.s, f.x, f.y, f.indices, f.block};
+    return maxima_of_strips_in_halves<T, kTaps, P>(maxima, begin, end);
 }
 
 template <class T>
@@ -287,22 +262,65 @@ bool strips_fit(const PoolShape& s) {
     return true;
 }
 
-template <class T, int kStride>
-auto choose_forward(idx taps) {
-    if (kStride != 0 && taps == 4) return maxima_of_strips<T, kStride, 4>;
-    if (kStride != 0 && taps == 9) return maxima_of_strips<T, kStride, 9>;
-    return maxima_of_strips<T, kStride, 0>;
-}
-
 template <class T>
 auto choose_forward(const PoolShape& s, bool places) {
     if (!strips_fit<T>(s)) return maxima_of_elements<T>;
     const int halving = halving_kernel<T>(s);
-    if (halving == 2) return places ? maxima_in_halves<T, 2, true> : maxima_in_halves<T, 2, false>;
-    if (halving == 3) return places ? maxima_in_halves<T, 3, true> : maxima_in_halves<T, 3, false>;
-    if (s.w.stride == 1) return choose_forward<T, 1>(s.volume());
-    if (s.w.stride == 2) return choose_forward<T, 2>(s.volume());
-    return choose_forward<T, 0>(s.volume());
+    using P = std::int32_t;
+    if (halving == 2) return places ? maxima_in_halves<T, 2, P> : maxima_in_halves<T, 2, void>;
+    if (halving == 3) return places ? maxima_in_halves<T, 3, P> : maxima_in_halves<T, 3, void>;
+    if (s.w.stride == 1 && s.volume() == 9) return maxima_of_strips<T, 1, 9>;
+    if (s.w.stride == 1) return maxima_of_strips<T, 1, 0>;
+    if (s.w.stride == 2) return maxima_of_strips<T, 2, 0>;
+    return maxima_of_strips<T, 0, 0>;
+}
+
+// ---- backward ----
+
+// The gradient of a plane, one output after the other. False: an index is outside.
+template <class T>
+bool give_outputs(const PoolShape& s, idx plane, const T* grad_y, const std::int32_t* indices,
+                  T* grad_x) {
+    const idx in_size = s.in_size();
+    const idx out_size = s.out_size();
+    T* to = grad_x + plane * in_size;
+    const T* from = grad_y + plane * out_size;
+    const std::int32_t* place = indices + plane * out_size;
+    bool good = true;
+    for (idx i = 0; i < in_size; ++i) to[i] = T(0);
+    for (idx o = 0; o < out_size; ++o) {
+        const idx at = place[o];
+        if (at >= 0 && at < in_size) {
+            to[at] += from[o];
+        } else {
+            good = good && at == -1;
+        }
+    }
+    return good;
+}
+
+// The planes [begin, end) of images that are halved.
+template <class T>
+bool give_halves(const PoolShape& s, const T* grad_y, const std::int32_t* indices, T* grad_x,
+                 idx begin, idx end, T* memory, Winner* winners) {
+    const idx in_size = s.in_size();
+    const idx out_size = s.out_size();
+    GivenPlanes<T> given(s, memory);
+    bool good = true;
+    for (idx p = begin; p < end; ++p) {
+        const T* g = grad_y + p * out_size;
+        T* const x = grad_x + p * in_size;
+        const int kernel = find_winners<T>(s.h, s.w, indices + p * out_size, winners);
+        if (kernel == 0) {
+            good = give_outputs(s, p, grad_y, indices, grad_x) && good;
+        } else if (kernel == 2) {
+            given.template give<2>(g, winners, out_size, x, in_size);
+        } else {
+            given.template give<3>(g, winners, out_size, x, in_size);
+        }
+    }
+    given.finish();
+    return good;
 }
 
 }  // namespace
@@ -337,28 +355,32 @@ Status max_pool_backward(In<T> grad_y, In<std::int32_t> indices, Out<T> grad_x) 
     const auto axis = [&](int i) {
         return PoolAxis{grad_x.shape[i], grad_y.shape[i], 2, 2, 0, 1, false};
     };
-    PoolGradient<T> b{{grad_x.shape[0], axis(1), axis(2), axis(3)},
-                      grad_y.data,
-                      indices.data,
-                      grad_x.data,
-                      false};
-    PoolShape& s = b.s;
-    const idx slices = s.d.in;
-    if (slices == s.d.out) {
-        s.d.kernel = s.d.stride = 1;
-        b.halves = slices == 1 && s.in_size() <= kMostInPlane && halving_kernel<T>(s) != 0;
-    }
+    // As it is if it halves an image, which is all that the arrays tell.
+    PoolShape s{grad_x.shape[0], axis(1), axis(2), axis(3)};
+    s.d.kernel = s.d.stride = 1;
     const idx in_size = s.in_size();
     const idx out_size = s.out_size();
-    const idx strips = b.halves ? 2 * halving_rows(s) * s.w.in : 0;
+    const bool halves =
+        s.d.in == 1 && in_size <= kMostInPlane && s.w.out >= kLanes<T> && halving_kernel<T>(s) != 0;
+    const idx strips = halves ? GivenPlanes<T>::scratch(s) * static_cast<idx>(sizeof(T)) : 0;
     Status status = Status::kOk;
     const idx piece = kPiece / (in_size / 4 + out_size + 1);
     parallel_for(s.planes, piece < 1 ? 1 : piece, [&](idx begin, idx end) {
-        T* memory = static_cast<T*>(pool_scratch(static_cast<std::size_t>(strips) * sizeof(T), 0));
-        const Status here = memory == nullptr                       ? Status::kNoMemory
-                            : give_planes<T>(b, begin, end, memory) ? Status::kOk
-                                                                    : Status::kBadIndex;
-        if (here != Status::kOk) __atomic_store_n(&status, here, __ATOMIC_RELAXED);
+        void* const memory = pool_scratch(static_cast<std::size_t>(strips), 0);
+        void* const won = pool_scratch(halves ? static_cast<std::size_t>(out_size) : 0, 1);
+        if (memory == nullptr || won == nullptr) {
+            __atomic_store_n(&status, Status::kNoMemory, __ATOMIC_RELAXED);
+            return;
+        }
+        bool good = true;
+        if (halves) {
+            good = give_halves(s, grad_y.data, indices.data, grad_x.data, begin, end,
+                               static_cast<T*>(memory), static_cast<Winner*>(won));
+        } else {
+            for (idx p = begin; p < end; ++p)
+                good = give_outputs(s, p, grad_y.data, indices.data, grad_x.data) && good;
+        }
+        if (!good) __atomic_store_n(&status, Status::kBadIndex, __ATOMIC_RELAXED);
     });
     return status;
 }

@@ -7,7 +7,8 @@
 // the order in which they are added, are those of the other kernels.
 //
 // A vector of outputs is `lanes` outputs o, o + 1, ... with o <= out - lanes; the last of a row
-// ends with it.
+// ends with it. Rows that are narrower than a vector (spread_out) are read and written as a whole
+// vector all the same: what is beyond their end is the next row's, which is written later.
 #pragma once
 
 #include "ops/pooling_rows.h"
@@ -26,7 +27,7 @@ int halving_kernel(const PoolShape& s) {
     const PoolAxis& d = s.d;
     const bool flat =
         !d.adaptive && d.in == d.out && d.kernel == 1 && d.stride == 1 && d.padding == 0;
-    if (!flat || !halves(s.h) || !halves(s.w) || s.h.kernel != s.w.kernel || s.w.out < kLanes<T> ||
+    if (!flat || !halves(s.h) || !halves(s.w) || s.h.kernel != s.w.kernel ||
         s.w.in > kBlockElements)
         return 0;
     return static_cast<int>(s.w.kernel);
@@ -40,7 +41,13 @@ inline idx halving_rows(const PoolShape& s) {
 
 template <class T>
 FASTNN_SIMD_INLINE idx last_vector(idx i, idx out) {
-    return i + kLanes<T> <= out ? i : out - kLanes<T>;
+    return i + kLanes<T> <= out || out < kLanes<T> ? i : out - kLanes<T>;
+}
+
+// Of a row of outputs, how many are read or written.
+template <class T>
+constexpr idx spread_out(idx out) {
+    return out < kLanes<T> ? kLanes<T> : out;
 }
 
 // a lane of `a`, v[0], v[1], ...
@@ -104,18 +111,20 @@ FASTNN_SIMD_INLINE void mean_row(const PoolAxis& w, const T* first, idx rows, co
 }
 
 // A row of grad_y and the factors of its elements.
-template <class T>
+template <class T, bool kNarrow>
 struct Scaled {
     const T* g;
     const T* by;
+    int out;
 
-    Vec<T> at(idx o) const { return load(g + o) * load(by + o); }
+    Vec<T> at(idx o) const { return (kNarrow ? load_partial(g, out) : load(g + o)) * load(by + o); }
     T one(idx o) const { return g[o] * by[o]; }
 };
 
 // Rows 2 j and 2 j + 1 of grad_x, from rows j and j + 1 of grad_y.
-template <class T, int kTaps>
-FASTNN_SIMD_INLINE void spread_pair(const PoolAxis& w, Scaled<T> own, Scaled<T> next, T* x) {
+template <class T, int kTaps, bool kNarrow>
+FASTNN_SIMD_INLINE void spread_pair(const PoolAxis& w, Scaled<T, kNarrow> own,
+                                    Scaled<T, kNarrow> next, T* x) {
     constexpr idx lanes = kLanes<T>;
     const idx out = w.out;
     const idx in = w.in;

@@ -5,7 +5,7 @@
 
 Shapes:   x (n, c, l) or (n, c, h, w), also without n -> y with l, h, w the numbers of windows.
 Backward: dx[place of the maximum of o] += dy[o], in the order of o.
-Saved:    the places, as int32.
+Saved:    the places, as int32, or a byte for each (ops/_max_pool_halves.py).
 Source:   Weng, Ahuja and Huang 1992, "Cresceptron"; Scherer, Müller and Behnke 2010.
 """
 
@@ -19,6 +19,7 @@ from fastnn import _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
+from fastnn.ops._max_pool_halves import MaxPoolHalves, halving
 from fastnn.ops._windows import check_input, planes, spans, windows
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
@@ -203,6 +204,8 @@ def max_pool2d(
     """
     check_input("max_pool2d", input, 2)
     fitted = windows("max_pool2d", input, 2, kernel_size, stride, padding, dilation, ceil_mode)
+    if not return_indices and (kernel := halving(input.shape, *fitted)):
+        return MaxPoolHalves.apply((input,), fitted[0], kernel)
     return MaxPool.apply((input,), 2, *fitted, bool(return_indices))
 
 
