@@ -64,8 +64,8 @@ struct GruForward {
         const T* h_before = s == 0 ? h0 : states + order.time(s - 1) * batch * hidden;
         const auto wanted = [&](idx first, idx last) { return lengths.any(first, last, t); };
         for_tiles<T, kGruGates>(
-            row0, row1, panel0, panel1, h_before, hidden, packed, hidden, panels, wanted,
-            [&](const SumTile<T>& tile) {
+            row0, row1, panel0, panel1, one_matrix(h_before, hidden, hidden), packed, panels,
+            wanted, [&](const SumTile<T>& tile) {
                 for_tile_vectors(tile, [&](idx row, idx unit, const T* sums, auto span) {
                     if (lengths.active(row, t)) {
                         apply(row, t, unit, h_before, sums, kSumsStep<T>, span);
@@ -160,8 +160,9 @@ struct GruBackward {
         const T* h_before =
             s + 1 >= steps ? h0 : states + order.time(steps - 2 - s) * batch * hidden;
         const auto wanted = [&](idx, idx) { return s > 0; };
-        for_tiles(row0, row1, panel0, panel1, after, kGruGrads * hidden, packed, kGruGates * hidden,
-                  panels, wanted, [&](const SumTile<T>& tile) {
+        for_tiles(row0, row1, panel0, panel1,
+                  one_matrix(after, kGruGrads * hidden, kGruGates * hidden), packed, panels, wanted,
+                  [&](const SumTile<T>& tile) {
                       for_tile_vectors(tile, [&](idx row, idx unit, const T* sum, auto span) {
                           T* carried = grad_h + row * hidden + unit;
                           const Vec<T> dh = load_span(carried, span) + load(sum);

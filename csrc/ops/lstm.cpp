@@ -30,6 +30,8 @@ struct LstmForward {
     const T* h0;
     const T* c0;
     const T* packed;
+    StepMatrix<T> x;  // of no depth where the gates have its products
+    const T* biases;  // null there
     T* states;
     T* cells;
     T* gates;
@@ -43,12 +45,14 @@ struct LstmForward {
         T* const gates_now = gates + t * batch * gates_row;
         T* const cells_now = cells + t * batch * hidden;
         T* const states_now = states + t * batch * hidden;
-        for_tile_vectors(tile, [&](idx row, idx j, T* sum, auto span) {
-            const T* gate = gates_now + row * gates_row + j;
+        if (x.depth == 0) {
+            for_tile_vectors(tile, [&](idx row, idx j, T* sum, auto span) {
+                const T* gate = gates_now + row * gates_row + j;
 #pragma GCC unroll 4
-            for (int g = 0; g < kLstmGates; ++g, gate += hidden, sum += step)
-                store<T>(sum, load_span(gate, span) + load(sum));
-        });
+                for (int g = 0; g < kLstmGates; ++g, gate += hidden, sum += step)
+                    store<T>(sum, load_span(gate, span) + load(sum));
+            });
+        }
         for_tile_vectors(tile, [&](idx row, idx j, T* sum, auto span) {
             T* gate = gates_now + row * gates_row + j;
             const idx at = row * hidden + j;
@@ -85,8 +89,12 @@ struct LstmForward {
         const T* h_before = s == 0 ? h0 : states + before;
         const T* c_before = s == 0 ? c0 : cells + before;
         const auto wanted = [&](idx first, idx last) { return lengths.any(first, last, t); };
+        const StepMatrix<T> state{h_before, hidden, hidden};
+        const StepMatrix<T> now{x.a + t * batch * x.row, x.row, x.depth};
+        const StepInput<T> input = x.depth == 0 ? one_matrix(h_before, hidden, hidden)
+                                                : StepInput<T>{{now, state}, biases};
         for_tiles<T, kLstmGates>(
-            row0, row1, panel0, panel1, h_before, hidden, packed, hidden, panels, wanted,
+            row0, row1, panel0, panel1, input, packed, panels, wanted,
             [&](const SumTile<T>& tile) { finish(tile, t, h_before, c_before); });
     }
 };
@@ -105,17 +113,29 @@ Status lstm_forward(In<T> x, In<T> h0, In<T> c0, In<T> w_ih, In<T> w_hh, In<T> b
     if ((lengths.data == nullptr) != (states.data == nullptr) && y.size > 0)
         return Status::kBadValue;
     if (batch == 0 || hidden == 0) return Status::kOk;
-    if (workspace.size < panels.packed(g)) return Status::kBadValue;
+    const idx inputs = x.shape[2];
+    const bool joint = one_product<T>(batch, g, inputs, hidden);
+    const StepMatrix<T> first{x.data, inputs, joint ? inputs : 0};
+    const idx depth = first.depth + hidden;
+    // The weights and, with x's, the biases.
+    if (workspace.size < panels.packed(kLstmGates * (depth + (joint ? 1 : 0))))
+        return Status::kBadValue;
     if (!active.valid(batch, steps)) return Status::kBadIndex;
-    if (!input_products(x.data, w_ih.data, b_ih.data, b_hh.data, gates.data, steps * batch, g,
-                        x.shape[2]))
+    T* const biases = joint ? workspace.data + panels.packed(kLstmGates * depth) : nullptr;
+    if (joint) {
+        pack_panel_rows(w_ih.data, inputs, panels, true, kLstmGates, 0, depth, workspace.data);
+        pack_biases(b_ih.data, b_hh.data, panels, kLstmGates, biases);
+    } else if (!input_products(x.data, w_ih.data, b_ih.data, b_hh.data, gates.data, steps * batch,
+                               g, inputs)) {
         return Status::kNoMemory;
-    pack_panels(w_hh.data, hidden, panels, true, kLstmGates, workspace.data);
+    }
+    pack_panel_rows(w_hh.data, hidden, panels, true, kLstmGates, first.depth, depth,
+                    workspace.data);
     T* const all = lengths.data != nullptr ? states.data : y.data;
-    const LstmForward<T> step{batch,  hidden,     {steps, reverse}, active,
-                              panels, h0.data,    c0.data,          workspace.data,
-                              all,    cells.data, gates.data};
-    const double work = static_cast<double>(batch) * static_cast<double>(g * hidden);
+    const LstmForward<T> step{batch,   hidden,     {steps, reverse}, active, panels,
+                              h0.data, c0.data,    workspace.data,   first,  biases,
+                              all,     cells.data, gates.data};
+    const double work = static_cast<double>(batch) * static_cast<double>(g * depth);
     run_steps(steps, batch, panels.count, work, false, step);
     const idx last = steps == 0 ? 0 : step.order.time(steps - 1) * batch * hidden;
     copy_block(steps == 0 ? h0.data : all + last, batch * hidden, hn.data);
@@ -172,8 +192,9 @@ struct LstmBackward {
         const T* c_before =
             s + 1 >= steps ? c0 : cells + order.time(steps - 2 - s) * batch * hidden;
         const auto wanted = [&](idx, idx) { return s > 0; };
-        for_tiles(row0, row1, panel0, panel1, after, kLstmGates * hidden, packed,
-                  kLstmGates * hidden, panels, wanted, [&](const SumTile<T>& tile) {
+        const idx depth = kLstmGates * hidden;
+        for_tiles(row0, row1, panel0, panel1, one_matrix(after, depth, depth), packed, panels,
+                  wanted, [&](const SumTile<T>& tile) {
                       for_tile_vectors(tile, [&](idx row, idx unit, const T* sum, auto span) {
                           T* carried = grad_h + row * hidden + unit;
                           const Vec<T> dh = load_span(carried, span) + load(sum);

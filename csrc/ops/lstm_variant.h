@@ -83,7 +83,7 @@ template <class T, class F>
 void multiply_rows(idx row0, idx row1, const T* a, const T* packed, idx depth,
                    const Panels<T>& panels, const F& body) {
     const auto wanted = [](idx, idx) { return true; };
-    for_tiles(row0, row1, idx{0}, panels.count, a, depth, packed, depth, panels, wanted,
+    for_tiles(row0, row1, idx{0}, panels.count, one_matrix(a, depth, depth), packed, panels, wanted,
               [&](const SumTile<T>& tile) {
                   for_tile_vectors(tile, [&](idx row, idx column, const T* sum, auto span) {
                       body(row, column, load(sum), span);

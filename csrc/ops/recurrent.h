@@ -10,9 +10,11 @@
 //           cache.
 //   tile    kStepRows rows of the batch by one panel, in registers over the whole depth
 //
-// Bits: a sum is one chain of multiply-adds over the depth, in order. It depends on neither the
-// tile nor the way in which the work is shared (run_steps), which may thus follow the number of
-// threads.
+// Where the weights of x and of the state are in L2 together, or x is narrow, a step may as well
+// multiply both: the sums then need not go through memory (one_product). Bits: a sum is one chain
+// of multiply-adds over the depth, in order, for each of the two. It depends on neither the tile
+// nor the way in which the work is shared (run_steps), which may thus follow the number of threads,
+// nor on the number of rows.
 #pragma once
 
 #include <cstddef>
@@ -37,43 +39,100 @@ inline constexpr int kStepVectors = 2;
 inline constexpr int kStepRows = 4;
 inline constexpr int kStepVectors = 2;
 #endif
-inline constexpr idx kStepsAhead = 16;  // of the depth, when fetching the panel into L1
+inline constexpr idx kStepsAhead = 16;           // of the depth, when fetching the panel into L1
+inline constexpr idx kNearBytes = idx{3} << 19;  // of packed weights that L2 keeps between steps
+inline constexpr idx kNarrow = 8;                // times as many units as x has columns
 
-// sums[i][v] = sum over p of a[i * a_row + p] * panel[p][v].
+// A matrix with contiguous rows, `row` apart; depth: their length.
+template <class T>
+struct StepMatrix {
+    const T* a;
+    idx row, depth;
+};
+
+// What is multiplied: a matrix or two beside each other, and what is added to the product with the
+// first of two, for each column in the panels' order.
+template <class T>
+struct StepInput {
+    StepMatrix<T> matrices[2];  // the second has no columns where there is one
+    const T* biases;
+
+    bool two() const { return matrices[1].depth > 0; }
+    idx depth() const { return matrices[0].depth + matrices[1].depth; }
+};
+
+template <class T>
+StepInput<T> one_matrix(const T* a, idx row, idx depth) {
+    return {{{a, row, depth}, {a, 0, 0}}, nullptr};
+}
+
+// One tile, whose first row is `row`.
+template <class T>
+struct StepTile {
+    const StepMatrix<T>* matrices;
+    idx row;
+    const T* biases;  // null where there is one matrix
+    const T* panel;
+    T* sums;
+};
+
+// sums[i][v] = sum over p of a[row + i][p] * panel[p][v]; of two matrices, the first's sums plus
+// the biases plus the second's: what one after the other gives.
 template <class T, int R, int V>
-__attribute__((noinline)) void step_tile(const T* a, idx a_row, const T* panel, idx depth,
-                                         T* sums) {
+__attribute__((noinline)) void step_tile(const StepTile<T>& tile) {
     constexpr int lanes = kLanes<T>;
     Vec<T> sum[R][V];
 #pragma GCC unroll 8
     for (int i = 0; i < R; ++i)
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) sum[i][v] = Vec<T>{};
-    for (idx p = 0; p < depth; ++p, panel += V * lanes) {
-        const char* ahead = reinterpret_cast<const char*>(panel) + kStepsAhead * V * kVecBytes;
+    const T* panel = tile.panel;
+    T* const sums = tile.sums;
+    const T* const biases = tile.biases;
+    for (const StepMatrix<T>* m = tile.matrices;; ++m) {
+        const idx a_row = m->row;
+        // Two pointers and three strides, which fit into registers; eight pointers do not.
+        const T* low = m->a + tile.row * a_row;
+        const T* high = R > 4 ? low + 4 * a_row : low;
+        const T* const end = low + m->depth;
+        for (; low != end; ++low, ++high, panel += V * lanes) {
+            const char* ahead = reinterpret_cast<const char*>(panel) + kStepsAhead * V * kVecBytes;
 #pragma GCC unroll 4
-        for (int v = 0; v < V * kVecBytes; v += 64) __builtin_prefetch(ahead + v);
-        Vec<T> w[V];
+            for (int v = 0; v < V * kVecBytes; v += 64) __builtin_prefetch(ahead + v);
+            Vec<T> w[V];
 #pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) w[v] = load(panel + v * lanes);
+            for (int v = 0; v < V; ++v) w[v] = load(panel + v * lanes);
 #pragma GCC unroll 8
-        for (int i = 0; i < R; ++i) {
-            const Vec<T> x = broadcast(a[i * a_row + p]);
+            for (int i = 0; i < R; ++i) {
+                const Vec<T> x = broadcast(i < 4 ? low[i * a_row] : high[(i - 4) * a_row]);
 #pragma GCC unroll 4
-            for (int v = 0; v < V; ++v) sum[i][v] = fma(x, w[v], sum[i][v]);
+                for (int v = 0; v < V; ++v) sum[i][v] = fma(x, w[v], sum[i][v]);
+            }
         }
+        if (biases == nullptr || m != tile.matrices) break;
+#pragma GCC unroll 8
+        for (int i = 0; i < R; ++i)
+#pragma GCC unroll 4
+            for (int v = 0; v < V; ++v) {
+                store<T>(sums + (i * V + v) * lanes, Vec<T>(sum[i][v] + load(biases + v * lanes)));
+                sum[i][v] = Vec<T>{};
+            }
     }
+    const bool add = biases != nullptr;
 #pragma GCC unroll 8
     for (int i = 0; i < R; ++i)
 #pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) store<T>(sums + (i * V + v) * lanes, sum[i][v]);
+        for (int v = 0; v < V; ++v) {
+            T* to = sums + (i * V + v) * lanes;
+            store<T>(to, add ? Vec<T>(load(to) + sum[i][v]) : sum[i][v]);
+        }
 }
 
 template <class T>
-using StepTile = void (*)(const T*, idx, const T*, idx, T*);
+using StepTileKernel = void (*)(const StepTile<T>&);
 
 template <class T, int R = kStepRows>
-StepTile<T> find_step_tile(idx rows, int vectors) {
+StepTileKernel<T> find_step_tile(idx rows, int vectors) {
     if constexpr (R > 1) {
         if (rows < R) return find_step_tile<T, R - 1>(rows, vectors);
     }
@@ -117,10 +176,11 @@ struct Panels {
 };
 
 // Packs B (depth, columns) or, if `transposed`, one that is stored as (columns, depth); of the
-// latter, `products` that follow each other in memory: panel q holds theirs one after the other.
+// latter, `products` that follow each other in memory: panel q holds theirs one after the other. B
+// is the rows from `row` on of panels of `rows`.
 template <class T>
-void pack_panels(const T* b, idx depth, const Panels<T>& panels, bool transposed, int products,
-                 T* out) {
+void pack_panel_rows(const T* b, idx depth, const Panels<T>& panels, bool transposed, int products,
+                     idx row, idx rows, T* out) {
     constexpr int lanes = kLanes<T>;
     parallel_for(panels.count, 1, [&](idx begin, idx end) {
         for (idx q = begin; q < end; ++q) {
@@ -128,8 +188,8 @@ void pack_panels(const T* b, idx depth, const Panels<T>& panels, bool transposed
             const idx column = panels.column(q);
             const idx rest = panels.columns - column;
             const idx cols = rest < idx{width} * lanes ? rest : idx{width} * lanes;
-            T* to = out + column * products * depth;
-            for (int g = 0; g < products; ++g, to += idx{width} * lanes * depth) {
+            T* to = out + column * products * rows + idx{width} * lanes * row;
+            for (int g = 0; g < products; ++g, to += idx{width} * lanes * rows) {
                 const idx first = g * panels.columns + column;
                 pack_b_panel(transposed ? b + first * depth : b + column,
                              transposed ? idx{1} : panels.columns, transposed ? depth : idx{1},
@@ -137,6 +197,29 @@ void pack_panels(const T* b, idx depth, const Panels<T>& panels, bool transposed
             }
         }
     });
+}
+
+template <class T>
+void pack_panels(const T* b, idx depth, const Panels<T>& panels, bool transposed, int products,
+                 T* out) {
+    pack_panel_rows(b, depth, panels, transposed, products, 0, depth, out);
+}
+
+// b_ih + b_hh, either of which may be absent, in the order of the panels' columns. Of none it is
+// the number that changes no sum, not even -0.
+template <class T>
+void pack_biases(const T* b_ih, const T* b_hh, const Panels<T>& panels, int products, T* out) {
+    for (idx q = 0; q < panels.count; ++q) {
+        for (int g = 0; g < products; ++g) {
+            for (idx j = panels.column(q); j < panels.column(q + 1); ++j) {
+                const idx at = g * panels.columns + j;
+                T sum = T(-0.0);
+                if (j < panels.columns && b_ih != nullptr) sum += b_ih[at];
+                if (j < panels.columns && b_hh != nullptr) sum += b_hh[at];
+                *out++ = sum;
+            }
+        }
+    }
 }
 
 // Sums of rows [row0, row1) and of some vectors of columns, the first of which is `column` of
@@ -151,25 +234,33 @@ struct SumTile {
 template <class T>
 inline constexpr idx kSumsStep = idx{kStepRows} * kStepVectors * kLanes<T>;
 
-// body(tile) for the rows [row0, row1) and the panels [panel0, panel1) of products with a (rows,
-// depth). Where `wanted` is false for all rows of a tile the sums are 0.
+// body(tile) for the rows [row0, row1) and the panels [panel0, panel1) of the products. Where
+// `wanted` is false for all rows of a tile the sums are not to be used.
 template <class T, int kProducts = 1, class W, class F>
-void for_tiles(idx row0, idx row1, idx panel0, idx panel1, const T* a, idx a_row, const T* packed,
-               idx depth, const Panels<T>& panels, const W& wanted, const F& body) {
+void for_tiles(idx row0, idx row1, idx panel0, idx panel1, const StepInput<T>& input,
+               const T* packed, const Panels<T>& panels, const W& wanted, const F& body) {
+    constexpr int lanes = kLanes<T>;
     alignas(kVecBytes) T sums[kProducts * kSumsStep<T>];
+    const StepMatrix<T> nothing[2] = {{input.matrices[0].a, 0, 0}, {input.matrices[0].a, 0, 0}};
+    const idx depth = input.depth();
     const idx rows = row1 - row0;
     const idx tiles = (rows + kStepRows - 1) / kStepRows;
     for (idx q = panel0; q < panel1; ++q) {
         const int width = panels.width(q);
-        const T* panel = packed + panels.column(q) * kProducts * depth;
+        const idx first_packed = panels.column(q) * kProducts;
         for (idx k = 0; k < tiles; ++k) {
             const idx first = row0 + k * rows / tiles;
             const idx last = row0 + (k + 1) * rows / tiles;
-            const idx steps = wanted(first, last) ? depth : 0;
-            const StepTile<T> tile = find_step_tile<T>(last - first, width);
-            for (int g = 0; g < kProducts; ++g)
-                tile(a + first * a_row, a_row, panel + g * depth * width * kLanes<T>, steps,
-                     sums + g * kSumsStep<T>);
+            const StepTileKernel<T> kernel = find_step_tile<T>(last - first, width);
+            StepTile<T> tile{wanted(first, last) ? input.matrices : nothing, first,
+                             input.two() ? input.biases + first_packed : nullptr,
+                             packed + first_packed * depth, sums};
+            for (int g = 0; g < kProducts; ++g) {
+                kernel(tile);
+                if (input.two()) tile.biases += width * lanes;
+                tile.panel += depth * width * lanes;
+                tile.sums += kSumsStep<T>;
+            }
             body(SumTile<T>{first, last, panels.column(q), panels.columns, width, sums});
         }
     }
@@ -222,6 +313,17 @@ void run_steps(idx steps, idx rows, idx panels, double work, bool rows_only, con
     for (idx s = 0; s < steps; ++s) {
         parallel_for(panels, piece, [&](idx begin, idx end) { step(s, idx{0}, rows, begin, end); });
     }
+}
+
+// Whether a step multiplies x and the state at once. With few rows all steps' products with x are
+// better one multiplication, which reads the weight less often. The bits are the same, as long as
+// that has one block of x's columns.
+template <class T>
+bool one_product(idx rows, idx gates, idx inputs, idx units) {
+    const double bytes =
+        static_cast<double>(gates) * static_cast<double>(inputs + units) * sizeof(T);
+    return rows >= 2 * kStepRows && inputs > 0 && inputs <= block_depth(inputs) &&
+           (inputs * kNarrow <= units || (bytes <= kNearBytes && inputs <= 2 * units));
 }
 
 // value + (b_ih + b_hh), either of which may be absent.

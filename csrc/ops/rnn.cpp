@@ -29,8 +29,8 @@ struct RnnForward {
         const idx t = order.time(s);
         const T* h_before = s == 0 ? h0 : states + order.time(s - 1) * batch * hidden;
         const auto wanted = [&](idx first, idx last) { return lengths.any(first, last, t); };
-        for_tiles(row0, row1, panel0, panel1, h_before, hidden, packed, hidden, panels, wanted,
-                  [&](const SumTile<T>& tile) {
+        for_tiles(row0, row1, panel0, panel1, one_matrix(h_before, hidden, hidden), packed, panels,
+                  wanted, [&](const SumTile<T>& tile) {
                       for_tile_vectors(tile, [&](idx row, idx unit, const T* sum, auto span) {
                           const idx in_row = row * hidden + unit;
                           T* h = states + t * batch * hidden + in_row;
@@ -96,8 +96,8 @@ struct RnnBackward {
         const idx t = s == steps ? 0 : order.time(steps - 1 - s);
         const T* after = grad_sums + (s == 0 ? 0 : order.time(steps - s) * batch * hidden);
         const auto wanted = [&](idx, idx) { return s > 0; };
-        for_tiles(row0, row1, panel0, panel1, after, hidden, packed, hidden, panels, wanted,
-                  [&](const SumTile<T>& tile) {
+        for_tiles(row0, row1, panel0, panel1, one_matrix(after, hidden, hidden), packed, panels,
+                  wanted, [&](const SumTile<T>& tile) {
                       for_tile_vectors(tile, [&](idx row, idx unit, const T* sum, auto span) {
                           const idx in_row = row * hidden + unit;
                           const idx at = t * batch * hidden + in_row;

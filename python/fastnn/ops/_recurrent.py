@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastnn import _dtypes
+from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.tensor import Tensor
@@ -62,6 +63,40 @@ def workspace(table: Any, weight: Any) -> Any:
     """Memory for a packed weight (rows, units), its units in whole vectors of any level."""
     rows, units = weight.shape
     return table.empty((rows * (-(-units // 16) * 16),), weight.dtype)
+
+
+@reference
+def recurrent_gradients(
+    d: Any,
+    x: Any,
+    states: Any,
+    h0: Any,
+    grad_w_ih: Any,
+    grad_w_hh: Any,
+    sums: Any,
+    add_ih: bool,
+    add_hh: bool,
+    reverse: bool,
+) -> None:
+    """The gradients of both weights, and the sums of the rows, from that of the gates' sums.
+
+    Without h0 the first step has no part in that of w_hh.
+    """
+    xp, gates = array_module(d), d.shape[2]
+    h = states[1:] if reverse else states[:-1]
+    of_h = d
+    if h0 is not None:
+        h = xp.concatenate([h, h0[None]] if reverse else [h0[None], h])
+    else:
+        of_h = d[:-1] if reverse else d[1:]
+    parts = ((d, x, grad_w_ih, add_ih), (of_h, h, grad_w_hh, add_hh))
+    for left, right, out, add in parts:
+        if out is not None:
+            rows = len(left) * d.shape[1]
+            product = xp.matmul(left.reshape(rows, gates).T, right.reshape(rows, right.shape[2]))
+            out[...] = out + product if add else product
+    if sums is not None:
+        xp.sum(d, axis=(0, 1), out=sums)
 
 
 def copied(table: Any, array: Any) -> Any:
@@ -118,15 +153,24 @@ class RecurrentLayer(Op):
             flat = grads[0].reshape(rows.shape)
             for n, (d, low, high) in enumerate(parts):
                 table.gemm(d, w_ih[low:high], flat, n > 0)
-        if self.needs[2]:
-            grads[2], add = self.grad_buffer(2, w_ih.shape, x.dtype)
-            for d, low, high in parts:
-                table.gemm(d.T, rows, grads[2][low:high], add)
-        if self.needs[3]:
-            grads[3], add = self.grad_buffer(3, w_hh.shape, x.dtype)
-            self.recurrent_gradient(hidden, states, h0, grads[3], add)
         wanted = self.needs[4] or self.needs[5]
-        for i, pieces in enumerate(sums() if wanted else (), start=4):
+        found: tuple[list[Piece], list[Piece]] | None = None
+        products = x.size > 0 and (steps > 1 or self.has_state) and parts[0][0] is hidden
+        if products and any(self.needs[2:6]) and not self.tied_weights():
+            n, add_ih, add_hh = hidden.shape[1], False, False
+            if self.needs[2]:
+                grads[2], add_ih = self.grad_buffer(2, w_ih.shape, x.dtype)
+            if self.needs[3]:
+                grads[3], add_hh = self.grad_buffer(3, w_hh.shape, x.dtype)
+            total = table.empty((n,), x.dtype) if wanted else None
+            table.recurrent_gradients(
+                hidden.reshape(steps, batch, n), x, states, h0 if self.has_state else None,
+                grads[2], grads[3], total, add_ih, add_hh, self.reverse,
+            )  # fmt: skip
+            found = ([(0, n, total)],) * 2
+        else:
+            self.products_apart(rows, parts, hidden, states, h0, grads)
+        for i, pieces in enumerate((found or sums()) if wanted else (), start=4):
             if self.needs[i]:
                 grads[i], add = self.grad_buffer(i, (w_hh.shape[0],), x.dtype)
                 for low, high, piece in pieces:
@@ -136,6 +180,24 @@ class RecurrentLayer(Op):
                     else:
                         table.copy(piece, place)
         return grads
+
+    def tied_weights(self) -> bool:
+        """Whether w_ih and w_hh are one tensor, whose gradient two kernels add to in turn."""
+        first, second = self.edges[2], self.edges[3]
+        return first is not None and second is not None and first[0] is second[0]
+
+    def products_apart(
+        self, rows: Any, parts: Any, hidden: Any, states: Any, h0: Any, grads: list[Any]
+    ) -> None:
+        """The gradients of those weights that want one, each for itself."""
+        table, gates, units = self.kernels, hidden.shape[1], states.shape[2]
+        if self.needs[2]:
+            grads[2], add = self.grad_buffer(2, (parts[-1][2], rows.shape[1]), rows.dtype)
+            for d, low, high in parts:
+                table.gemm(d.T, rows, grads[2][low:high], add)
+        if self.needs[3]:
+            grads[3], add = self.grad_buffer(3, (gates, units), rows.dtype)
+            self.recurrent_gradient(hidden, states, h0, grads[3], add)
 
     def recurrent_gradient(self, d: Any, states: Any, h0: Any, out: Any, add: bool) -> None:
         """out (+)= the products of every step's gradient with the state before it."""

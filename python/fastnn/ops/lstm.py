@@ -114,7 +114,9 @@ class Lstm(RecurrentLayer):
         y, hn, cn, cells = (table.empty(s, x.dtype) for s in (shape, h0.shape, h0.shape, shape))
         gates = table.empty((*x.shape[:2], w_hh.shape[0]), x.dtype)
         states = None if lengths is None else table.empty(shape, x.dtype)
-        space = _recurrent.workspace(table, w_hh)
+        # Both weights and a bias beside each other.
+        units = -(-w_hh.shape[1] // 16) * 16
+        space = table.empty((4 * units * (x.shape[2] + w_hh.shape[1] + 1),), x.dtype)
         table.lstm_forward(
             x, h0, c0, w_ih, w_hh, b_ih, b_hh, lengths, y, states, hn, cn, gates, cells, space,
             self.reverse,
@@ -247,6 +249,8 @@ CASES = [
     _case([*_shapes(5, 4, 2, 3), _LENGTHS], reverse=True),
     _case([*_shapes(5, 4, 2, 3, state=False), _LENGTHS], reverse=True),
     _case(_shapes(2, 13, 7, 67)),
+    _case(_shapes(3, 21, 9, 37, bias=False)),
+    _case([*_shapes(5, 18, 6, 20), ("cells", (3, 0, 5) * 6)], reverse=True),
     _case(_shapes(64, 32, 128, 256), bench=True),
     _case(_shapes(32, 128, 28, 128), bench=True, reverse=True),
 ]
