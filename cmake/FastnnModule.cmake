@@ -10,6 +10,11 @@ fastnn_flags(_cpu ${FASTNN_BASELINE})
 target_compile_definitions(_cpu PRIVATE FASTNN_VERSION="${FASTNN_VERSION}")
 target_link_libraries(_cpu PRIVATE Python::NumPy Threads::Threads)
 
+# GCC would write many loops twice, for a stride of 1 and for others: a tenth of the module. Where that
+# pays the sources do it.
+include(CheckCXXCompilerFlag)
+check_cxx_compiler_flag(-fno-version-loops-for-strides FASTNN_HAVE_NO_VERSION_LOOPS)
+
 foreach(level IN LISTS FASTNN_LEVELS)
   add_library(fastnn_${level} OBJECT ${op_sources})
   fastnn_flags(fastnn_${level} ${level})
@@ -20,6 +25,9 @@ foreach(level IN LISTS FASTNN_LEVELS)
     target_compile_options(fastnn_${level} PRIVATE -O1)
   else()
     target_compile_options(fastnn_${level} PRIVATE $<IF:$<CONFIG:Debug>,-O1,-O3>)
+  endif()
+  if(FASTNN_HAVE_NO_VERSION_LOOPS)
+    target_compile_options(fastnn_${level} PRIVATE -fno-version-loops-for-strides)
   endif()
   if(level STREQUAL FASTNN_BASELINE)
     target_compile_definitions(fastnn_${level} PRIVATE FASTNN_ONCE=1)

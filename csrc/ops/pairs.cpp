@@ -53,7 +53,11 @@ inline bool has_zero(const StridedIn<T>& y) {
     for_rows(plan, kBinaryPiece, [&](const idx* at, idx n) {
         const T* row = y.data + at[0];
         idx zeros = 0;
-        for (idx i = 0; i < n; ++i) zeros += row[i * step] == 0 ? 1 : 0;
+        if (step == 1) {
+            for (idx i = 0; i < n; ++i) zeros += row[i] == 0 ? 1 : 0;
+        } else {
+            for (idx i = 0; i < n; ++i) zeros += row[i * step] == 0 ? 1 : 0;
+        }
         if (zeros > 0) __atomic_store_n(&zero, true, __ATOMIC_RELAXED);
     });
     return zero;

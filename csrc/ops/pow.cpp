@@ -38,12 +38,12 @@ void power_row(T* o, idx so, const T* a, idx sa, const T* b, idx sb, idx n) {
     double y[kBlock];
     for (idx begin = 0; begin < n; begin += kBlock) {
         const idx count = lesser(kBlock, n - begin);
-        for (idx i = 0; i < count; ++i) {
-            x[i] = static_cast<double>(a[(begin + i) * sa]);
-            y[i] = static_cast<double>(b[(begin + i) * sb]);
-        }
+        const auto widen = [](T value) { return static_cast<double>(value); };
+        map_row(x, idx{1}, a + begin * sa, sa, count, widen);
+        map_row(y, idx{1}, b + begin * sb, sb, count, widen);
         map2<double>(x, y, x, count, [](VecD v, VecD w) { return pow_all<sizeof(T) == 4>(v, w); });
-        for (idx i = 0; i < count; ++i) o[(begin + i) * so] = static_cast<T>(x[i]);
+        const auto narrow = [](double value) { return static_cast<T>(value); };
+        map_row(o + begin * so, so, x, idx{1}, count, narrow);
     }
 }
 

@@ -76,6 +76,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     A vector before is a row, one behind a column; dimensions before the last two are broadcast.
     Raises RuntimeError where the inner sizes differ or the types differ.
     """
+    if _usual(input, other):
+        return _product(input, other)
     a, b = checked_pair("matmul", input, other)
     if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[max(b.ndim - 2, 0)]:
         raise _no_fit(a, b)
@@ -90,6 +92,16 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     before = _common.broadcast_shape("matmul", left.shape[:-2], right.shape[:-2])
     shape = before + (a.shape[-2:-1] if a.ndim > 1 else ()) + (b.shape[-1:] if b.ndim > 1 else ())
     return out if out.shape == shape else out.reshape(shape)
+
+
+def _usual(a: Any, b: Any) -> bool:
+    """Whether operands certainly are matrices that go together: all that sound ones pay for."""
+    if type(a) is not Tensor or type(b) is not Tensor:
+        return False
+    x, y = a.array, b.array
+    if x.dtype is not y.dtype or type(x) is not type(y) or x.dtype.kind == "b":
+        return False
+    return x.ndim == 2 and y.ndim == 2 and bool(x.shape[1] == y.shape[0])
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
@@ -121,6 +133,8 @@ def require_matrices(name: str, x: tuple[int, ...], y: tuple[int, ...]) -> None:
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """The product of two matrices (m, k) and (k, n), as torch.mm."""
+    if _usual(input, mat2):
+        return _product(input, mat2)
     a, b = checked_pair("mm", input, mat2)
     require_matrices("mm", a.array.shape, b.array.shape)
     return _product(a, b)
