@@ -107,6 +107,14 @@ def test_costs_are_the_least_that_has_to_be_done() -> None:
     assert relu.cost([x]) == Cost(None, 2 * n, 2 * n)
     both = Subject(CASES["relu-1024x4096"], None, "forward_backward")
     assert both.cost([x, x]) == Cost(None, 5 * n, 3 * n, read=n)
+    square = CASES["conv2d-32x32x14x14-64x32x3x3-64-padding=1"]
+    cost = Subject(square, None, "forward_backward").cost([x] * 4)
+    assert cost.flops == 6 * 32 * 14 * 14 * 64 * 32 * 9
+    assert cost.needed == cost.least_flops == pytest.approx(cost.flops * 4 / 9), "by Winograd"
+    large = Subject(CASES["conv2d-16x3x64x64-64x3x7x7-64-stride=2-padding=3"], None)
+    assert large.cost([x]).needed == pytest.approx((large.cost([x]).flops or 0) / 2)
+    single = Subject(CASES["conv2d-32x1x28x28-32x1x5x5-32-padding=2"], None)
+    assert single.cost([x]).needed == single.cost([x]).flops
     total = Subject(CASES["sum-1024x4096"], None, "forward_backward")
     assert total.cost([x[0, 0], x]).traffic == 2 * n + 8, "no gradient of a sum needs its terms"
     product = Subject(CASES["mm-64x64-64x64"], None, "forward_backward")
@@ -163,6 +171,8 @@ def test_ceilings() -> None:
     assert top.time_us(work) == pytest.approx(max(products, bytes_))
     whole = Cost(work.flops, work.traffic, work.working_set, parts=True)
     assert top.time_us(whole) == pytest.approx(products + bytes_)
+    fewer = Cost(work.flops, work.traffic, work.working_set, parts=True, least_flops=1e6)
+    assert top.time_us(fewer) == pytest.approx(products / 2 + bytes_)
     assert top.time_us(Cost(None, None, 0.0)) is None
     nothing = Ceilings(None, Watch(None, 2), 2)
     assert nothing.time_us(work) is None

@@ -17,6 +17,9 @@
 // Which kernel computes a convolution depends on the shapes alone:
 //
 //   5 to 8 output channels, short rows, images for vectors    simd/conv_images.h
+//   3 x 3 taps of stride 1, many channels, float              simd/conv_winograd.h
+//   7 or 8 rows of taps of stride 2, few channels, float      simd/conv_halving.h
+//   one output channel to a group, 3 x 3 or 5 x 5 taps        ops/conv_depthwise.h
 //   few output channels to a group, stride 1 along the rows   simd/conv_wide.h
 //   output channels that fill vectors, more than one tap      simd/conv_direct.h
 //   fewer than kLeastWide multiply-adds an element            ops/conv_depthwise.h
@@ -25,19 +28,21 @@
 // Source: Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning"; the
 // remainders: Shi et al. 2016, "Is the deconvolution layer the same as a convolutional layer?".
 #include "ops/conv_depthwise.h"
+#include "ops/conv_phases.h"
 #include "ops/conv_shape.h"
 #include "runtime/op.h"
 #include "simd/conv_direct.h"
+#include "simd/conv_halving.h"
 #include "simd/conv_images.h"
 #include "simd/conv_wide.h"
+#include "simd/conv_winograd.h"
 #include "simd/gemm_conv.h"
 
 namespace fastnn::FASTNN_ISA {
 
 namespace {
 
-constexpr idx kPackPiece = 65536;  // weights that a piece of the parallel loop rearranges
-constexpr int kWeightSlot = 3;     // of the caller's scratch memory
+constexpr int kWeightSlot = 3;  // of the caller's scratch memory
 
 // Where nothing is added up: bias or zero in all of y.
 template <class T>
@@ -64,88 +69,17 @@ void flatten_positions(ConvProduct<T>& p) {
     p.plain = true;
 }
 
-// The positions of grad_x with remainder r in one direction, and the taps that reach them.
-struct Phase {
-    idx count;
-    idx first_tap, taps, tap_step;
-    idx base, step;  // of the places in grad_y, for the grid
-};
-
-inline idx common_divisor(idx a, idx b) {
-    while (b != 0) {
-        const idx rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
-inline Phase phase_of(const ConvShape& s, int i, idx r) {
-    const idx stride = s.stride[i];
-    const idx dilation = s.dilation[i];
-    const idx period = stride / common_divisor(stride, dilation);
-    Phase phase{(s.in[i] - r + stride - 1) / stride,           0, 0, period, 0,
-                -(dilation / common_divisor(stride, dilation))};
-    const idx most = period < s.kernel[i] ? period : s.kernel[i];
-    for (idx tap = 0; tap < most; ++tap) {
-        const idx reach = r + s.padding[i] - tap * dilation;
-        if (reach % stride != 0) continue;
-        phase.first_tap = tap;
-        phase.taps = (s.kernel[i] - tap + period - 1) / period;
-        phase.base = reach / stride;
-        break;
-    }
-    return phase;
-}
-
-// The weights of a phase as tiles of A: rows are the channels of x, steps (output channel, tap).
+// Whether an output channel of its own, which reads many, is computed by planes.
 template <class T>
-void pack_phase(const ConvShape& s, const Phase (&phase)[3], const T* weight, T* a) {
-    const idx tiles = (s.group_channels + kTileRows - 1) / kTileRows;
-    const idx depth = s.group_outputs * phase[0].taps * phase[1].taps * phase[2].taps;
-    const idx volume = s.volume();
-    const idx piece = kPackPiece / (depth * kTileRows);
-    parallel_for(s.groups * tiles, piece < 1 ? 1 : piece, [&](idx begin, idx end) {
-        for (idx i = begin; i < end; ++i) {
-            const idx group = i / tiles;
-            const idx row = i % tiles * s.group_channels / tiles;
-            const idx rows = (i % tiles + 1) * s.group_channels / tiles - row;
-            T* to = a + (group * s.group_channels + row) * depth;
-            for (idx o = 0; o < s.group_outputs; ++o) {
-                const T* from =
-                    weight + ((group * s.group_outputs + o) * s.group_channels + row) * volume;
-                for (idx d = 0; d < phase[0].taps; ++d) {
-                    const idx tap_d = phase[0].first_tap + d * phase[0].tap_step;
-                    for (idx h = 0; h < phase[1].taps; ++h) {
-                        const idx tap_h = phase[1].first_tap + h * phase[1].tap_step;
-                        const T* line =
-                            from + (tap_d * s.kernel[1] + tap_h) * s.kernel[2] + phase[2].first_tap;
-                        for (idx w = 0; w < phase[2].taps; ++w, line += phase[2].tap_step)
-                            for (idx c = 0; c < rows; ++c) *to++ = line[c * volume];
-                    }
-                }
-            }
-        }
-    });
-}
-
-template <class T>
-ConvGrid phase_grid(const ConvShape& s, const Phase (&phase)[3], const idx (&remainder)[3], T*& y,
-                    idx (&y_stride)[3]) {
-    ConvGrid g{};
-    idx inner = 1;
-    for (int i = 2; i >= 0; --i) {
-        g.out[i] = phase[i].count;
-        g.in[i] = s.out[i];
-        g.stride[i] = 1;
-        g.base[i] = phase[i].base;
-        g.step[i] = phase[i].step;
-        g.taps[i] = phase[i].taps;
-        y += remainder[i] * inner;
-        y_stride[i] = s.stride[i] * inner;
-        inner *= s.in[i];
+bool walks_planes(const ConvDirect<T>& job) {
+    if (!kWalks || job.rows != 1 || job.y_stride[2] != 1) return false;
+    ConvGrid g = job.source.grid;
+    for (int i = 0; i < 3; ++i) {
+        if (g.step[i] > 0) continue;
+        g.base[i] += (g.taps[i] - 1) * g.step[i];
+        g.step[i] = -g.step[i];
     }
-    return g;
+    return walk_fits(g) && depthwise_fits<T>(g, job.rows, job.terms);
 }
 
 // The phases that are convolutions of conv_direct.h and conv_wide.h; they run together.
@@ -153,8 +87,10 @@ constexpr int kMostPhases = 16;
 template <class T>
 struct Phases {
     ConvDirect<T> direct[kMostPhases], wide[kMostPhases];
-    ConvDirect<T> images;  // of a stride of 1, where there is but one phase
-    int n_direct = 0, n_wide = 0, n_images = 0;
+    // Of a stride of 1, where there is but one phase.
+    ConvDirect<T> images;
+    ConvWinograd<T> winograd;
+    int n_direct = 0, n_wide = 0, n_images = 0, n_winograd = 0;
 };
 
 // Whether the phase is one of them.
@@ -183,10 +119,17 @@ bool add_phase(const ConvShape& s, const Phase (&phase)[3], const idx (&remainde
     job.bias = bias;
     job.y_channel = s.in_size();
     job.y_image = s.channels * job.y_channel;
+    if (walks_planes(job)) return false;
     if constexpr (kImageLanes<T>) {
         if (s.stride[0] * s.stride[1] * s.stride[2] == 1 && plan_images(job)) {
             phases.images = job;
             phases.n_images = 1;
+            return true;
+        }
+    }
+    if constexpr (kWinograd<T>) {
+        if (phases.n_winograd == 0 && plan_winograd(job, phases.winograd)) {
+            phases.n_winograd = 1;
             return true;
         }
     }
@@ -199,6 +142,43 @@ bool add_phase(const ConvShape& s, const Phase (&phase)[3], const idx (&remainde
         return true;
     }
     return false;
+}
+
+// Bias or zero in the rows of grad_x that no tap reaches.
+template <class T>
+bool fill_rows(const ConvShape& s, const Phase (&phase)[3], const idx (&remainder)[3],
+               const T* bias, T* grad_x) {
+    ConvProduct<T> p{};
+    p.images = s.images;
+    p.groups = 1;
+    p.rows = s.channels;
+    ConvGrid& g = p.source.grid;
+    g.out[0] = phase[0].count;
+    g.out[1] = phase[1].count;
+    g.out[2] = s.in[2];
+    p.y = grad_x + (remainder[0] * s.in[1] + remainder[1]) * s.in[2];
+    p.y_channel = s.in_size();
+    p.y_image = s.channels * p.y_channel;
+    p.y_stride[0] = s.stride[0] * s.in[1] * s.in[2];
+    p.y_stride[1] = s.stride[1] * s.in[2];
+    p.y_stride[2] = 1;
+    p.bias = bias;
+    return conv_product(p);
+}
+
+// With a stride of 2 along the rows: whether the second phase of a row is written together with the
+// first one, which is the job `even`, if it has sums of its own as the job after that.
+template <class T>
+bool joins(const ConvShape& s, const Phase (&phase)[3], int even, Phases<T>& phases) {
+    if (s.stride[2] != 2 || s.in[2] % 2 != 0 || even < 0 || even >= phases.n_direct) return false;
+    if (phase[2].taps == 0) {
+        phases.direct[even].between = Between::kZero;
+        return true;
+    }
+    if (phases.n_direct != even + 2) return false;
+    phases.direct[even].between = Between::kNext;
+    phases.direct[even + 1].between = Between::kLast;
+    return true;
 }
 
 template <class T>
@@ -295,8 +275,18 @@ Status conv_forward(In<T> x, In<T> weight, In<T> bias, Out<T> y, Ints stride, In
     if constexpr (kImageLanes<T>) {
         if (plan_images(direct)) return conv_images(direct) ? Status::kOk : Status::kNoMemory;
     }
-    if (plan_wide(direct)) return conv_wide(&direct, 1) ? Status::kOk : Status::kNoMemory;
-    if (plan_direct(direct)) return conv_direct(&direct, 1) ? Status::kOk : Status::kNoMemory;
+    if constexpr (kWinograd<T>) {
+        ConvHalving<T> halving;
+        if (plan_halving(direct, halving))
+            return conv_halving(halving) ? Status::kOk : Status::kNoMemory;
+        ConvWinograd<T> winograd;
+        if (plan_winograd(direct, winograd))
+            return conv_winograd(winograd) ? Status::kOk : Status::kNoMemory;
+    }
+    const bool walks = walks_planes(direct);
+    if (!walks && plan_wide(direct)) return conv_wide(&direct, 1) ? Status::kOk : Status::kNoMemory;
+    if (!walks && plan_direct(direct))
+        return conv_direct(&direct, 1) ? Status::kOk : Status::kNoMemory;
     if (depthwise_fits<T>(s.grid(), s.group_outputs, s.group_channels)) {
         Depthwise<T> job{};
         job.images = s.images;
@@ -362,10 +352,17 @@ Status conv_backward_input(In<T> grad_y, In<T> weight, In<T> bias, Out<T> grad_x
         phase[0] = phase_of(s, 0, r[0]);
         for (r[1] = 0; r[1] < remainders[1]; ++r[1]) {
             phase[1] = phase_of(s, 1, r[1]);
+            if (phase[0].taps * phase[1].taps == 0) {
+                if (!fill_rows(s, phase, r, bias.data, grad_x.data)) return Status::kNoMemory;
+                continue;
+            }
+            const int even = phases.n_direct;
             for (r[2] = 0; r[2] < remainders[2]; ++r[2]) {
                 phase[2] = phase_of(s, 2, r[2]);
-                if (!add_phase(s, phase, r, grad_y.data, weight.data, bias.data, grad_x.data,
-                               phases) &&
+                const bool added = add_phase(s, phase, r, grad_y.data, weight.data, bias.data,
+                                             grad_x.data, phases);
+                const bool joined = r[2] == 1 && joins(s, phase, even, phases);
+                if (!added && !joined &&
                     !input_phase(s, phase, r, grad_y.data, weight.data, bias.data, grad_x.data))
                     return Status::kNoMemory;
             }
@@ -373,6 +370,9 @@ Status conv_backward_input(In<T> grad_y, In<T> weight, In<T> bias, Out<T> grad_x
     }
     if constexpr (kImageLanes<T>) {
         if (phases.n_images > 0 && !conv_images(phases.images)) return Status::kNoMemory;
+    }
+    if constexpr (kWinograd<T>) {
+        if (phases.n_winograd > 0 && !conv_winograd(phases.winograd)) return Status::kNoMemory;
     }
     if (!conv_wide(phases.wide, phases.n_wide) || !conv_direct(phases.direct, phases.n_direct))
         return Status::kNoMemory;

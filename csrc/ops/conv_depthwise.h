@@ -9,12 +9,12 @@
 //   y        for each source channel a multiply-add for each tap in order, from zero; the channels'
 //            sums and then the bias added in order
 //
-// One source channel, 3 x 3 or 5 x 5 taps, stride and dilation 1: ops/conv_depthwise_rows.h. The
-// gradient of the weights: ops/conv_depthwise_weight.h.
+// 3 x 3 or 5 x 5 taps, stride and dilation 1: ops/conv_depthwise_rows.h, where the first channel's
+// sum begins with the bias. The gradient of the weights: ops/conv_depthwise_weight.h.
 //
 // Steps between taps are positive here; the gradient of the input turns its taps around.
 //
-// Scratch: slots 0 (strip) and 1 (sums of several channels).
+// Scratch: slots 0 (strip, or sums of planes) and 1 (sums of several channels).
 #pragma once
 
 #include "ops/conv_depthwise_rows.h"
@@ -232,32 +232,51 @@ struct TapSums {
     }
 };
 
+inline constexpr idx kWalkSums = idx{1} << 20;  // elements in scratch memory
+
+// Those of a part of a plane.
+inline idx walk_sums(const ConvGrid& g) { return (g.out[1] / walk_parts(g) + 1) * g.out[2]; }
+
+// Scratch: slot 0, two arrays of sums that take turns. False: no memory.
 template <class T>
-void depthwise_walk(const Depthwise<T>& p) {
+bool depthwise_walk(const Depthwise<T>& p) {
     const ConvGrid& g = p.grid;
     const idx channels = p.groups * p.rows;
     const idx parts = walk_parts(g);
     const idx taps = g.taps[2];
-    const idx piece = kWalkWork * parts / (g.out[1] * g.out[2] * taps * taps);
+    const idx piece = kWalkWork * parts / (g.out[1] * g.out[2] * taps * taps * p.terms);
+    const idx most = walk_sums(g);
+    bool ok = true;
     parallel_for(p.images * channels * parts, piece < 1 ? 1 : piece, [&](idx begin, idx end) {
         const T zeros[kWalkZeros<T>] = {};
+        T* sums = nullptr;
+        if (p.terms > 1) {
+            sums = static_cast<T*>(pool_scratch(static_cast<std::size_t>(2 * most) * sizeof(T), 0));
+            if (sums == nullptr) return __atomic_store_n(&ok, false, __ATOMIC_RELAXED);
+        }
         for (idx u = begin; u < end; ++u) {
             const idx plane = u / parts;
             const idx channel = plane % channels;
-            const T* weight =
-                p.weight + channel / p.rows * p.weight_group + channel % p.rows * p.weight_row;
-            T weights[kMostWalked * kMostWalked];
-            for (idx i = 0; i < taps; ++i)
-                for (idx k = 0; k < taps; ++k)
-                    weights[i * taps + k] = weight[i * p.weight_step[1] + k * p.weight_step[2]];
             const idx first = u % parts * g.out[1] / parts;
             const idx rows = (u % parts + 1) * g.out[1] / parts - first;
             const auto walk = taps == 3 ? walk_plane<T, 3> : walk_plane<T, 5>;
-            walk(g, p.source + plane / p.rows * g.in[1] * g.in[2], zeros, weights,
-                 p.bias != nullptr ? p.bias[channel] : T(0), first, rows, p.y + plane * p.y_channel,
-                 p.y_stride[1]);
+            T* const y = p.y + plane * p.y_channel + first * p.y_stride[1];
+            for (idx term = 0; term < p.terms; ++term) {
+                const T* weight = p.weight + channel / p.rows * p.weight_group +
+                                  channel % p.rows * p.weight_row + term * p.weight_term;
+                T weights[kMostWalked * kMostWalked];
+                for (idx i = 0; i < taps; ++i)
+                    for (idx k = 0; k < taps; ++k)
+                        weights[i * taps + k] = weight[i * p.weight_step[1] + k * p.weight_step[2]];
+                const T* prior = term == 0 ? nullptr : sums + (term - 1) % 2 * most;
+                const bool last = term == p.terms - 1;
+                walk(g, p.source + (plane / p.rows * p.terms + term) * g.in[1] * g.in[2], zeros,
+                     weights, p.bias != nullptr && term == 0 ? p.bias[channel] : T(0), first, rows,
+                     prior, last ? y : sums + term % 2 * most, last ? p.y_stride[1] : g.out[2]);
+            }
         }
     });
+    return ok;
 }
 
 // False: no memory.
@@ -265,10 +284,8 @@ template <class T>
 bool depthwise_forward(const Depthwise<T>& p) {
     const ConvGrid& g = p.grid;
     if constexpr (kWalks) {
-        if (p.terms == 1 && p.y_stride[2] == 1 && walk_fits(g)) {
-            depthwise_walk(p);
-            return true;
-        }
+        const bool few = p.terms == 1 || 2 * walk_sums(g) <= kWalkSums;
+        if (p.y_stride[2] == 1 && walk_fits(g) && few) return depthwise_walk(p);
     }
     const Strip<T> strip(g);
     const idx source_channel = g.in[0] * g.in[1] * g.in[2];

@@ -2,8 +2,9 @@
 // Depthwise convolution of planes with K x K taps, stride and dilation 1, without a copy of the
 // source: rows of vectors walk down the plane, and what is loaded once serves all that use it:
 // each of the K shifted vectors of a source row the K rows of outputs that it reaches, whose sums
-// are in registers. A sum begins with the bias and takes the taps in order. The gradient of the
-// weights has the same masks (ops/conv_depthwise_weight.h).
+// are in registers. A sum begins with the bias and takes the taps in order; of several source
+// planes each has sums of its own, which are added in order. The gradient of the weights has the
+// same masks (ops/conv_depthwise_weight.h).
 //
 // What lies beside the plane is masked off, rows above and below come from an array of zeros. Two
 // vectors side by side need masks only for the taps that reach over their outer edges; a vector by
@@ -61,6 +62,8 @@ struct Walk {
     const T* zeros;                      // 2 kLanes + kMostWalked
     const T* weights = nullptr;          // (taps, taps)
     LaneRange<T> stored;                 // of a single vector
+    const T* prior = nullptr;            // what is added to the outputs, rows of y's size
+    idx prior_row = 0;
 
     // at: source column of the first tap.
     __attribute__((noinline)) void mask(int which, idx at, idx count) {
@@ -105,7 +108,7 @@ __attribute__((noinline)) void walk_outputs(const Walk<T>& walk, const T* plane,
     // sum[t] has the taps of rows 0 to t; those of outputs above the first are not stored.
     Vec<T> sum[K][V] = {};
     const Walk<T> local = walk;
-    T spare[2 * lanes];
+    T spare[2 * lanes] = {};
     T* to = y - (K - 1) * y_row;
     for (idx i = 1 - K; i < local.rows; ++i, to += y_row) {
         const T* from = local.row(plane, local.first + K - 1 + i);
@@ -124,6 +127,15 @@ __attribute__((noinline)) void walk_outputs(const Walk<T>& walk, const T* plane,
             }
         }
         T* out = i < 0 ? spare : to;
+        if (i >= 0 && local.prior != nullptr) {
+            const T* before = local.prior + i * local.prior_row;
+            if (V == 2) {
+                sum[K - 1][0] += load(before);
+                sum[K - 1][V - 1] += load(before + local.apart);
+            } else {
+                sum[K - 1][0] += load_lanes(before, local.stored);
+            }
+        }
         fetch_ahead(to);
         if (V == 2) {
             fetch_ahead(to + lanes);
@@ -135,9 +147,10 @@ __attribute__((noinline)) void walk_outputs(const Walk<T>& walk, const T* plane,
     }
 }
 
+// Rows [first, first + rows) of outputs, from y on; `prior`, if it is not null, is added to them.
 template <class T, int K>
 void walk_plane(const ConvGrid& g, const T* plane, const T* zeros, const T* weights, T bias,
-                idx first, idx rows, T* y, idx y_row) {
+                idx first, idx rows, const T* prior, T* y, idx y_row) {
     constexpr idx lanes = kLanes<T>;
     constexpr idx half = K / 2;
     Walk<T> walk;
@@ -150,7 +163,8 @@ void walk_plane(const ConvGrid& g, const T* plane, const T* zeros, const T* weig
     const idx width = g.out[2];
     walk.stored = lane_range<T>(0, width);
     const bool pairs = width >= lanes + half && walk_pairs(g);
-    y += first * y_row;
+    walk.prior_row = width;
+    const auto prior_at = [&](idx at) { return prior == nullptr ? prior : prior + at; };
     for (idx w = 0; w < width;) {
         const idx left = width - w;
         if (pairs && left > lanes) {
@@ -159,11 +173,13 @@ void walk_plane(const ConvGrid& g, const T* plane, const T* zeros, const T* weig
             walk.apart = b - a;
             walk.mask(0, a + g.base[2], lanes);
             walk.mask(1, b + g.base[2], lanes);
+            walk.prior = prior_at(a);
             walk_outputs<T, K, 2>(walk, plane + a + g.base[2], bias, y + a, y_row);
             w += 2 * lanes;
         } else {
             const idx a = left < lanes && width >= lanes ? width - lanes : w;
             walk.mask(0, a + g.base[2], lanes);
+            walk.prior = prior_at(a);
             walk_outputs<T, K, 1>(walk, plane + a + g.base[2], bias, y + a, y_row);
             w += lanes;
         }

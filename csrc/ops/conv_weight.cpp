@@ -16,7 +16,9 @@
 // once for both, and so does ops/conv_weight_pointwise.h.
 //
 // Few output channels, whose vectors would be mostly empty: ops/conv_weight_images.h. One tap
-// and no fewer output channels than channels: ops/conv_weight_pointwise.h.
+// and no fewer output channels than channels: ops/conv_weight_pointwise.h. 3 x 3 taps of stride 1
+// and many channels: ops/conv_weight_winograd.h. 7 or 8 rows of taps of stride 2, few channels:
+// ops/conv_weight_halving.h.
 //
 // Bits: the positions are cut into splits of boxes and these into blocks, whose number depends on
 // the shape alone; sums of a block, of a split's blocks and of the splits are taken in order.
@@ -25,8 +27,10 @@
 #include "ops/channel_sum.h"
 #include "ops/conv_depthwise_weight.h"
 #include "ops/conv_shape.h"
+#include "ops/conv_weight_halving.h"
 #include "ops/conv_weight_images.h"
 #include "ops/conv_weight_pointwise.h"
+#include "ops/conv_weight_winograd.h"
 #include "runtime/op.h"
 #include "runtime/parallel.h"
 #include "simd/conv_box.h"
@@ -264,9 +268,38 @@ void finish_weight(const WeightProduct<T>& p, T* grad_weight, bool accumulate) {
     });
 }
 
+// As weight_product. Where a sum is not finite `finite` is cleared, and there is no result.
+template <class T, class P>
+bool weight_winograd(const ConvShape& s, P& winograd, T* grad_weight, bool accumulate,
+                     bool& finite) {
+    if (!winograd_weight(winograd, finite)) return false;
+    if (!finite) return true;
+    WeightProduct<T> p{};
+    p.s = &s;
+    p.rows = s.group_channels * s.volume();
+    p.width = winograd.width;
+    p.splits = 1;
+    p.sums = winograd.sums;
+    finish_weight(p, grad_weight, accumulate);
+    return true;
+}
+
 template <class T>
 bool weight_product(const ConvShape& s, const T* x, const T* grad_y, T* grad_weight,
                     bool accumulate) {
+    if constexpr (kWinograd<T>) {
+        HalvingWeight<T> halving;
+        WinogradWeight<T> winograd;
+        bool finite = true, ok = true;
+        if (plan_halving_weight(s, x, grad_y, halving)) {
+            ok = weight_winograd(s, halving, grad_weight, accumulate, finite);
+        } else if (plan_winograd_weight(s, x, grad_y, winograd)) {
+            ok = weight_winograd(s, winograd, grad_weight, accumulate, finite);
+        } else {
+            finite = false;
+        }
+        if (!ok || finite) return ok;
+    }
     WeightProduct<T> p = plan_weight(s, x, grad_y);
     const std::size_t size = static_cast<std::size_t>(p.splits * s.groups * p.rows * p.width);
     p.sums = static_cast<T*>(pool_scratch(size * sizeof(T), 3));

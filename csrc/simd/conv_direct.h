@@ -18,6 +18,7 @@
 #include "runtime/parallel.h"
 #include "runtime/pool.h"
 #include "simd/conv_box.h"
+#include "simd/conv_store.h"
 #include "simd/conv_tile.h"
 #include "simd/gemm.h"
 
@@ -39,6 +40,14 @@ struct ConvWeights {
     idx group, row, term, step[3];
 };
 
+// Outputs with a step of 2 along the rows may be written together with those between them.
+enum class Between {
+    kNothing,  // are others', written alone
+    kZero,     // have no sums
+    kNext,     // are the next job's
+    kLast,     // are the last job's: this one is done with it
+};
+
 template <class T>
 struct ConvDirect {
     idx images, groups;
@@ -50,6 +59,7 @@ struct ConvDirect {
     idx y_image, y_channel;
     idx y_stride[3];  // of an image's outputs
     const T* bias;    // or null
+    Between between;
 
     ConvBoxes boxes;
     idx depth, block;            // k, and of a block
@@ -142,40 +152,11 @@ void pack_direct_panel(const ConvDirect<T>& p, idx i) {
     }
 }
 
-// Writes `count` outputs that stand y_step apart, of `rows` channels from y on; their sums stand in
-// the rows of `c`.
-template <class T>
-void store_direct(const T* c, idx c_row, idx count, idx rows, const T* bias, T* y, idx y_channel,
-                  idx y_step) {
-    constexpr idx lanes = kLanes<T>;
-    for (idx o = 0; o < rows; o += lanes) {
-        const idx channels = rows - o < lanes ? rows - o : lanes;
-        for (idx i = 0; i < count; i += lanes) {
-            const idx n = count - i < lanes ? count - i : lanes;
-            Vec<T> r[lanes];
-            const T* from = c + i * c_row + o;
-#pragma GCC unroll 16
-            for (idx j = 0; j < lanes; ++j) r[j] = load(from + (j < n ? j : 0) * c_row);
-            transpose(r);
-            T* to = y + o * y_channel + i * y_step;
-            for (idx j = 0; j < channels; ++j, to += y_channel) {
-                const Vec<T> v = bias == nullptr ? r[j] : r[j] + broadcast(bias[o + j]);
-                if (y_step != 1) {
-                    for (idx at = 0; at < n; ++at) to[at * y_step] = v[at];
-                } else if (n == lanes) {
-                    store<T>(to, v);
-                } else {
-                    store_partial(to, v, static_cast<int>(n));
-                }
-            }
-        }
-    }
-}
-
-// Outputs [first, first + count) of a box, panels from row0 on.
+// Outputs [first, first + count) of a box, panels from row0 on; `odd` are the sums of the outputs
+// between, if there are any.
 template <class T>
 void place_direct(const ConvDirect<T>& p, const ConvBox& box, idx group, idx row0, idx rows,
-                  idx first, idx count, const T* c, idx c_row) {
+                  idx first, idx count, const T* c, const T* odd, idx c_row) {
     const ConvGrid& g = p.source.grid;
     const T* bias = p.bias == nullptr ? nullptr : p.bias + group * p.rows + row0;
     T* y = p.y + (group * p.rows + row0) * p.y_channel;
@@ -184,7 +165,12 @@ void place_direct(const ConvDirect<T>& p, const ConvBox& box, idx group, idx row
         const idx n = count - j < run.count ? count - j : run.count;
         T* to = y + run.image * p.y_image;
         for (int i = 0; i < 3; ++i) to += run.place[i] * p.y_stride[i];
-        store_direct(c + j * c_row, c_row, n, rows, bias, to, p.y_channel, p.y_stride[2]);
+        if (p.between == Between::kNothing) {
+            store_direct(c + j * c_row, c_row, n, rows, bias, to, p.y_channel, p.y_stride[2]);
+        } else {
+            store_pairs(c + j * c_row, odd == nullptr ? odd : odd + j * c_row, c_row, n, rows, bias,
+                        to, p.y_channel);
+        }
         j += n;
     }
 }
@@ -201,7 +187,7 @@ FASTNN_SIMD_INLINE void fetch_outputs(T* y, idx y_channel, idx channel0, idx cha
     }
 }
 
-// The sums of one box, and Y.
+// The sums of one box, and Y; of `p` and, where that is what is between, the job after it.
 template <class T>
 void run_direct_box(const ConvDirect<T>& p, const ConvBox& box, idx group, idx panel0, idx panel1,
                     const T* data, T* sums, const Offset* places, BoxAhead<T>& next) {
@@ -226,33 +212,39 @@ void run_direct_box(const ConvDirect<T>& p, const ConvBox& box, idx group, idx p
         for (int i = 0; i < 3; ++i) to += run.place[i] * p.y_stride[i];
         const idx share = (rows + (panel1 - panel0) * tiles - 1) / ((panel1 - panel0) * tiles);
         idx fetched = p.dense ? 0 : rows;
-        for (idx k = 0; k < p.depth; k += p.block) {
-            tile.depth = p.depth - k < p.block ? p.depth - k : p.block;
-            tile.steps = p.steps + k;
-            tile.add = k > 0;
-            for (idx q = panel0; q < panel1; ++q) {
-                const idx vector = p.panel_vector(q);
-                const int vectors = static_cast<int>(p.panel_vector(q + 1) - vector);
-                tile.b_step = vectors * lanes;
-                tile.b = p.packed + (group * p.width + vector * lanes) * p.depth + k * tile.b_step;
-                const int n = static_cast<int>(least);
-                const ConvTileKernel<T> kernel = find_conv_tile<T>(n, vectors);
-                const ConvTileKernel<T> longer_kernel =
-                    longer == 0 ? kernel : find_conv_tile<T>(n + 1, vectors);
-                tile.rows = places + first;
-                tile.c = sums + vector * lanes - row0;
-                for (idx t = 0; t < tiles; ++t) {
-                    const idx until = fetched + share < rows ? fetched + share : rows;
-                    fetch_outputs(to, p.y_channel, fetched, until, wanted);
-                    fetched = until;
-                    next.fetch(lines);
-                    (t < longer ? longer_kernel : kernel)(tile);
-                    tile.rows += t < longer ? n + 1 : n;
-                    tile.c += (t < longer ? n + 1 : n) * tile.c_row;
+        const T* odd = p.between == Between::kNext ? sums + p.chunk * tile.c_row : nullptr;
+        for (int half = 0; half < (odd == nullptr ? 1 : 2); ++half) {
+            const ConvDirect<T>& job = (&p)[half];
+            T* c = sums + half * p.chunk * tile.c_row;
+            for (idx k = 0; k < job.depth; k += job.block) {
+                tile.depth = job.depth - k < job.block ? job.depth - k : job.block;
+                tile.steps = job.steps + k;
+                tile.add = k > 0;
+                for (idx q = panel0; q < panel1; ++q) {
+                    const idx vector = p.panel_vector(q);
+                    const int vectors = static_cast<int>(p.panel_vector(q + 1) - vector);
+                    tile.b_step = vectors * lanes;
+                    tile.b = job.packed + (group * p.width + vector * lanes) * job.depth +
+                             k * tile.b_step;
+                    const int n = static_cast<int>(least);
+                    const ConvTileKernel<T> kernel = find_conv_tile<T>(n, vectors);
+                    const ConvTileKernel<T> longer_kernel =
+                        longer == 0 ? kernel : find_conv_tile<T>(n + 1, vectors);
+                    tile.rows = places + first;
+                    tile.c = c + vector * lanes - row0;
+                    for (idx t = 0; t < tiles; ++t) {
+                        const idx until = fetched + share < rows ? fetched + share : rows;
+                        fetch_outputs(to, p.y_channel, fetched, until, wanted);
+                        fetched = until;
+                        next.fetch(lines);
+                        (t < longer ? longer_kernel : kernel)(tile);
+                        tile.rows += t < longer ? n + 1 : n;
+                        tile.c += (t < longer ? n + 1 : n) * tile.c_row;
+                    }
                 }
             }
         }
-        place_direct(p, box, group, row0, rows, first, count, sums, tile.c_row);
+        place_direct(p, box, group, row0, rows, first, count, sums, odd, tile.c_row);
     }
 }
 
@@ -266,7 +258,7 @@ bool run_direct_task(const ConvDirect<T>* jobs, int count, idx group, idx box0, 
                                  p.source.channel, p.source.grid};
     idx chunk = 0;
     for (int j = 0; j < count; ++j) chunk = jobs[j].chunk > chunk ? jobs[j].chunk : chunk;
-    chunk *= (p.panel_vector(panel1) - p.panel_vector(panel0)) * lanes;
+    chunk *= 2 * (p.panel_vector(panel1) - p.panel_vector(panel0)) * lanes;
     T* sums = static_cast<T*>(
         pool_scratch(static_cast<std::size_t>(chunk) * sizeof(T) +
                          static_cast<std::size_t>(p.boxes.outputs()) * sizeof(Offset),
@@ -285,7 +277,7 @@ bool run_direct_task(const ConvDirect<T>* jobs, int count, idx group, idx box0, 
         for (int j = 0; j < count; ++j) {
             const ConvGrid& g = jobs[j].source.grid;
             const ConvBox box = conv_box(g, p.boxes, p.images, i);
-            if (box.outputs() == 0) continue;
+            if (box.outputs() == 0 || jobs[j].between == Between::kLast) continue;
             fill_places(g, p.boxes, box, p.terms, places);
             run_direct_box(jobs[j], box, group, panel0, panel1, data, sums, places, next);
         }
@@ -367,8 +359,10 @@ bool place_direct_weights(ConvDirect<T>* jobs, int count) {
 template <class T>
 bool conv_direct(ConvDirect<T>* jobs, int count) {
     if (count > 1 && !share_boxes(jobs, count)) {
-        for (int j = 0; j < count; ++j)
+        for (int j = 0; j < count; ++j) {
+            if (jobs[j].between != Between::kZero) jobs[j].between = Between::kNothing;
             if (!conv_direct(jobs + j, 1)) return false;
+        }
         return true;
     }
     if (count == 0) return true;

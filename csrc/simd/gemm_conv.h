@@ -243,6 +243,27 @@ class PanelAhead {
     idx bytes_ = 0, step_ = 0;
 };
 
+// Sums of a tile, and their bias, past the caches.
+template <class T>
+void stream_sums(const T* sums, idx rows, const ConvPanel& panel, const T* bias, T* y,
+                 idx y_channel, const Stores<T>& out) {
+    constexpr int lanes = kLanes<T>;
+    for (idx i = 0; i < rows; ++i, y += y_channel, sums += panel.vectors * lanes) {
+        const T extra = bias == nullptr ? T(0) : bias[i];
+        if (kVecBytes == 64 && panel.count == panel.vectors * lanes) {  // vectors are lines
+            for (int v = 0; v < panel.vectors; ++v) {
+                const Vec<T> sum = load(sums + v * lanes);
+                stream(y + v * lanes, bias == nullptr ? sum : sum + broadcast(extra));
+            }
+            continue;
+        }
+        out.write(y, panel.count, [&](idx j, auto span) {
+            const Vec<T> v = load_span(sums + j, span);
+            return bias == nullptr ? v : v + broadcast(extra);
+        });
+    }
+}
+
 // Panels [panel0, panel1) times tiles [tile0, tile1) of one group. False: no memory.
 template <class T>
 bool run_conv_task(const ConvProduct<T>& p, const ConvPlan& plan, idx group, idx tile0, idx tile1,
@@ -305,14 +326,8 @@ bool run_conv_task(const ConvProduct<T>& p, const ConvPlan& plan, idx group, idx
                     tile.c = sums;
                     tile.c_row = panel.vectors * lanes;
                     kernels[rows - least](tile);
-                    for (idx i = 0; i < rows; ++i) {
-                        const T extra = p.bias == nullptr ? T(0) : p.bias[group * p.rows + row + i];
-                        const T* from = sums + i * tile.c_row;
-                        out.write(c + (row + i) * p.y_channel, panel.count, [&](idx j, auto span) {
-                            const Vec<T> v = load_span(from + j, span);
-                            return p.bias == nullptr ? v : v + broadcast(extra);
-                        });
-                    }
+                    const T* bias = p.bias == nullptr ? nullptr : p.bias + group * p.rows + row;
+                    stream_sums(sums, rows, panel, bias, c + row * p.y_channel, p.y_channel, out);
                     continue;
                 }
                 tile.c = c + (row - c_row0) * tile.c_row;

@@ -121,6 +121,9 @@ PARTS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((1, 260, 9, 9), (64, 260, 3, 3), {"padding": 1}),
     ((2, 4, 30, 40), (16, 4, 1, 1), {"stride": 3}),
     ((3, 300, 5, 5), (16, 300, 1, 1), {}),
+    ((3, 5, 13, 12), (7, 5, 5, 5), {"padding": 2}),
+    ((2, 40, 18, 9), (8, 40, 3, 3), {"padding": 1}),
+    ((2, 31, 19, 14), (6, 31, 2, 5), {"stride": (1, 3)}),
 ]
 
 
@@ -173,11 +176,23 @@ IMAGES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("x", "w", "options"), IMAGES)
-def test_a_lane_for_each_image(
+# A single vector of output channels: tiles of some rows of taps, which may end within a channel.
+TAPS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
+    ((7, 6, 14, 15), (16, 6, 5, 5), {}),
+    ((5, 3, 21, 18), (15, 3, 3, 3), {"padding": 1}),
+    ((6, 1, 17, 40), (13, 1, 3, 3), {"stride": 2}),
+    ((5, 62, 19, 12), (24, 31, 3, 5), {"groups": 2, "padding": (0, 2), "stride": (2, 1)}),
+    ((5, 110, 33), (12, 110, 3), {"stride": 2, "padding": 1}),
+    ((5, 7, 20, 16), (14, 7, 3, 3), {"dilation": (2, 1), "padding": 2}),
+    ((5, 7, 20, 16), (14, 7, 3, 3), {"dilation": (1, 2), "padding": 2}),
+]
+
+
+@pytest.mark.parametrize(("x", "w", "options"), IMAGES + TAPS)
+def test_few_output_channels(
     x: tuple[int, ...], w: tuple[int, ...], options: dict[str, Any]
 ) -> None:
-    """Single precision, which alone has such kernels, gives what double precision does."""
+    """Single precision, which has kernels of its own, gives what double precision does."""
     convolve = F.conv1d if len(x) == 3 else F.conv2d
     results = []
     for dtype in (np.float64, np.float32):
@@ -215,6 +230,8 @@ SHAPES = [
     ((8, 3, 32, 32), (64, 3, 7, 7), 2, 3, 1),
     ((29, 6, 14, 15), (16, 6, 5, 5), 1, 1, 1),
     ((32, 6, 28, 27), (6, 6, 5, 5), 2, 2, 1),
+    ((8, 44, 15, 16), (12, 44, 3, 5), 1, 1, 1),
+    ((9, 3, 31, 33), (16, 3, 3, 3), 1, 1, 1),
 ]
 
 

@@ -94,3 +94,26 @@ def test_gradients_are_added_to_those_that_are_there() -> None:
     for p, g in zip(parameters, once, strict=True):
         assert p.grad is not None
         np.testing.assert_allclose(p.grad.numpy(), 2 * g, rtol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [3, 8, 33])
+@pytest.mark.parametrize("plane", PLANES, ids=str)
+def test_one_output_of_many_channels(plane: tuple[int, ...], channels: int) -> None:
+    """Sums of planes; the bits of an image are those that it has in any batch."""
+    height, width, taps, padding, _ = plane
+    rng = np.random.default_rng((channels, *plane))
+    x = rng.uniform(-1, 1, (3, channels, height, width))
+    w, bias = rng.uniform(-1, 1, (1, channels, taps, taps)), rng.uniform(-1, 1, 1)
+    for dtype, tolerance in ((np.float64, 1e-14), (np.float32, 5e-6)):
+        a, b, c = (fastnn.from_numpy(v.astype(dtype)) for v in (x, w, bias))
+        y = F.conv2d(a, b, c, padding=padding).numpy()
+        places = [(0, 0), (0, 0), (padding, padding), (padding, padding)]
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, places), (taps, taps), (2, 3))
+        want = np.einsum("ncijhw,chw->nij", windows, w[0])[:, None] + bias
+        np.testing.assert_allclose(y, want, rtol=0, atol=tolerance * channels**0.5 * taps)
+        one = F.conv2d(a[1:2], b, c, padding=padding).numpy()
+        np.testing.assert_array_equal(one, y[1:2])
+        turned = F.conv_transpose2d(a, fastnn.from_numpy(w[0][:, None].astype(dtype)), c).numpy()
+        double = [fastnn.from_numpy(v) for v in (x, w[0][:, None], bias)]
+        exact = F.conv_transpose2d(*double).numpy()
+        np.testing.assert_allclose(turned, exact, rtol=0, atol=tolerance * channels**0.5 * taps)
