@@ -35,7 +35,7 @@
 #include "runtime/parallel.h"
 #include "simd/conv_box.h"
 #include "simd/conv_columns.h"
-#include "simd/conv_tile.h"
+#include "simd/conv_taps_tile.h"
 #include "simd/gemm.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -60,6 +60,7 @@ struct WeightProduct {
     idx all;        // positions of all images
     idx rows;       // channels of a group times taps
     idx width;      // output channels of a group, up to whole vectors
+    idx run;        // rows that no tile parts
     idx tiles;
     idx splits, row_parts, column_parts;
     bool boxed;  // X is read from boxes, else made
@@ -67,8 +68,7 @@ struct WeightProduct {
     idx units;  // boxes, or blocks of positions
     T* sums;    // (splits, groups, rows, width)
 
-    idx tile_row(idx t) const { return t * rows / tiles; }
-    idx part_row(idx part) const { return tile_row(part * tiles / row_parts); }
+    idx tile_row(idx t) const { return t * (rows / run) / tiles * run; }
     idx unit_first(idx u) const { return u * all / units; }
 };
 
@@ -83,7 +83,7 @@ WeightProduct<T> plan_weight(const ConvShape& s, const T* x, const T* grad_y) {
     p.all = s.images * p.positions;
     p.rows = s.group_channels * s.volume();
     p.width = (s.group_outputs + lanes - 1) / lanes * lanes;
-    p.tiles = (p.rows + kTileRows - 1) / kTileRows;
+    p.tiles = count_row_tiles(p.rows, 1);
     p.row_parts = (p.tiles + kPartTiles - 1) / kPartTiles;
     p.column_parts = (p.width + kPartOutputs - 1) / kPartOutputs;
     const idx tasks = s.groups * p.row_parts * p.column_parts;
@@ -103,6 +103,9 @@ WeightProduct<T> plan_weight(const ConvShape& s, const T* x, const T* grad_y) {
               plan_boxes(p.source.grid, s.images, channels, wanted, idx{16}, p.boxes);
     p.units = p.boxed ? p.boxes.boxes : (p.all + kWeightDepth - 1) / kWeightDepth;
     p.splits = clamp_index(p.splits, 1, p.units);
+    const bool runs = p.boxed && p.width == lanes && s.dilation[2] == 1;
+    p.run = runs ? tap_run(p.rows, s.kernel[2]) : 1;
+    p.tiles = count_row_tiles(p.rows, p.run);
     return p;
 }
 
@@ -224,7 +227,7 @@ bool run_weight_task(const WeightProduct<T>& p, idx split, idx group, idx row_pa
                     const idx row = p.tile_row(t);
                     tile.rows = x.rows + (row - row0);
                     tile.c = sums + row * p.width + v * lanes;
-                    find_conv_tile<T>(static_cast<int>(p.tile_row(t + 1) - row), vectors)(tile);
+                    find_tile_of_runs<T>(p.run, p.tile_row(t + 1) - row, vectors)(tile);
                 }
             }
             tile.add = true;

@@ -19,7 +19,7 @@
 #include "runtime/pool.h"
 #include "simd/conv_box.h"
 #include "simd/conv_store.h"
-#include "simd/conv_tile.h"
+#include "simd/conv_taps_tile.h"
 #include "simd/gemm.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -197,15 +197,22 @@ void run_direct_box(const ConvDirect<T>& p, const ConvBox& box, idx group, idx p
     const idx rows = (row1 < p.rows ? row1 : p.rows) - row0;
     const idx outputs = box.outputs();
     const idx blocks = (p.depth + p.block - 1) / p.block;
-    const idx lines = next.lines() * kTileRows / (outputs * blocks * (panel1 - panel0)) + 1;
+    // Neighbouring outputs read neighbours.
+    const bool narrow = row1 - row0 == lanes && p.source.grid.stride[2] == 1;
+    const idx neighbours = !narrow ? 1 : box.count[2] % 5 == 0 ? 5 : box.count[2] % 3 == 0 ? 3 : 1;
+    const idx lines =
+        next.lines() * row_tile(neighbours) / (outputs * blocks * (panel1 - panel0)) + 1;
     ConvTile<T> tile;
     tile.a = data;
     tile.c_row = row1 - row0;
-    for (idx first = 0; first < outputs; first += p.chunk) {
-        const idx count = outputs - first < p.chunk ? outputs - first : p.chunk;
-        const idx tiles = (count + kTileRows - 1) / kTileRows;
-        const idx least = count / tiles;  // outputs of a tile; the first `longer` have one more
-        const idx longer = count % tiles;
+    const idx step = p.chunk / neighbours * neighbours;
+    for (idx first = 0; first < outputs; first += step) {
+        const idx count = outputs - first < step ? outputs - first : step;
+        const idx together = tap_run(count, neighbours);
+        const idx tiles = count_row_tiles(count, together);
+        // Outputs of a tile; the first `longer` have a run more.
+        const idx least = count / together / tiles * together;
+        const idx longer = count / together % tiles;
         const BoxRun run = box_run(p.source.grid, box, p.dense, first);
         const idx wanted = run.count < count ? run.count : count;
         T* to = p.y + run.image * p.y_image + (group * p.rows + row0) * p.y_channel;
@@ -226,10 +233,10 @@ void run_direct_box(const ConvDirect<T>& p, const ConvBox& box, idx group, idx p
                     tile.b_step = vectors * lanes;
                     tile.b = job.packed + (group * p.width + vector * lanes) * job.depth +
                              k * tile.b_step;
-                    const int n = static_cast<int>(least);
-                    const ConvTileKernel<T> kernel = find_conv_tile<T>(n, vectors);
+                    const ConvTileKernel<T> kernel = find_tile_of_runs<T>(together, least, vectors);
                     const ConvTileKernel<T> longer_kernel =
-                        longer == 0 ? kernel : find_conv_tile<T>(n + 1, vectors);
+                        longer == 0 ? kernel
+                                    : find_tile_of_runs<T>(together, least + together, vectors);
                     tile.rows = places + first;
                     tile.c = c + vector * lanes - row0;
                     for (idx t = 0; t < tiles; ++t) {
@@ -238,8 +245,9 @@ void run_direct_box(const ConvDirect<T>& p, const ConvBox& box, idx group, idx p
                         fetched = until;
                         next.fetch(lines);
                         (t < longer ? longer_kernel : kernel)(tile);
-                        tile.rows += t < longer ? n + 1 : n;
-                        tile.c += (t < longer ? n + 1 : n) * tile.c_row;
+                        const idx n = t < longer ? least + together : least;
+                        tile.rows += n;
+                        tile.c += n * tile.c_row;
                     }
                 }
             }

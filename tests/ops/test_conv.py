@@ -176,9 +176,12 @@ IMAGES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
 ]
 
 
-# A single vector of output channels: tiles of some rows of taps, which may end within a channel.
+# A single vector of output channels: tiles of rows of taps, which may end within a channel, and of
+# neighbouring outputs, of which too few may be left for a tile.
 TAPS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
-    ((7, 6, 14, 15), (16, 6, 5, 5), {}),
+    ((7, 6, 14, 14), (16, 6, 5, 5), {}),
+    ((5, 6, 20, 14), (11, 6, 5, 5), {"stride": (2, 1)}),
+    ((5, 9, 21, 8), (16, 9, 3, 3), {}),
     ((5, 3, 21, 18), (15, 3, 3, 3), {"padding": 1}),
     ((6, 1, 17, 40), (13, 1, 3, 3), {"stride": 2}),
     ((5, 62, 19, 12), (24, 31, 3, 5), {"groups": 2, "padding": (0, 2), "stride": (2, 1)}),
@@ -232,6 +235,7 @@ SHAPES = [
     ((32, 6, 28, 27), (6, 6, 5, 5), 2, 2, 1),
     ((8, 44, 15, 16), (12, 44, 3, 5), 1, 1, 1),
     ((9, 3, 31, 33), (16, 3, 3, 3), 1, 1, 1),
+    ((20, 6, 14, 14), (16, 6, 5, 5), 1, 0, 1),
 ]
 
 
