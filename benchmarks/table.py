@@ -143,8 +143,8 @@ def table(content: Mapping[str, Any]) -> str:
         f"{content['date'][:10]}, commit {(content['commit'] or 'unknown')[:10]}{changes}. {quick}"
         "Times are medians, two threads unless the name says one; the ratio is fastnn's time over "
         "that of the best peer of the same run, and fastnn is behind where it is above 1. The "
-        "floor is the least time that the operations and bytes of the "
-        "work take at the machine's measured ceilings.",
+        "floor is the least time that the operations, by the method that fastnn has for them, and "
+        "bytes of the work take at the machine's measured ceilings.",
         f"**{_names('fastnn is behind in', rows)}.**",
         kernels(content),
     ]
