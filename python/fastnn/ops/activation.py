@@ -5,6 +5,7 @@
 
 Shapes:   x (...) -> y (...).
 Backward: from the saved output y:  dx = dy [y > 0];  dx = dy (1 - y^2);  dx = dy y (1 - y).
+          ReLU of large arrays saves [y > 0] instead of y, a bit per element.
 Source:   Glorot, Bordes and Bengio 2011 (ReLU); Goodfellow et al., "Deep Learning", 2016, ch. 6.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from fastnn import _dtypes
+from fastnn import _backend, _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
@@ -22,6 +23,8 @@ from fastnn.ops.copy import to
 from fastnn.ops.where import where
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
+
+_LARGE = 1 << 22  # bytes of an array that the second-level cache does not hold
 
 
 @reference
@@ -36,6 +39,21 @@ def relu_backward(y: Any, grad_y: Any, grad_x: Any) -> None:
     """grad_x = y <= 0 ? 0 : grad_y."""
     xp = array_module(y)
     xp.copyto(grad_x, xp.where(y <= 0, xp.zeros((), y.dtype), grad_y))
+
+
+@reference
+def relu_bits_forward(x: Any, y: Any, bits: Any) -> None:
+    """relu_forward; bit i % 8 of byte i / 8 says whether not y[i] <= 0. x, y (n)."""
+    relu_forward(x, y)
+    bits[...] = array_module(x).packbits(~(y <= 0), bitorder="little")
+
+
+@reference
+def relu_bits_backward(bits: Any, grad_y: Any, grad_x: Any) -> None:
+    """grad_x = grad_y where the bit is set, else 0. grad_y, grad_x (n)."""
+    xp = array_module(grad_y)
+    kept = xp.unpackbits(bits, bitorder="little")[: grad_y.size] != 0
+    xp.copyto(grad_x, xp.where(kept, grad_y, xp.zeros((), grad_y.dtype)))
 
 
 @reference
@@ -102,6 +120,56 @@ class ReLU(Activation):
         return (where(y.detach() <= 0, 0.0, grad_y),)
 
 
+class LargeReLU(ReLU):
+    """max(x, 0) of what no cache holds: a bit per element is saved, not the output."""
+
+    name = "relu"
+
+    def forward(self, x: Any) -> Any:
+        if not self.needs[0]:
+            return super().forward(x)
+        table = self.kernels
+        x = _common.contiguous_array(table, x)
+        y = table.empty(x.shape, x.dtype)
+        bits = table.empty((-(-x.size // 8),), _dtypes.uint8.numpy)
+        table.relu_bits_forward(x.reshape(-1), y.reshape(-1), bits)
+        self.save(bits)
+        return y
+
+    def backward(self, grad_y: Any) -> tuple[Any, ...]:
+        (bits,) = self.saved  # type: ignore[misc]
+        return (_passed(self.kernels, grad_y, bits),)
+
+    def backward_graph(self, grad_y: Tensor) -> tuple[Any, ...]:
+        (bits,) = self.saved_tensors()
+        return (Passed.apply((grad_y, bits)),)
+
+
+class Passed(Op):
+    """The elements whose bit is set, 0 for the others: the gradient of `LargeReLU`."""
+
+    name = "relu_backward"
+
+    def forward(self, x: Any, bits: Any) -> Any:
+        self.save(bits)
+        return _passed(self.kernels, x, bits)
+
+    def backward(self, grad_y: Any) -> tuple[Any, ...]:
+        (bits,) = self.saved  # type: ignore[misc]
+        return _passed(self.kernels, grad_y, bits), None
+
+    def backward_graph(self, grad_y: Tensor) -> tuple[Any, ...]:
+        (bits,) = self.saved_tensors()
+        return Passed.apply((grad_y, bits)), None
+
+
+def _passed(table: Any, x: Any, bits: Any) -> Any:
+    x = _common.contiguous_array(table, x)
+    y = table.empty(x.shape, x.dtype)
+    table.relu_bits_backward(bits, x.reshape(-1), y.reshape(-1))
+    return y
+
+
 class Tanh(Activation):
     """tanh(x)."""
 
@@ -133,7 +201,11 @@ def _checked(name: str, x: Any) -> Tensor:
 
 
 def _relu(input: Tensor) -> Tensor:
-    return ReLU.apply((_checked("relu", input),))  # type: ignore[no-any-return]
+    x = _checked("relu", input)
+    array = x.array
+    large = array.nbytes >= _LARGE and array.dtype.char in "fd"
+    op = LargeReLU if large and _backend.kernels(array).name == "cpu" else ReLU
+    return op.apply((x,))  # type: ignore[no-any-return]
 
 
 named(relu=_relu)
