@@ -22,7 +22,8 @@ namespace fastnn::FASTNN_ISA {
 
 namespace {
 
-constexpr idx kPiece = 65536;  // additions per piece of a parallel loop
+constexpr idx kPiece = 65536;      // additions per piece of a parallel loop
+constexpr idx kPairPiece = 16384;  // of one over pairs of rows, which are quickly done
 
 // ---- forward ----
 
@@ -159,7 +160,9 @@ auto choose_forward(idx taps) {
 }
 
 template <class T>
-auto choose_forward(const PoolShape& s) {
+auto choose_forward(const MeanJob<T>& job) {
+    const PoolShape& s = job.s;
+    if (takes_pairs(job)) return mean_pairs<T>;
     const int halving = mean_halving_kernel<T>(s);
     if (halving == 2) return mean_halves<T, 2>;
     if (halving == 3) return mean_halves<T, 3>;
@@ -246,7 +249,9 @@ bool spread_elements(const MeanJob<T>& job, idx begin, idx end) {
 }
 
 template <class T>
-auto choose_backward(const PoolShape& s) {
+auto choose_backward(const MeanJob<T>& job) {
+    const PoolShape& s = job.s;
+    if (takes_pairs(job)) return spread_pairs<T>;
     const int halving = mean_halving_kernel<T>(s);
     if (halving == 2) return spread_halves<T, 2>;
     if (halving == 3) return spread_halves<T, 3>;
@@ -273,9 +278,12 @@ Status avg_pool_forward(In<T> x, Out<T> y, Ints kernel, Ints stride, Ints paddin
         return Status::kBadValue;
     if (y.size == 0) return Status::kOk;
     if (forward_fits<T>(s)) job.block = output_rows<T>(s);
-    const auto run = choose_forward<T>(s);
+    const bool pairs = takes_pairs(job);
+    if (pairs) job.block = 1;
+    const auto run = choose_forward(job);
     const idx volume = s.volume();
-    const idx piece = volume > kPiece ? 1 : kPiece / (volume * s.w.out) / job.block;
+    const idx additions = pairs ? kPairPiece : kPiece;
+    const idx piece = volume > additions ? 1 : additions / (volume * s.w.out) / job.block;
     bool ok = true;
     parallel_for(OutputStrip::count(s, job.block), piece < 1 ? 1 : piece, [&](idx begin, idx end) {
         if (!run(job, begin, end)) __atomic_store_n(&ok, false, __ATOMIC_RELAXED);
@@ -296,9 +304,11 @@ Status avg_pool_backward(In<T> grad_y, Out<T> grad_x, Ints kernel, Ints stride, 
     if (grad_x.size == 0) return Status::kOk;
     job.block = strip_rows(s, SeenRow<T>::fits(s.w) ? SeenRow<T>(s.w).pitch : s.w.out + 1);
     if (mean_halving_kernel<T>(s) != 0) job.block = halving_rows(s);
-    const auto run = choose_backward<T>(s);
+    const bool pairs = takes_pairs(job);
+    if (pairs) job.block = 2;
+    const auto run = choose_backward(job);
     const idx strips = InputStrip::count(s, job.block);
-    const idx piece = kPiece / (job.block * s.w.in);
+    const idx piece = (pairs ? kPairPiece : kPiece) / (job.block * s.w.in);
     bool ok = true;
     parallel_for(strips, piece < 1 ? 1 : piece, [&](idx begin, idx end) {
         if (!run(job, begin, end)) __atomic_store_n(&ok, false, __ATOMIC_RELAXED);

@@ -4,6 +4,11 @@
 //
 // A large grad_x (simd/streaming.h) is made in the first-level cache, one strip while the one
 // before goes to memory.
+//
+// Narrow rows, with windows of 2 by 2, go by pairs: the pairs of rows of x follow each other
+// through all planes, as the rows of y do. So the sums of a pair's columns, or the elements of a
+// row of grad_y each written twice, stand in a buffer in the first-level cache without gaps, and
+// the vectors over them are full.
 #pragma once
 
 #include "ops/pooling_halves.h"
@@ -183,6 +188,103 @@ bool spread_halves(const MeanJob<T>& job, idx begin, idx end) {
         behind.begin(x, rows, at);
     }
     behind.rest(out);
+    return true;
+}
+
+// ---- pairs of rows ----
+
+inline constexpr idx kPairElements = 4096;  // of a buffer
+
+// The shapes that go by pairs: rows of x of fewer than four vectors; if they come from memory and
+// not from a cache, only those that are too narrow for the strips above.
+template <class T>
+bool takes_pairs(const MeanJob<T>& job) {
+    const idx out = job.s.w.out;
+    return out * (job.far ? 2 : 1) < kLanes<T> * (job.far ? 1 : 2) && halving_kernel<T>(job.s) == 2;
+}
+
+// f(at) for every vector of a row of x.
+template <class T, class F>
+FASTNN_SIMD_INLINE void over_row(idx in, const F& f) {
+    for (idx i = 0; i < in; i += kLanes<T>) f(i);
+}
+
+// Rows [begin, end) of y, counted through all planes. False: no memory.
+template <class T>
+bool mean_pairs(const MeanJob<T>& job, idx begin, idx end) {
+    constexpr idx lanes = kLanes<T>;
+    const idx in = job.s.w.in;
+    const idx out = job.s.w.out;
+    const idx most = kPairElements / in;
+    T* const sums = mean_scratch<T>(kPairElements + 2 * lanes);
+    if (sums == nullptr) return false;
+    const Vec<T> scale = broadcast(job.divide.template scale<T>(4));
+    const T* const stop = job.from + job.s.planes * job.s.in_size();
+    for (idx u = begin; u < end; u += most) {
+        const idx rows = end - u < most ? end - u : most;
+        const T* x = job.from + 2 * u * in;
+        T* to = sums;
+        for (idx r = 0; r < rows; ++r, x += 2 * in, to += in) {
+            if (stop - x >= 2 * in + lanes) {
+                over_row<T>(in, [&](idx i) {
+                    store<T>(to + i, Vec<T>{} + load(x + i) + load(x + in + i));
+                });
+            } else {
+                over_row<T>(in, [&](idx i) {
+                    const int n = static_cast<int>(in - i < lanes ? in - i : lanes);
+                    store<T>(to + i,
+                             Vec<T>{} + load_partial(x + i, n) + load_partial(x + in + i, n));
+                });
+            }
+        }
+        T* const y = job.to + u * out;
+        const idx count = rows * out;
+        for (idx i = 0; i < count; i += lanes) {
+            const Vec<T> low = load(sums + 2 * i);
+            const Vec<T> high = load(sums + 2 * i + lanes);
+            const Vec<T> sum = even_lanes<T>(low, high) + odd_lanes<T>(low, high);
+            store_up_to(y + i, sum * scale, count - i);
+        }
+    }
+    return true;
+}
+
+// Pairs [begin, end) of rows of grad_x, counted through all planes. False: no memory.
+template <class T>
+bool spread_pairs(const MeanJob<T>& job, idx begin, idx end) {
+    constexpr idx lanes = kLanes<T>;
+    const idx in = job.s.w.in;
+    const idx out = job.s.w.out;
+    const idx most = kPairElements / in;
+    T* const twice = mean_scratch<T>(kPairElements + 2 * lanes);
+    if (twice == nullptr) return false;
+    const Vec<T> scale = broadcast(job.divide.template scale<T>(4));
+    T* const stop = job.to + 2 * end * in;
+    for (idx u = begin; u < end; u += most) {
+        const idx pairs = end - u < most ? end - u : most;
+        const T* const g = job.from + u * out;
+        const idx count = pairs * out;
+        for (idx i = 0; i < count; i += lanes) {
+            const idx n = count - i;
+            const Vec<T> value =
+                Vec<T>{} +
+                (n < lanes ? load_partial(g + i, static_cast<int>(n)) : load(g + i)) * scale;
+            store<T>(twice + 2 * i, zip_low<T>(value, value));
+            store<T>(twice + 2 * i + lanes, zip_high<T>(value, value));
+        }
+        T* x = job.to + 2 * u * in;
+        const T* from = twice;
+        for (idx r = 0; r < pairs; ++r, from += in) {
+            for (int half = 0; half < 2; ++half, x += in) {
+                // What a vector writes beyond its row is the next one's, which is written later.
+                if (stop - x >= in + lanes) {
+                    over_row<T>(in, [&](idx i) { store<T>(x + i, load(from + i)); });
+                } else {
+                    over_row<T>(in, [&](idx i) { store_up_to(x + i, load(from + i), in - i); });
+                }
+            }
+        }
+    }
     return true;
 }
 

@@ -21,6 +21,7 @@
 //   7 or 8 rows of taps of stride 2, few channels, float      simd/conv_halving.h
 //   one output channel to a group, 3 x 3 or 5 x 5 taps        ops/conv_depthwise.h
 //   few output channels to a group, stride 1 along the rows   simd/conv_wide.h
+//   such, three taps of stride 1 down the columns, float      simd/conv_wide_winograd.h
 //   output channels that fill vectors, more than one tap      simd/conv_direct.h
 //   fewer than kLeastWide multiply-adds an element            ops/conv_depthwise.h
 //   others: one tap, few channels with a stride               columns, simd/gemm_conv.h
@@ -35,6 +36,7 @@
 #include "simd/conv_halving.h"
 #include "simd/conv_images.h"
 #include "simd/conv_wide.h"
+#include "simd/conv_wide_winograd.h"
 #include "simd/conv_winograd.h"
 #include "simd/gemm_conv.h"
 
@@ -284,7 +286,8 @@ Status conv_forward(In<T> x, In<T> weight, In<T> bias, Out<T> y, Ints stride, In
             return conv_winograd(winograd) ? Status::kOk : Status::kNoMemory;
     }
     const bool walks = walks_planes(direct);
-    if (!walks && plan_wide(direct)) return conv_wide(&direct, 1) ? Status::kOk : Status::kNoMemory;
+    if (!walks && plan_wide(direct))
+        return conv_wide_or_tall(&direct, 1) ? Status::kOk : Status::kNoMemory;
     if (!walks && plan_direct(direct))
         return conv_direct(&direct, 1) ? Status::kOk : Status::kNoMemory;
     if (depthwise_fits<T>(s.grid(), s.group_outputs, s.group_channels)) {
@@ -374,7 +377,8 @@ Status conv_backward_input(In<T> grad_y, In<T> weight, In<T> bias, Out<T> grad_x
     if constexpr (kWinograd<T>) {
         if (phases.n_winograd > 0 && !conv_winograd(phases.winograd)) return Status::kNoMemory;
     }
-    if (!conv_wide(phases.wide, phases.n_wide) || !conv_direct(phases.direct, phases.n_direct))
+    if (!conv_wide_or_tall(phases.wide, phases.n_wide) ||
+        !conv_direct(phases.direct, phases.n_direct))
         return Status::kNoMemory;
     return Status::kOk;
 }

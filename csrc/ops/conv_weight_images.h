@@ -70,7 +70,8 @@ void fill_image_grad(const ImageWeight<T>& p, const ConvBox& box, idx group, idx
         const T* from = p.grad_y +
                         (image * s.outputs + group * s.group_outputs + o) * s.out_size() +
                         box.first[1] * s.out[2];
-        transpose_images(from, s.outputs * s.out_size(), images, positions, out, step);
+        transpose_images(from, s.outputs * s.out_size(), images, positions, out, step, positions,
+                         idx{0});
     }
 }
 

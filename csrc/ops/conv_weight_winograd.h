@@ -17,7 +17,7 @@
 #include "ops/conv_shape.h"
 #include "runtime/parallel.h"
 #include "simd/conv_direct.h"
-#include "simd/winograd.h"
+#include "simd/winograd_source.h"
 
 namespace fastnn::FASTNN_ISA {
 
@@ -73,39 +73,6 @@ bool plan_winograd_weight(const ConvShape& s, const T* x, const T* grad_y, Winog
     return true;
 }
 
-// W = H e H' of every tile of a box, as winograd_transform does V.
-template <class T>
-void winograd_grad_transform(const ColumnSource<T>& s, const ConvBoxes& b, const ConvBox& box,
-                             idx terms, idx width, idx plane, T* scratch, T* to_plane) {
-    constexpr idx lanes = kLanes<T>;
-    const idx row = b.extent[2] * lanes;
-    for (idx c = 0; c < terms; c += lanes) {
-        ColumnSource<T> part = s;
-        part.x += c * s.channel;
-        const T* strip =
-            winograd_strip(part, b, box, terms - c < lanes ? terms - c : lanes, scratch);
-        T* to = to_plane + c;
-        for (idx image = 0; image < box.images; ++image) {
-            for (idx h = 0; h < box.count[1]; ++h) {
-                const T* from = strip + image * b.channel() * lanes + 2 * h * row;
-                for (idx w = 0; w < box.count[2]; ++w, from += 2 * lanes, to += width) {
-                    Tile<T, 2> e;
-                    e[0][0] = load(from);
-                    e[0][1] = load(from + lanes);
-                    e[1][0] = load(from + row);
-                    e[1][1] = load(from + row + lanes);
-                    Tile<T, 4> r;
-                    winograd_grad<T>(e, r);
-#pragma GCC unroll 4
-                    for (int i = 0; i < 4; ++i)
-#pragma GCC unroll 4
-                        for (int j = 0; j < 4; ++j) store<T>(to + (4 * i + j) * plane, r[i][j]);
-                }
-            }
-        }
-    }
-}
-
 // Boxes of one split. False: no memory.
 template <class T>
 bool run_winograd_split(const WinogradWeight<T>& p, idx split, idx group) {
@@ -137,9 +104,8 @@ bool run_winograd_split(const WinogradWeight<T>& p, idx split, idx group) {
         t.depth = box.outputs();
         const idx v_plane = winograd_plane<T>(t.depth, p.terms);
         const idx w_plane = winograd_plane<T>(t.depth, p.width);
-        winograd_transform(x, p.boxes, box, s.group_channels, p.terms, v_plane, turned, v);
-        winograd_grad_transform(grad_y, p.grad_boxes, box, s.group_outputs, p.width, w_plane,
-                                turned, w);
+        transform_source(x, p.boxes, box, s.group_channels, p.terms, v_plane, turned, v);
+        transform_grad(grad_y, p.grad_boxes, box, s.group_outputs, p.width, w_plane, turned, w);
         BoxAhead<T> next_x, next_grad;
         if (at + 1 < end) {
             const ConvBox following = conv_box(x.grid, p.boxes, s.images, at + 1);

@@ -15,6 +15,13 @@ Status gemm(StridedIn<T> a, StridedIn<T> b, InOut<T> c, bool accumulate) {
     return done ? Status::kOk : Status::kNoMemory;
 }
 
+#if defined(FASTNN_SHARED_KERNELS)  // for all objects of the level
+template TileKernel<float> find_tile_kernel<float, false>(int, int);
+template TileKernel<float> find_tile_kernel<float, true>(int, int);
+template TileKernel<double> find_tile_kernel<double, false>(int, int);
+template TileKernel<double> find_tile_kernel<double, true>(int, int);
+#endif
+
 }  // namespace fastnn::FASTNN_ISA
 
 FASTNN_OP(gemm, "a(m,k) b(k,n) c(m,n) accumulate", kPlain, gemm<float>, gemm<double>)

@@ -142,6 +142,11 @@ StepTileKernel<T> find_step_tile(idx rows, int vectors) {
     return vectors == 2 ? step_tile<T, R, 2> : step_tile<T, R, 1>;
 }
 
+#if defined(FASTNN_SHARED_KERNELS)  // a level's other objects take these from rnn.cpp's
+extern template StepTileKernel<float> find_step_tile<float>(idx, int);
+extern template StepTileKernel<double> find_step_tile<double>(idx, int);
+#endif
+
 // Row b of a batch takes part in the steps [0, data[b]); in all without data.
 struct Lengths {
     const std::int64_t* data;

@@ -138,6 +138,11 @@ Status rnn_backward(In<T> w_hh, In<std::int64_t> lengths, In<T> states, In<T> gr
     return Status::kOk;
 }
 
+#if defined(FASTNN_SHARED_KERNELS)  // for all objects of the level
+template StepTileKernel<float> find_step_tile<float>(idx, int);
+template StepTileKernel<double> find_step_tile<double>(idx, int);
+#endif
+
 }  // namespace fastnn::FASTNN_ISA
 
 FASTNN_OP(rnn_forward,

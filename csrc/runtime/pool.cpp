@@ -3,11 +3,15 @@
 //
 // One job at a time. A job's pieces are handed out as units (one piece each; several only when a
 // range is cut into more than a million). `unclaimed` is the whole protocol: a compare-and-swap
-// from r > 0 to r - 1 claims unit `units - r`, and only after that does a thread read the job's
-// description. So a worker that wakes late, or was descheduled between reading r and the swap, can
-// do no harm: either the swap fails, or it has claimed a unit of the job that is current now, which
-// cannot end before that unit is reported. The caller works too, and when nothing is left to claim
-// it waits only for units that workers have claimed.
+// from r > 0 to r - 1 claims a unit, and only after that does a thread read the job's description.
+// So a worker that wakes late, or was descheduled between reading r and the swap, can do no harm:
+// either the swap fails, or it has claimed a unit of the job that is current now, which cannot end
+// before that unit is reported. The caller works too, and when nothing is left to claim it waits
+// only for units that workers have claimed.
+//
+// The caller's claims are the first units in order, the workers' the last ones from the end: there
+// are as many as claims, so these never meet. Thus a thread has about the same part of the range in
+// each of the operations on a batch, and finds what it has written in the cache of its own core.
 //
 // Memory order: the caller's store to `unclaimed` heads a release sequence that every claim (a
 // read-modify-write) continues, so a claimant sees the description; a worker's addition to
@@ -78,6 +82,7 @@ struct Pool {
     std::atomic<std::uint32_t> helpers{0};       // workers that ran a unit of this job
     std::atomic<std::uint32_t> caller_waits{0};  // the caller sleeps on `finished`
     std::atomic<std::uint32_t> gathered{0};      // of those `gathering`, the ones that have come
+    std::atomic<std::uint32_t> from_end{0};      // units that workers have begun
 
     alignas(128) std::atomic<std::uint32_t> sleepers{0};  // workers asleep and not yet called
     WaitWord tokens{0};                                   // calls: each wakes one sleeper
@@ -146,14 +151,12 @@ bool spin_until(const F& ready, std::int64_t eager_ns) {
 // ---- workers ----
 
 // Claims one unit; false: none is left.
-bool claim(std::uint32_t* left) {
+bool claim() {
     std::uint32_t r = pool.unclaimed.load(std::memory_order_acquire);
     while (r != 0) {
         if (pool.unclaimed.compare_exchange_weak(r, r - 1, std::memory_order_acquire,
-                                                 std::memory_order_acquire)) {
-            *left = r;
+                                                 std::memory_order_acquire))
             return true;
-        }
     }
     return false;
 }
@@ -165,8 +168,7 @@ void wait_for_gathering() {
 // Runs units until none is left; false: there was none. All are of one job, because it cannot end
 // before the first is reported.
 bool help() {
-    std::uint32_t left = 0;
-    if (!claim(&left)) return false;
+    if (!claim()) return false;
     const Range range = pool.range;
     const std::uint32_t units = pool.units;
     set_fp_control(pool.control);
@@ -176,9 +178,9 @@ bool help() {
     }
     std::uint32_t done = 0;
     do {
-        range.run_unit(units - left);
+        range.run_unit(units - 1 - pool.from_end.fetch_add(1, std::memory_order_relaxed));
         ++done;
-    } while (claim(&left));
+    } while (claim());
     pool.helpers.fetch_add(1, std::memory_order_relaxed);
     pool.finished.fetch_add(done, std::memory_order_seq_cst);
     if (pool.caller_waits.load(std::memory_order_seq_cst) != 0) wake_sleepers(&pool.finished, 1);
@@ -326,12 +328,13 @@ int run_job(const Range& range, std::uint32_t units) {
     const bool gather = gather_workers.load(std::memory_order_relaxed);
     pool.gathering = gather ? std::min(units - 1, static_cast<std::uint32_t>(pool.workers)) : 0;
     pool.gathered.store(0, std::memory_order_relaxed);
+    pool.from_end.store(0, std::memory_order_relaxed);
     pool.unclaimed.store(units - 1, std::memory_order_seq_cst);  // unit 0 is the caller's
     call_helpers(units - 1);
     wait_for_gathering();
     range.run_unit(0);
     std::uint32_t mine = 1;
-    for (std::uint32_t left = 0; claim(&left); ++mine) range.run_unit(units - left);
+    for (; claim(); ++mine) range.run_unit(mine);
     wait_for_helpers(units - mine);
     return 1 + static_cast<int>(pool.helpers.load(std::memory_order_relaxed));
 }

@@ -80,8 +80,8 @@ FASTNN_SIMD_INLINE void halving_map(const float (&matrix)[R][C], const V (&x)[N]
 
 template <class T>
 struct ConvHalving {
-    ConvWinograd<T> winograd;  // whose `direct` is the same convolution
-    ColumnSource<T> source;    // the grid's positions are tiles
+    ConvDirect<T> direct;    // the same convolution
+    ColumnSource<T> source;  // the grid's positions are tiles
     ConvBoxes boxes;
     idx depth, block;  // (channel, parity, tap along the row), and of a block
     idx vectors, panels, width;
@@ -94,7 +94,7 @@ struct ConvHalving {
     idx rows() const { return boxes.size[1]; }
     idx plane() const {
         constexpr idx line = 64 / static_cast<idx>(sizeof(T));
-        const idx all = boxes.images * winograd.direct.terms * 2 * rows() * boxes.extent[2];
+        const idx all = boxes.images * direct.terms * 2 * rows() * boxes.extent[2];
         return (all + line - 1) / line * line + line;
     }
 };
@@ -115,8 +115,8 @@ bool plan_halving(const ConvDirect<T>& job, ConvHalving<T>& p) {
     if (p.depth > kDirectDepth || job.rows * 4 < p.width * 3 || p.width * p.depth > kNearWeights ||
         tiles * kHalvingOutputs * 3 > g.out[1] * 4)
         return false;
-    p.winograd.direct = job;
-    if (!plan_direct(p.winograd.direct) || !p.winograd.direct.dense) return false;
+    p.direct = job;
+    if (!plan_direct(p.direct) || !p.direct.dense) return false;
     const idx blocks = (p.depth + kHalvingDepth - 1) / kHalvingDepth;
     p.block = (p.depth + blocks - 1) / blocks;
     p.panels = (p.vectors + kTileVectors - 1) / kTileVectors;
@@ -137,7 +137,7 @@ bool plan_halving(const ConvDirect<T>& job, ConvHalving<T>& p) {
 template <class T>
 void pack_halving_panel(const ConvHalving<T>& p, idx i) {
     constexpr idx lanes = kLanes<T>;
-    const ConvDirect<T>& job = p.winograd.direct;
+    const ConvDirect<T>& job = p.direct;
     const ConvWeights<T>& w = job.weights;
     const ConvGrid& g = job.source.grid;
     const idx group = i / p.panels;
@@ -176,7 +176,7 @@ void halving_transform(const ConvHalving<T>& p, const ConvBox& box, const T* dat
     constexpr idx lanes = kLanes<T>;
     const idx row = p.boxes.extent[2];
     const idx plane = p.plane();
-    const idx planes = box.images * p.winograd.direct.terms;
+    const idx planes = box.images * p.direct.terms;
     for (idx c = 0; c < planes; ++c, data += p.boxes.channel()) {
         for (idx parity = 0; parity < 2; ++parity) {
             const T* from = data + parity * row;
@@ -205,7 +205,7 @@ struct HalvingBox {
 
     HalvingBox(const ConvHalving<T>& plan, idx group) : p(plan), source(plan.source) {
         constexpr idx lanes = kLanes<T>;
-        const ConvDirect<T>& job = p.winograd.direct;
+        const ConvDirect<T>& job = p.direct;
         source.x += group * job.terms * source.channel;
         const idx transformed = kHalvingProducts * p.plane() + lanes;
         v = static_cast<T*>(
@@ -222,7 +222,7 @@ struct HalvingBox {
 
     // Returns how many positions there are.
     idx fill(const ConvBox& box) const {
-        const idx terms = p.winograd.direct.terms;
+        const idx terms = p.direct.terms;
         fill_box(source, p.boxes, box, terms, data);
         halving_transform(p, box, data, v);
         idx n = 0;
@@ -288,7 +288,7 @@ template <class T>
 Vec<T> halving_store(const ConvHalving<T>& p, const ConvBox& box, idx group, idx row, idx rows,
                      const T* m, idx m_plane, idx m_row, T* strip) {
     constexpr idx lanes = kLanes<T>;
-    const ConvDirect<T>& job = p.winograd.direct;
+    const ConvDirect<T>& job = p.direct;
     const ConvGrid& g = job.source.grid;
     const idx columns = box.count[2];
     const idx first = kHalvingOutputs * box.first[1];
@@ -330,7 +330,7 @@ Vec<T> halving_store(const ConvHalving<T>& p, const ConvBox& box, idx group, idx
 template <class T>
 bool run_halving_task(const ConvHalving<T>& p, idx group, idx box0, idx box1, bool& finite) {
     constexpr idx lanes = kLanes<T>;
-    const ConvDirect<T>& job = p.winograd.direct;
+    const ConvDirect<T>& job = p.direct;
     const idx most = p.boxes.outputs();
     const HalvingBox<T> data(p, group);
     const idx sums = kHalvingProducts * (most + 1) * kTileVectors * lanes;
@@ -359,7 +359,7 @@ bool run_halving_task(const ConvHalving<T>& p, idx group, idx box0, idx box1, bo
 // After plan_halving. False: there was no memory, and Y is undefined.
 template <class T>
 bool conv_halving(ConvHalving<T>& p) {
-    const ConvDirect<T>& job = p.winograd.direct;
+    const ConvDirect<T>& job = p.direct;
     const idx weights = (job.groups * p.width * kHalvingProducts * p.depth + 15) / 16 * 16;
     p.packed = static_cast<T*>(pool_scratch(static_cast<std::size_t>(weights) * sizeof(T) +
                                                 static_cast<std::size_t>(p.depth) * sizeof(Offset),
@@ -370,20 +370,10 @@ bool conv_halving(ConvHalving<T>& p) {
     parallel_for(job.groups * p.panels, 1, [&](idx begin, idx end) {
         for (idx i = begin; i < end; ++i) pack_halving_panel(p, i);
     });
-    bool ok = true;
-    bool finite = true;
-    const idx tasks = job.groups * p.tasks;
-    const double work = static_cast<double>(job.images * p.source.grid.positions()) *
-                        static_cast<double>(kHalvingProducts * job.groups * job.rows * p.depth);
-    parallel_for(tasks, piece_of_tasks(work, tasks), [&](idx begin, idx end) {
-        for (idx i = begin; i < end; ++i) {
-            const idx task = i % p.tasks;
-            if (!run_halving_task(p, i / p.tasks, task * p.boxes.boxes / p.tasks,
-                                  (task + 1) * p.boxes.boxes / p.tasks, finite))
-                __atomic_store_n(&ok, false, __ATOMIC_RELAXED);
-        }
-    });
-    return ok && (finite || conv_not_finite(p.winograd));
+    return run_winograd_tasks(job, p.source.grid, p.boxes, p.tasks, kHalvingProducts * p.depth,
+                              [&](idx group, idx box0, idx box1, bool& finite) {
+                                  return run_halving_task(p, group, box0, box1, finite);
+                              });
 }
 
 }  // namespace fastnn::FASTNN_ISA

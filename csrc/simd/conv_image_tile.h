@@ -111,6 +111,16 @@ ImageKernel<T> find_image_kernel(idx rows) {
     return image_kernel<T, R, wide_vectors(R), kVectors>;
 }
 
+// As image_kernel<T, R, V, false> of half as many vectors, which are still enough sums in flight;
+// or null.
+template <class T>
+ImageKernel<T> find_half_kernel(idx rows) {
+    if constexpr (wide_vectors(kLeastImageRows) == 4) {
+        if (rows == kLeastImageRows) return image_kernel<T, kLeastImageRows, 2, false>;
+    }
+    return nullptr;
+}
+
 // Channels in tiles of an even number of rows, the last perhaps of more than there are.
 struct ImageRows {
     idx tiles, rows;
@@ -152,11 +162,13 @@ bool plan_image_boxes(const ConvGrid& g, idx images, idx terms, double work, Con
     return true;
 }
 
-// Elements [0, count) of a row, of `images` images: element i of image j to to[i * step + j].
+// Elements [0, count) of `images` images: element i of image j to to[i * step + j], and `gap`
+// further for each of the rows of `width` elements before its own.
 template <class T>
 __attribute__((noinline)) void transpose_images(const T* row, idx image, idx images, idx count,
-                                                T* to, idx step) {
+                                                T* to, idx step, idx width, idx gap) {
     constexpr idx lanes = kLanes<T>;
+    idx left = width;
     for (idx i = 0; i < count; i += lanes) {
         const idx n = count - i < lanes ? count - i : lanes;
         Vec<T> r[lanes];
@@ -170,7 +182,12 @@ __attribute__((noinline)) void transpose_images(const T* row, idx image, idx ima
                 r[j] = j < images ? load_partial(from + j * image, static_cast<int>(n)) : Vec<T>{};
         }
         transpose(r);
-        for (idx j = 0; j < n; ++j, to += step) store<T>(to, r[j]);
+        for (idx j = 0; j < n; ++j, to += step) {
+            store<T>(to, r[j]);
+            if (--left > 0) continue;
+            left = width;
+            to += gap;
+        }
     }
 }
 
@@ -189,18 +206,28 @@ void fill_image_box(const ColumnSource<T>& s, const ConvBoxes& b, idx first_row,
     const ConvGrid& g = s.grid;
     const idx w0 = b.first[2] < 0 ? 0 : b.first[2];
     const idx w1 = b.first[2] + b.extent[2] < g.in[2] ? b.first[2] + b.extent[2] : g.in[2];
-    for (idx c = 0; c < channels; ++c) {
-        const T* from = s.x + image * s.image + c * s.channel;
-        for (idx h = first_row; h < first_row + b.extent[1]; ++h, to += b.extent[2] * lanes) {
-            if (h < 0 || h >= g.in[1] || w0 >= w1) {
-                if (!skip_rows || w0 >= w1) zero_vectors(to, b.extent[2]);
+    const idx end = first_row + b.extent[1];
+    const idx h0 = first_row > 0 ? first_row : 0;
+    const idx h1 = w0 >= w1 || h0 >= g.in[1] ? h0 : end < g.in[1] ? end : g.in[1];
+    const idx row = b.extent[2] * lanes;
+    const idx width = w1 - w0;
+    for (idx c = 0; c < channels; ++c, to += b.extent[1] * row) {
+        const T* from = s.x + image * s.image + c * s.channel + h0 * g.in[2] + w0;
+        for (idx h = first_row; h < end; ++h) {
+            T* const at = to + (h - first_row) * row;
+            if (h < h0 || h >= h1) {
+                if (!skip_rows || w0 >= w1) zero_vectors(at, b.extent[2]);
                 continue;
             }
-            zero_vectors(to, w0 - b.first[2]);
-            transpose_images(from + h * g.in[2] + w0, s.image, images, w1 - w0,
-                             to + (w0 - b.first[2]) * lanes, lanes);
-            zero_vectors(to + (w1 - b.first[2]) * lanes, b.first[2] + b.extent[2] - w1);
+            zero_vectors(at, w0 - b.first[2]);
+            zero_vectors(at + (w1 - b.first[2]) * lanes, b.first[2] + b.extent[2] - w1);
         }
+        // Whole rows follow each other.
+        const idx rows = width == g.in[2] ? h1 - h0 : 1;
+        T* at = to + (h0 - first_row) * row + (w0 - b.first[2]) * lanes;
+        for (idx h = h0; h < h1; h += rows, from += g.in[2], at += row)
+            transpose_images(from, s.image, images, rows * width, at, lanes, width,
+                             row - width * lanes);
     }
 }
 

@@ -157,6 +157,11 @@ bool run_image_task(const ConvDirect<T>& p, bool skip, idx group, idx number) {
 
     const int wide = wide_vectors(static_cast<int>(rows.rows));
     const ImageKernel<T> kernel = find_image_kernel<T, false>(rows.rows);
+    const ImageKernel<T> half_kernel = find_half_kernel<T>(rows.rows);
+    // Products of some outputs of a row, one beside the other: those in the padding among them.
+    const auto products = [&](idx first, idx count) {
+        return __builtin_popcountll(reaching_taps(g, 2, first, count)) * count;
+    };
     ImageStep steps[kImageTaps];
     Offset places[kTileRows];
     ImageTile<T> tile;
@@ -167,8 +172,15 @@ bool run_image_task(const ConvDirect<T>& p, bool skip, idx group, idx number) {
     tile.c_row = positions * lanes;
     for (idx q = 0; q < rows.tiles; ++q) {
         tile.a = p.packed + (group * rows.tiles + q) * p.terms * tile.a_outer;
-        for (idx w = 0; w < g.out[2]; w += wide) {
-            tile.columns = static_cast<int>(g.out[2] - w < wide ? g.out[2] - w : wide);
+        for (idx w = 0; w < g.out[2]; w += tile.columns) {
+            const idx left = g.out[2] - w;
+            tile.columns = static_cast<int>(left < wide ? left : wide);
+            const idx half = wide / 2;
+            const bool halves =
+                half_kernel != nullptr &&
+                (left <= half ||
+                 (skip && products(w, half) + products(w + half, half) < products(w, wide)));
+            if (halves && left > half) tile.columns = static_cast<int>(half);
             const std::uint64_t taps =
                 skip ? reaching_taps(g, 2, w, tile.columns) : ~std::uint64_t{0};
             std::uint64_t before = 0;
@@ -184,14 +196,16 @@ bool run_image_task(const ConvDirect<T>& p, bool skip, idx group, idx number) {
                 if (h == 0 || lines != before) {
                     before = lines;
                     count = 0;
-                    for (idx t = 0; t < g.volume(); ++t) {
-                        const idx th = t / g.taps[2];
-                        const idx tw = t % g.taps[2];
-                        if ((lines >> th & 1) == 0 || (taps >> tw & 1) == 0) continue;
-                        const idx at = (g.base[1] - b.first[1] + th * g.step[1]) * b.extent[2] +
-                                       g.base[2] - b.first[2] + tw * g.step[2];
-                        steps[count++] = {static_cast<Offset>(at * lanes),
-                                          static_cast<Offset>(t * rows.rows)};
+                    for (idx th = 0; th < g.taps[1]; ++th) {
+                        if ((lines >> th & 1) == 0) continue;
+                        const idx line = (g.base[1] - b.first[1] + th * g.step[1]) * b.extent[2] +
+                                         g.base[2] - b.first[2];
+                        for (idx tw = 0; tw < g.taps[2]; ++tw) {
+                            if ((taps >> tw & 1) == 0) continue;
+                            const idx t = th * g.taps[2] + tw;
+                            steps[count++] = {static_cast<Offset>((line + tw * g.step[2]) * lanes),
+                                              static_cast<Offset>(t * rows.rows)};
+                        }
                     }
                 }
                 tile.c = sums + (h * g.out[2] + w) * lanes;
@@ -199,7 +213,7 @@ bool run_image_task(const ConvDirect<T>& p, bool skip, idx group, idx number) {
                     const idx k1 = p.depth - k < p.block ? p.depth : k + p.block;
                     set_image_runs(tile, steps, count, rows.rows, g.volume(), k, k1);
                     tile.add = k > 0;
-                    kernel(tile);
+                    (halves ? half_kernel : kernel)(tile);
                 }
             }
         }

@@ -15,7 +15,7 @@
 #pragma once
 
 #include "simd/conv_direct.h"
-#include "simd/winograd.h"
+#include "simd/winograd_source.h"
 
 namespace fastnn::FASTNN_ISA {
 
@@ -238,7 +238,7 @@ bool run_winograd_task(const ConvWinograd<T>& p, idx group, idx box0, idx box1, 
         const ConvBox box = conv_box(source.grid, p.boxes, job.images, i);
         const idx tiles = box.outputs();
         const idx v_plane = winograd_plane<T>(tiles, p.terms);
-        winograd_transform(source, p.boxes, box, job.terms, p.terms, v_plane, strip, v);
+        transform_source(source, p.boxes, box, job.terms, p.terms, v_plane, strip, v);
         BoxAhead<T> next;
         if (i + 1 < box1)
             next = BoxAhead<T>(source, p.boxes, conv_box(source.grid, p.boxes, job.images, i + 1),
@@ -265,11 +265,15 @@ bool run_winograd_task(const ConvWinograd<T>& p, idx group, idx box0, idx box1, 
     return true;
 }
 
-// Images with an output that is not finite, by the definition; neighbours together. False: no
-// memory.
 template <class T>
-bool conv_not_finite(const ConvWinograd<T>& p) {
-    const ConvDirect<T>& all = p.direct;
+bool run_planned_direct(ConvDirect<T>& job) {
+    return plan_direct(job) && conv_direct(&job, 1);
+}
+
+// Images with an output that is not finite, by the definition, which is run(job); neighbours
+// together. False: no memory.
+template <class T, class F>
+bool conv_not_finite(const ConvDirect<T>& all, const F& run) {
     const idx size = all.groups * all.rows * all.y_channel;
     const auto finite = [&](idx image) {
         const T* y = all.y + image * all.y_image;
@@ -285,11 +289,32 @@ bool conv_not_finite(const ConvWinograd<T>& p) {
             job.images = end - image;
             job.source.x += image * job.source.image;
             job.y += image * job.y_image;
-            if (!(plan_direct(job) && conv_direct(&job, 1))) return false;
+            if (!run(job)) return false;
         }
         image = end + 1;
     }
     return true;
+}
+
+// The boxes of tiles of all groups, in `tasks` for each: run(group, first box, last, finite) clears
+// `finite` where an output is not, and those are computed anew. False: no memory.
+template <class T, class F>
+bool run_winograd_tasks(const ConvDirect<T>& job, const ConvGrid& tiles, const ConvBoxes& boxes,
+                        idx tasks, idx depth, const F& run) {
+    bool ok = true;
+    bool finite = true;
+    const double work = static_cast<double>(job.images * tiles.positions()) *
+                        static_cast<double>(job.groups * job.rows * depth);
+    const idx all = job.groups * tasks;
+    parallel_for(all, piece_of_tasks(work, all), [&](idx begin, idx end) {
+        for (idx i = begin; i < end; ++i) {
+            const idx task = i % tasks;
+            if (!run(i / tasks, task * boxes.boxes / tasks, (task + 1) * boxes.boxes / tasks,
+                     finite))
+                __atomic_store_n(&ok, false, __ATOMIC_RELAXED);
+        }
+    });
+    return ok && (finite || conv_not_finite(job, run_planned_direct<T>));
 }
 
 // After plan_winograd. False: there was no memory, and Y is undefined.
@@ -308,20 +333,10 @@ bool conv_winograd(ConvWinograd<T>& p) {
                           (part + 1) * p.depth / parts);
         }
     });
-    bool ok = true;
-    bool finite = true;
-    const idx tasks = job.groups * p.tasks;
-    const double work = static_cast<double>(job.images * p.source.grid.positions()) *
-                        static_cast<double>(kWinogradProducts * job.groups * job.rows * p.depth);
-    parallel_for(tasks, piece_of_tasks(work, tasks), [&](idx begin, idx end) {
-        for (idx i = begin; i < end; ++i) {
-            const idx task = i % p.tasks;
-            if (!run_winograd_task(p, i / p.tasks, task * p.boxes.boxes / p.tasks,
-                                   (task + 1) * p.boxes.boxes / p.tasks, finite))
-                __atomic_store_n(&ok, false, __ATOMIC_RELAXED);
-        }
-    });
-    return ok && (finite || conv_not_finite(p));
+    return run_winograd_tasks(job, p.source.grid, p.boxes, p.tasks, kWinogradProducts * p.depth,
+                              [&](idx group, idx box0, idx box1, bool& finite) {
+                                  return run_winograd_task(p, group, box0, box1, finite);
+                              });
 }
 
 }  // namespace fastnn::FASTNN_ISA

@@ -13,7 +13,7 @@
 // in L2 while the task's panels pass by. Panels end with an image ("direct": Y is written in place)
 // unless the images are small or Y is spread out: then panels go on over the images, the task's
 // part of Y stands in scratch memory and is copied once it is done. A large Y of one block of k is
-// written past the caches (simd/streaming.h), if its rows are whole vectors of memory.
+// written past the caches (simd/stream_tile.h), if its rows are whole vectors of memory.
 //
 // Scratch: slots 0 (Y of a task) and 1 (a panel).
 #pragma once
@@ -22,6 +22,7 @@
 #include "runtime/pool.h"
 #include "simd/conv_columns.h"
 #include "simd/gemm.h"
+#include "simd/stream_tile.h"
 #include "simd/streaming.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -322,11 +323,14 @@ bool run_conv_task(const ConvProduct<T>& p, const ConvPlan& plan, idx group, idx
                 tile.a_step = p.tiled ? rows : 1;
                 ahead.fetch(t - tile0, tile);
                 if (plan.stream) {
+                    const T* bias = p.bias == nullptr ? nullptr : p.bias + group * p.rows + row;
+                    tile.c = c + row * p.y_channel;
+                    tile.c_row = p.y_channel;
+                    if (!p.tiled && stream_tile(tile, rows, panel.vectors, bias)) continue;
                     alignas(kVecBytes) T sums[kTileRows * kTileVectors * lanes];
                     tile.c = sums;
                     tile.c_row = panel.vectors * lanes;
                     kernels[rows - least](tile);
-                    const T* bias = p.bias == nullptr ? nullptr : p.bias + group * p.rows + row;
                     stream_sums(sums, rows, panel, bias, c + row * p.y_channel, p.y_channel, out);
                     continue;
                 }

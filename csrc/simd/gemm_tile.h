@@ -144,4 +144,11 @@ TileKernel<T> find_tile_kernel(int rows, int vectors) {
     return tile_kernel_of_width<T, R, kPackedRows>(vectors);
 }
 
+#if defined(FASTNN_SHARED_KERNELS)  // a level's other objects take these from gemm.cpp's
+extern template TileKernel<float> find_tile_kernel<float, false>(int, int);
+extern template TileKernel<float> find_tile_kernel<float, true>(int, int);
+extern template TileKernel<double> find_tile_kernel<double, false>(int, int);
+extern template TileKernel<double> find_tile_kernel<double, true>(int, int);
+#endif
+
 }  // namespace fastnn::FASTNN_ISA

@@ -7,9 +7,8 @@
 //
 // where o multiplies element by element, and the sums over channels (or, for the gradient, over
 // tiles) are sixteen products of matrices. This header has the transforms of a tile, with channels
-// as lanes, and the way of a source there: boxes of tiles (simd/conv_box.h), whose channels are
-// turned into lanes a vector at a time. B, A and H hold only 0, 1 and -1; G also halves, and C is
-// scaled by halves and quarters in the end.
+// as lanes, and the products; simd/winograd_source.h has the way of a source there. B, A and H hold
+// only 0, 1 and -1; G also halves, and C is scaled by halves and quarters in the end.
 //
 // Error: sums of two or four elements are rounded before they are multiplied, so that what rounding
 // leaves is relative to the largest element that an output reads, whatever its tap is (no other
@@ -21,9 +20,8 @@
 // algorithms for convolutional neural networks".
 #pragma once
 
-#include "simd/conv_box.h"
+#include "simd/conv_columns.h"
 #include "simd/gemm_tile.h"
-#include "simd/gemm_transpose.h"
 #include "simd/vec.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -71,13 +69,17 @@ FASTNN_SIMD_INLINE void winograd_source(V& a, V& b, V& c, V& d) {
     c = c - b0;
 }
 
-// B' d B, in place.
+// B' d B.
 template <class T>
-FASTNN_SIMD_INLINE void winograd_source(Tile<T, 4>& d) {
+FASTNN_SIMD_INLINE void winograd_source(const Tile<T, 4>& d, Tile<T, 4>& v) {
 #pragma GCC unroll 4
-    for (int j = 0; j < 4; ++j) winograd_source(d[0][j], d[1][j], d[2][j], d[3][j]);
+    for (int j = 0; j < 4; ++j) {
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) winograd_source(d[i][0], d[i][1], d[i][2], d[i][3]);
+        for (int i = 0; i < 4; ++i) v[i][j] = d[i][j];
+        winograd_source(v[0][j], v[1][j], v[2][j], v[3][j]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) winograd_source(v[i][0], v[i][1], v[i][2], v[i][3]);
 }
 
 // G g G'.
@@ -177,39 +179,6 @@ inline ConvGrid winograd_grid(const ConvGrid& g, idx taps, idx base1, idx base2)
     return t;
 }
 
-// Elements of scratch memory for winograd_strip: the planes, then the strip.
-template <class T>
-idx winograd_strip_size(const ConvBoxes& b) {
-    constexpr idx lanes = kLanes<T>;
-    return lanes * (2 * b.images * b.channel() + 2 * lanes);
-}
-
-// `channels` (a vector's at most) of a box from s.x on: element (image, row, column) of the box is
-// a vector of the strip, zero in lanes without a channel. Returns the strip.
-template <class T>
-const T* winograd_strip(const ColumnSource<T>& s, const ConvBoxes& b, const ConvBox& box,
-                        idx channels, T* scratch) {
-    constexpr idx lanes = kLanes<T>;
-    const idx plane = b.channel();
-    T* strip = scratch + lanes * (b.images * plane + lanes);
-    fill_box(s, b, box, channels, scratch);
-    for (idx image = 0; image < box.images; ++image) {
-        const T* from = scratch + image * channels * plane;
-        T* to = strip + image * plane * lanes;
-        // The last vectors of a plane reach into the next image's place, which is written after.
-        for (idx i = 0; i < plane; i += lanes) {
-            Vec<T> r[lanes];
-#pragma GCC unroll 16
-            for (idx c = 0; c < lanes; ++c)
-                r[c] = c < channels ? load(from + c * plane + i) : Vec<T>{};
-            transpose(r);
-#pragma GCC unroll 16
-            for (idx j = 0; j < lanes; ++j) store<T>(to + (i + j) * lanes, r[j]);
-        }
-    }
-    return strip;
-}
-
 // The bias of a vector of channels, of which `rows` exist. Nothing changes by adding -0.
 template <class T>
 Vec<T> winograd_bias(const T* bias, idx rows) {
@@ -224,39 +193,6 @@ template <class T>
 idx winograd_plane(idx tiles, idx width) {
     constexpr idx line = 64 / static_cast<idx>(sizeof(T));
     return (tiles * width + line - 1) / line * line + line;
-}
-
-// V = B' d B of every tile of a box and `terms` channels from s.x on: element (tile, channel) of
-// product i stands at v[i * plane + tile * width + channel]; lanes without a channel are zero.
-template <class T>
-void winograd_transform(const ColumnSource<T>& s, const ConvBoxes& b, const ConvBox& box, idx terms,
-                        idx width, idx plane, T* scratch, T* v) {
-    constexpr idx lanes = kLanes<T>;
-    const idx row = b.extent[2] * lanes;
-    for (idx c = 0; c < terms; c += lanes) {
-        ColumnSource<T> part = s;
-        part.x += c * s.channel;
-        const T* strip =
-            winograd_strip(part, b, box, terms - c < lanes ? terms - c : lanes, scratch);
-        T* to = v + c;
-        for (idx image = 0; image < box.images; ++image) {
-            for (idx h = 0; h < box.count[1]; ++h) {
-                const T* from = strip + image * b.channel() * lanes + 2 * h * row;
-                for (idx w = 0; w < box.count[2]; ++w, from += 2 * lanes, to += width) {
-                    Tile<T, 4> d;
-#pragma GCC unroll 4
-                    for (int i = 0; i < 4; ++i)
-#pragma GCC unroll 4
-                        for (int j = 0; j < 4; ++j) d[i][j] = load(from + i * row + j * lanes);
-                    winograd_source<T>(d);
-#pragma GCC unroll 4
-                    for (int i = 0; i < 4; ++i)
-#pragma GCC unroll 4
-                        for (int j = 0; j < 4; ++j) store<T>(to + (4 * i + j) * plane, d[i][j]);
-                }
-            }
-        }
-    }
 }
 
 // C (= or +=) A B for parts of R rows one after the other, as tile_kernel does one: what stands
@@ -290,7 +226,7 @@ __attribute__((noinline)) void winograd_kernel(const WinogradProduct<T>& t, idx 
         const T* __restrict__ b = t.b;
         const T* next = part + t.a_part;
         Vec<T> sum[R][V];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int i = 0; i < R; ++i)
 #pragma GCC unroll 4
             for (int v = 0; v < V; ++v) sum[i][v] = Vec<T>{};
@@ -300,7 +236,7 @@ __attribute__((noinline)) void winograd_kernel(const WinogradProduct<T>& t, idx 
             Vec<T> row[V];
 #pragma GCC unroll 4
             for (int v = 0; v < V; ++v) row[v] = load(b + v * lanes);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
             for (int i = 0; i < R; ++i) {
                 const Vec<T> x = broadcast(a[i * a_row]);
 #pragma GCC unroll 4
@@ -310,12 +246,12 @@ __attribute__((noinline)) void winograd_kernel(const WinogradProduct<T>& t, idx 
             b += b_step;
         }
         if (t.add) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
             for (int i = 0; i < R; ++i)
 #pragma GCC unroll 4
                 for (int v = 0; v < V; ++v) sum[i][v] += load(c + i * c_row + v * lanes);
         }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int i = 0; i < R; ++i)
 #pragma GCC unroll 4
             for (int v = 0; v < V; ++v) store<T>(c + i * c_row + v * lanes, sum[i][v]);
@@ -343,6 +279,14 @@ WinogradKernel<T> find_winograd_kernel(int rows, int vectors) {
 // All `rows` of a product, in parts of as equal sizes as there are.
 template <class T, bool kPacked>
 void winograd_product(WinogradProduct<T> t, idx rows, int vectors) {
+    // A single vector of so many rows, as one of 8 leaves the multiply-adds to wait for each other.
+    if constexpr (kPacked && kTileVectors >= 3) {
+        if (vectors == 1 && rows % 16 == 0) {
+            t.a_part = 16;
+            winograd_kernel<T, 16, 1, true>(t, rows / 16);
+            return;
+        }
+    }
     const idx most = winograd_rows(vectors);
     const idx parts = (rows + most - 1) / most;
     const idx least = rows / parts;  // of a part; the first `longer` have one more

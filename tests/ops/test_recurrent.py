@@ -101,7 +101,9 @@ def test_layer_is_its_steps(kind: str, lengths: list[int] | None, reverse: bool)
 
 
 # Rows enough for a share of them each, and few rows, where the steps' panels are shared out.
-@pytest.mark.parametrize("shape", [(6, 70, 20, 50), (5, 9, 40, 200), (3, 1, 30, 333)])
+@pytest.mark.parametrize(
+    "shape", [(6, 70, 20, 50), (5, 9, 40, 200), (3, 1, 30, 333), (4, 40, 8, 48)]
+)
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("kind", LAYERS)
 def test_bits_do_not_depend_on_the_threads(kind: str, reverse: bool, shape: Any) -> None:
@@ -274,6 +276,48 @@ def test_kernels_refuse_what_shapes_cannot_say(kernels: Any, bad: str) -> None:
         arrays["hn"] = zeros(b, h + 1)
     with pytest.raises(error, match="lstm_forward"):
         kernels["lstm_forward"](*arrays.values(), False)
+
+
+@pytest.mark.parametrize("bad", ["workspace", "gates", "lengths", "grad_y"])
+def test_backward_kernel_refuses_what_shapes_cannot_say(kernels: Any, bad: str) -> None:
+    t, b, i, h = 3, 16, 4, 16
+    arrays: dict[str, Any] = {
+        "w_ih": zeros(4 * h, i), "w_hh": zeros(4 * h, h), "c0": zeros(b, h), "lengths": None,
+        "cells": zeros(t, b, h), "gates": zeros(t, b, 4 * h), "grad_y": zeros(t, b, h),
+        "grad_h": zeros(b, h), "grad_c": zeros(b, h), "grad_gates": zeros(t, b, 4 * h),
+        "grad_x": zeros(t, b, i), "workspace": zeros(4 * h * (16 + 16)),
+    }  # fmt: skip
+    kernels["lstm_backward"](*arrays.values(), False)
+    kernels["lstm_backward"](*{**arrays, "grad_x": None}.values(), False)
+    error: type[Exception] = ValueError
+    if bad == "workspace":
+        arrays["workspace"] = zeros(4 * h * h)
+    elif bad == "gates":
+        arrays |= {"w_ih": zeros(7, i), "w_hh": zeros(7, h)}
+        arrays |= {"gates": zeros(t, b, 7), "grad_gates": zeros(t, b, 7)}
+    elif bad == "lengths":
+        arrays["lengths"] = np.full(b, t + 1)
+        error = IndexError
+    else:
+        arrays["grad_y"] = zeros(t, b, 2 * h)[..., ::2]
+    with pytest.raises(error, match="lstm_backward"):
+        kernels["lstm_backward"](*arrays.values(), False)
+
+
+@pytest.mark.parametrize("shape", [(5, 18, 6, 32), (4, 3, 5, 7), (3, 20, 20, 16)])
+@pytest.mark.parametrize("form", ["half", "every other", "one for all"])
+def test_a_gradient_may_have_any_strides(shape: Any, form: str) -> None:
+    t, b, _, h = shape
+    wide = np.random.default_rng(1).normal(size=(t, b, 2 * h)).astype("f4")
+    given = {"half": wide[..., h:], "every other": wide[..., ::2], "one for all": wide[:1, :1, :1]}
+    grad = np.broadcast_to(given[form], (t, b, h))
+    found = []
+    for g in (grad, np.ascontiguousarray(grad)):
+        arguments = inputs("lstm", shape=shape, dtype="f4")
+        y = ops.lstm_layer(*arguments)[0]
+        found.append(autograd.grad([y], arguments, [Tensor._wrap(g)]))
+    for a, want in zip(*found, strict=True):
+        np.testing.assert_array_equal(a.numpy(), want.numpy())
 
 
 def test_variant_kernel_refuses_options_that_do_not_go_together(kernels: Any) -> None:

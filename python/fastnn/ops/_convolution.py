@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 Three = tuple[int, int, int]
 _MOST_STEP = 1 << 27  # csrc/ops/conv_shape.h
+_LEAST_PLACES = 256  # of an image for conv_backward_pointwise (csrc/ops/conv_weight_pointwise.h),
+_FULL_VECTOR = 16  # whose channels are to fill vectors of every processor,
+_MOST_OUTPUTS = 512  # and whose blocks of grad_y are to fit its cache
 
 
 class Geometry(NamedTuple):
@@ -125,6 +128,35 @@ class _Bilinear(Op):
         )  # fmt: skip
         return weight, bias
 
+    def is_pointwise(self, size: tuple[int, ...], weight: tuple[int, ...]) -> bool:
+        """Whether one kernel is to compute all gradients, for which it reads g once."""
+        steps = self.geometry
+        return (
+            math.prod(weight[2:]) == 1
+            and steps.stride == (1, 1, 1)
+            and steps.padding == (0, 0, 0)
+            and 0 < weight[1] <= weight[0] // steps.groups <= _MOST_OUTPUTS
+            and weight[1] % _FULL_VECTOR == 0
+            and size[0] > 0
+            and math.prod(size[2:]) >= _LEAST_PLACES
+        )
+
+    def by_all(self, x: Any, weight: Any, g: Any) -> tuple[Any, ...]:
+        """The gradients of x, weight and bias, if there is one, where that is so."""
+        gw, accumulate = self.grad_buffer(1, weight.shape, g.dtype)
+        gb, accumulate_bias = None, False
+        if self.needs[2]:
+            gb, accumulate_bias = self.grad_buffer(2, (g.shape[1],), g.dtype)
+        if accumulate and accumulate_bias and self.kernels.xp.may_share_memory(gw, gb):
+            gx = self.by_input(g, weight, None, x.shape[2:])
+            return gx, self.by_weight(x, g, gw, True), self.by_bias(g, 2)
+        gx = self.kernels.empty(x.shape, g.dtype)
+        self.kernels.conv_backward_pointwise(
+            self.lift(x), self.lift(g), self.lift(weight), self.lift(gx), self.lift(gw), gb,
+            self.geometry.groups, accumulate, accumulate_bias,
+        )  # fmt: skip
+        return gx, gw, gb
+
 
 def _channel_total(g: Tensor) -> Tensor:
     return sum_dims(g, (0, *range(2, g.ndim)))
@@ -141,6 +173,8 @@ class Convolution(_Bilinear):
     def backward(self, g: Any) -> tuple[Any, ...]:
         x, weight = self.saved  # type: ignore[misc]
         gx = gw = None
+        if self.needs[0] and self.needs[1] and self.is_pointwise(*self.shapes):
+            return self.by_all(x, weight, g)
         if self.needs[0]:
             gx = self.by_input(g, weight, None, self.shapes[0][2:])
         if self.needs[1] and self.needs[2]:

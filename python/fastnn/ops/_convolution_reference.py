@@ -163,3 +163,17 @@ def conv_backward_parameters(
     conv_backward_weight(x, grad_y, grad_weight, stride, padding, dilation, groups, accumulate)
     rows = grad_y.reshape(*grad_y.shape[:2], math.prod(grad_y.shape[2:]))
     channel_sum(rows, grad_bias, accumulate_bias)
+
+
+@reference
+def conv_backward_pointwise(
+    x: Any, grad_y: Any, weight: Any, grad_x: Any, grad_weight: Any, grad_bias: Any, groups: int,
+    accumulate: bool, accumulate_bias: bool,
+) -> None:  # fmt: skip
+    """The three gradients of a convolution of one tap and stride 1; grad_bias may be None."""
+    steps = ((1, 1, 1), (0, 0, 0), (1, 1, 1))
+    conv_backward_input(grad_y, weight, None, grad_x, *steps, groups)
+    conv_backward_weight(x, grad_y, grad_weight, *steps, groups, accumulate)
+    if grad_bias is not None:
+        rows = grad_y.reshape(*grad_y.shape[:2], math.prod(grad_y.shape[2:]))
+        channel_sum(rows, grad_bias, accumulate_bias)

@@ -33,11 +33,9 @@ def times(steps: int, reverse: bool) -> Iterable[int]:
 
 def check_lengths(kernel: str, lengths: Any, steps: int) -> None:
     """IndexError unless all lengths are in [0, steps]: for references."""
-    if lengths is not None and lengths.size:
-        low, high = int(lengths.min()), int(lengths.max())
-        if low < 0 or high > steps:
-            message = f"{kernel}: a length is out of range"
-            raise IndexError(message)
+    if lengths is not None and lengths.size and (lengths.min() < 0 or lengths.max() > steps):
+        message = f"{kernel}: a length is out of range"
+        raise IndexError(message)
 
 
 def keep(xp: Any, lengths: Any, t: int, new: Any, old: Any) -> Any:
@@ -59,10 +57,10 @@ def input_products(xp: Any, x: Any, w_ih: Any, b_ih: Any, b_hh: Any, out: Any) -
         out += biases[0] if len(biases) == 1 else biases[0] + biases[1]
 
 
-def workspace(table: Any, weight: Any) -> Any:
-    """Memory for a packed weight (rows, units), its units in whole vectors of any level."""
-    rows, units = weight.shape
-    return table.empty((rows * (-(-units // 16) * 16),), weight.dtype)
+def workspace(table: Any, *weights: Any) -> Any:
+    """Memory for packed weights (rows, units), their units in whole vectors of any level."""
+    size = sum([w.shape[0] * (-(-w.shape[1] // 16) * 16) for w in weights])
+    return table.empty((size,), weights[0].dtype)
 
 
 @reference
@@ -97,6 +95,11 @@ def recurrent_gradients(
             out[...] = out + product if add else product
     if sums is not None:
         xp.sum(d, axis=(0, 1), out=sums)
+
+
+def unit_rows(table: Any, array: Any) -> Any:
+    """The array if its last dimension is contiguous, as in half of a gradient, or such a copy."""
+    return array if array.strides[-1] == array.itemsize else _common.contiguous_array(table, array)
 
 
 def copied(table: Any, array: Any) -> Any:
@@ -136,19 +139,20 @@ class RecurrentLayer(Op):
         hidden: Any,
         parts: list[tuple[Any, int, int]],
         sums: Callable[[], tuple[list[Piece], list[Piece]]],
+        grad_x: Any = None,
     ) -> list[Any]:
         """The gradients of input, None (h0's place), weights and biases.
 
         hidden: the gradient (t b, gates) of the products with w_hh. parts: (columns, low, high),
         those of the products with the rows low:high of w_ih. sums: gives the pieces of the
-        gradients of b_ih and b_hh, as (low, high, array).
+        gradients of b_ih and b_hh, as (low, high, array). grad_x: that of input, if it is known.
         """
         table = self.kernels
         x, h0, w_ih, w_hh = arrays[:4]
         steps, batch, width = x.shape
         rows = x.reshape(steps * batch, width)
-        grads: list[Any] = [None] * 6
-        if self.needs[0]:
+        grads: list[Any] = [grad_x, *[None] * 5]
+        if self.needs[0] and grad_x is None:
             grads[0] = table.empty(x.shape, x.dtype)
             flat = grads[0].reshape(rows.shape)
             for n, (d, low, high) in enumerate(parts):

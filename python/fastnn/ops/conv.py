@@ -256,6 +256,7 @@ CASES = [
     _case((3, 6, 7), (4, 3, 3, 2), padding=(2, 1), stride=[2, 1]),
     _case((0, 3, 6, 7), (4, 3, 3, 3)),
     _case((3, 8, 12, 4), (17, 8, 1, 1), bias=False),
+    _case((1, 16, 16, 16), (16, 16, 1, 1)),
     _case((2, 4, 6, 6), (6, 2, 1, 1), groups=2, stride=2),
     _case((2, 3, 9, 8), (4, 3, 3, 2), stride=3, padding=2, dilation=(2, 3)),
     _case((2, 2, 5, 5), (3, 2, 4, 3), padding="same", dilation=(1, 2)),

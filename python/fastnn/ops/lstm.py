@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn._backend import array_module, reference
-from fastnn.ops import _common, _recurrent
+from fastnn.ops import _recurrent
 from fastnn.ops._recurrent import RecurrentLayer, keep, sigmoid, times
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
@@ -68,6 +68,7 @@ def lstm_forward(
 
 @reference
 def lstm_backward(
+    w_ih: Any,
     w_hh: Any,
     c0: Any,
     lengths: Any,
@@ -77,10 +78,14 @@ def lstm_backward(
     grad_h: Any,
     grad_c: Any,
     grad_gates: Any,
+    grad_x: Any,
     workspace: Any,
     reverse: bool,
 ) -> None:
-    """The gradient of the gates' sums; grad_h and grad_c go from the last state to the first."""
+    """The gradients of the gates' sums and of x, if wanted.
+
+    grad_h and grad_c go from the last state to the first.
+    """
     del workspace
     xp, (steps, _, n) = array_module(w_hh), cells.shape
     _recurrent.check_lengths("lstm_backward", lengths, steps)
@@ -97,6 +102,8 @@ def lstm_backward(
         grad_gates[t] = keep(xp, lengths, t, xp.concatenate(parts, 1), zero)
         grad_c[...] = keep(xp, lengths, t, dc * f, grad_c)
         grad_h[...] = keep(xp, lengths, t, zero, grad_h) + xp.matmul(grad_gates[t], w_hh)
+    if grad_x is not None:
+        xp.matmul(grad_gates, w_ih, out=grad_x)
 
 
 class Lstm(RecurrentLayer):
@@ -130,9 +137,10 @@ class Lstm(RecurrentLayer):
         table = self.kernels
         grad_h, grad_c = _recurrent.copied(table, grad_hn), _recurrent.copied(table, grad_cn)
         grad_gates = table.empty(gates.shape, gates.dtype)
+        grad_x = table.empty(x.shape, x.dtype) if self.needs[0] else None
         table.lstm_backward(
-            w_hh, c0, lengths, cells, gates, _common.contiguous_array(table, grad_y), grad_h,
-            grad_c, grad_gates, _recurrent.workspace(table, w_hh), self.reverse,
+            w_ih, w_hh, c0, lengths, cells, gates, _recurrent.unit_rows(table, grad_y), grad_h,
+            grad_c, grad_gates, grad_x, _recurrent.workspace(table, w_hh, w_ih), self.reverse,
         )  # fmt: skip
         rows = w_hh.shape[0]
         d = grad_gates.reshape(x.shape[0] * x.shape[1], rows)
@@ -142,6 +150,7 @@ class Lstm(RecurrentLayer):
             d,
             [(d, 0, rows)],
             lambda: ([(0, rows, self.column_sum(d))],) * 2,
+            grad_x,
         )
         grads[1] = grad_h if self.needs[1] else None
         return (*grads, None, grad_c if self.needs[7] else None)
@@ -251,6 +260,8 @@ CASES = [
     _case(_shapes(2, 13, 7, 67)),
     _case(_shapes(3, 21, 9, 37, bias=False)),
     _case([*_shapes(5, 18, 6, 20), ("cells", (3, 0, 5) * 6)], reverse=True),
+    _case([*_shapes(5, 18, 6, 32), ("cells", (3, 0, 5) * 6)]),
+    _case([*_shapes(4, 18, 12, 32), ("cells", (3, 0, 4) * 6)], reverse=True),
     _case(_shapes(64, 32, 128, 256), bench=True),
     _case(_shapes(32, 128, 28, 128), bench=True, reverse=True),
 ]

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Convolutions of 9 to 16 output channels and three taps down the columns, whose kernels (of 16
+lanes) multiply transforms of tiles of four rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import autograd
+from fastnn.nn import functional as F
+
+Array = np.ndarray[Any, Any]
+
+
+def numbers(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng((seed, *shape)).uniform(-1, 1, shape).astype(np.float32)
+
+
+def results(x: Array, w: Array, options: dict[str, Any], grad: Array | None = None) -> list[Array]:
+    """The output and the gradients of input and weight."""
+    a, b = (fastnn.from_numpy(array.copy()).requires_grad_() for array in (x, w))
+    bias = fastnn.from_numpy(numbers(len(w), seed=2).astype(x.dtype))
+    y = F.conv2d(a, b, bias, **options)
+    if grad is None:
+        grad = numbers(*y.shape, seed=1)
+    grads = autograd.grad([y], [a, b], [fastnn.from_numpy(grad.astype(x.dtype))])
+    return [y.detach().numpy(), *(g.numpy() for g in grads if g is not None)]
+
+
+def doubles(x: Array, w: Array) -> tuple[Array, Array]:
+    return x.astype(np.float64), w.astype(np.float64)
+
+
+# Tiles and vectors that the outputs do not fill, strips of rows of two images and of the last few,
+# channels that do not fill tiles, one channel, groups, rows of taps that are not three, dilation
+# along the rows, padding beyond the source, fewer rows than a tile has.
+LAYERS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
+    ((5, 16, 32, 32), (16, 16, 3, 3), {"padding": 1}),
+    ((3, 3, 32, 32), (16, 3, 3, 3), {"padding": 1}),
+    ((4, 11, 18, 29), (13, 11, 3, 3), {}),
+    ((2, 9, 23, 64), (9, 9, 3, 5), {"padding": (1, 2)}),
+    ((2, 30, 16, 33), (30, 15, 3, 3), {"groups": 2, "padding": 1}),
+    ((3, 12, 13, 30), (16, 12, 3, 3), {"padding": (1, 2), "dilation": (1, 2)}),
+    ((2, 14, 9, 47), (10, 14, 3, 3), {"padding": 5}),
+    ((3, 16, 4, 16), (16, 16, 3, 1), {"padding": (1, 0)}),
+    ((1, 12, 3, 200), (16, 12, 3, 3), {"padding": 1}),
+]
+
+
+@pytest.mark.parametrize(("x", "w", "options"), LAYERS)
+def test_single_precision_gives_what_double_precision_does(
+    x: tuple[int, ...], w: tuple[int, ...], options: dict[str, Any]
+) -> None:
+    """Within a few roundings of the largest result, as a sum of products in order is."""
+    arrays = numbers(*x), numbers(*w)
+    wants = results(*doubles(*arrays), options)
+    for got, want in zip(results(*arrays, options), wants, strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=1.5e-6 * np.abs(want).max())
+
+
+@pytest.mark.parametrize(("x", "w", "options"), LAYERS)
+def test_bits_depend_neither_on_threads_nor_on_the_batch(
+    x: tuple[int, ...], w: tuple[int, ...], options: dict[str, Any]
+) -> None:
+    arrays = numbers(*x), numbers(*w)
+    before = fastnn.get_num_threads()
+    seen = []
+    try:
+        for threads in (1, 2, 5):
+            fastnn.set_num_threads(threads)
+            seen.append([r.tobytes() for r in results(*arrays, options)])
+    finally:
+        fastnn.set_num_threads(before)
+    assert seen[0] == seen[1] == seen[2]
+    whole = results(*arrays, options)[0]
+    for i in range(x[0]):
+        one = results(arrays[0][i : i + 1], arrays[1], options)[0]
+        np.testing.assert_array_equal(one, whole[i : i + 1])
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("place", ["input", "weight", "grad"])
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_what_is_not_finite_reaches_what_the_definition_says(bad: float, place: str) -> None:
+    options: dict[str, Any] = {"padding": 1}
+    x, w, g = numbers(3, 16, 17, 32), numbers(16, 16, 3, 3), numbers(3, 16, 17, 32, seed=1)
+    clean = results(x, w, options, g)
+    if place == "input":
+        x[1, 2, 9, 4] = bad
+    elif place == "weight":
+        w[10, 1, 0, 2] = bad
+    else:
+        g[1, 9, 3, 8] = bad
+    wants = results(*doubles(x, w), options, g)
+    gots = results(x, w, options, g)
+    for got, want in zip(gots, wants, strict=True):
+        np.testing.assert_array_equal(np.isfinite(got), np.isfinite(want))
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-3)
+    if place != "weight":  # the other images' bits are what they were
+        np.testing.assert_array_equal(gots[0][::2], clean[0][::2])
+        np.testing.assert_array_equal(gots[1][::2], clean[1][::2])
+
+
+def test_sums_of_a_tile_may_overflow_where_the_result_does_not() -> None:
+    options: dict[str, Any] = {"padding": 1}
+    x, w, g = numbers(2, 16, 12, 32), numbers(16, 16, 3, 3), numbers(2, 16, 12, 32, seed=1)
+    w[:, 1] *= np.float32(1e-20)
+    x[0, 1] = 3e38
+    g[:] *= np.float32(1e-20)
+    wants = results(*doubles(x, w), options, g)
+    for got, want in zip(results(x, w, options, g), wants, strict=True):
+        assert np.isfinite(want).all()
+        assert np.abs(want).max() < 3e38
+        np.testing.assert_allclose(got, want, rtol=0, atol=1.5e-6 * np.abs(want).max())
