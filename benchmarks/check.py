@@ -3,32 +3,35 @@
 
 Exit status: 0 every target met; 1 one was missed, or a result was wrong; 2 a peer that a row with a
 limit names did not run (or wrong usage); 3 nothing missed, but the machine was too disturbed to
-say; 130 interrupted. What was measured before that is written all the same.
+say; 130 interrupted; 141 the reader of the output went away. What was measured before that is
+written all the same.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import datetime as dt
 import json
 import os
 import sys
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import checkout, extras, targets, verdicts
+from benchmarks.resultfile import FORMAT
 from fastnn import testing
 from fastnn.cli.bench import machine
-from fastnn.cli.bench.command import terminable, writable
-from fastnn.cli.bench.measure import Disagreement, measure
+from fastnn.cli.bench.command import terminable
+from fastnn.cli.bench.files import writable, write
+from fastnn.cli.bench.measure import measure
 from fastnn.cli.bench.peers import OWN, PYTHON_VARIABLE, pythons
 from fastnn.cli.bench.session import FULL, QUICK, Session
 from fastnn.cli.bench.workers import NotInstalled, WorkerError
 
-FORMAT = 2
+_FAILED, _INTERRUPTED, _BROKEN_PIPE = 1, 130, 141
 CASES = {case.id: case for case in testing.all_cases()}
 
 
@@ -47,23 +50,23 @@ def run_row(
             result = verdicts.mean_of(row.rows, done)
         else:
             result = measure(session, row.subject(CASES), row.peers, row.threads, row.isa)
-    except Disagreement as error:
-        result = {"error": verdicts.WRONG, "notes": [str(error)], "disturbed": []}
-    except WorkerError as error:
+    except (WorkerError, OSError, zipfile.BadZipFile) as error:
         result = {"error": verdicts.FAILED, "notes": [str(error)], "disturbed": []}
     best = verdicts.best_peer(result, OWN) if row.kind == "ratio" else None
     if row.kind == "ratio":
-        result["value"] = None if best is None else result["ratios"][best]
+        # The others' times stand; the row's value does not, for it is beside the best of all peers.
+        if result.get("wrong"):
+            result["error"] = verdicts.WRONG
+        result["value"] = None if best is None or "error" in result else result["ratios"][best]
         result["best_peer"] = best
     elif row.kind == "ceiling":
         share = "share_of_fma_peak" if row.ceiling == "fma" else "share_of_bandwidth"
         result["value"] = result.get(share)
+        verdicts.believe(row, result)
     # A limit is one beside the best of all its peers: it says nothing if one of them did not run.
     without = {} if row.limit is None else result.get("without", {})
     missing = [peer for peer in row.peers if peer in session.missing or peer in without]
-    about = {k.rstrip("_"): v for k, v in dataclasses.asdict(row).items() if v not in (None, ())}
-    said = verdicts.verdict(row, result, missing)
-    return {**about, "unit": row.unit, "verdict": said, **result}
+    return verdicts.finished(row, result, missing)
 
 
 def _number(value: float, unit: str) -> str:
@@ -96,8 +99,8 @@ def line(row: dict[str, Any]) -> str:
         slower = row["times_us"][peer]["median"] / (1e3 * reference)
         parts.append(f"the best peer took {slower:.2f} times what it took when the limit was set")
     if row["status"] == "missed":
-        known = row["verdict"] == verdicts.MISSED
-        told = f"known: {row['reason']}" if known else "targets.toml says missed: put it right"
+        met = row["verdict"] == verdicts.MET
+        told = "targets.toml says missed: put it right" if met else f"known: {row['reason']}"
         parts.append(told)
     remarks = [f"disturbed: {'; '.join(row['disturbed'])}"] if row["disturbed"] else []
     remarks += [f"without {peer}: {why}" for peer, why in row.get("without", {}).items()]
@@ -115,6 +118,14 @@ def _heading(report: dict[str, Any]) -> str:
     ]
     lines += [f"{n}: {', '.join(f'{k} {v}' for k, v in a.items())}" for n, a in versions.items()]
     return "\n".join(lines)
+
+
+def ordered(rows: Sequence[targets.Row]) -> list[targets.Row]:
+    """Each mean right after the last of its rows, so that an interruption leaves it."""
+    place = {row.name: i for i, row in enumerate(rows)}
+    return sorted(
+        rows, key=lambda row: (max(map(place.__getitem__, row.rows or [row.name])), bool(row.rows))
+    )
 
 
 def run(
@@ -151,10 +162,41 @@ def run(
                 print(f"not started: {error}")
         report["versions"] = session.versions
         print(_heading(report), flush=True)
-        for row in sorted(rows, key=lambda r: r.kind == "geomean"):
+        for row in ordered(rows):
             done[row.name] = run_row(session, row, wheels, done)
             report["rows"] = [done[row.name] for row in rows if row.name in done]
             print(line(done[row.name]), flush=True)
+
+
+def _ended(
+    rows: Sequence[targets.Row],
+    arguments: argparse.Namespace,
+    given: dict[str, str],
+    report: dict[str, Any],
+) -> int | None:
+    """Runs; the exit status of an end before the last row, or None."""
+    try:
+        with terminable():
+            run(rows, arguments.quick, given, arguments.wheel, report)
+    except BrokenPipeError:
+        return _BROKEN_PIPE
+    except (WorkerError, OSError) as error:  # of fastnn's own process, of the temporary folder
+        print(f"python -m benchmarks.check: {error}", file=sys.stderr)
+        return _FAILED
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return None
+
+
+def _save(path: Path | None, report: dict[str, Any]) -> bool:
+    """Writes what was measured; False, with a line that says why, where that cannot be."""
+    try:
+        if path is not None and report.get("rows"):
+            write(path, (json.dumps(report, indent=1) + "\n").encode())
+    except OSError as error:
+        print(f"python -m benchmarks.check: --json: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -180,24 +222,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     for wheel in arguments.wheel:
-        if not wheel.is_file():
-            parser.error(f"--wheel {wheel}: no such file")
+        if wheel.suffix != ".whl" or not zipfile.is_zipfile(wheel):
+            parser.error(f"--wheel {wheel}: expected a .whl file, a zip archive")
     report: dict[str, Any] = {}
-    status = None
     try:
-        with terminable():
-            run(rows, arguments.quick, given, arguments.wheel, report)
-    except WorkerError as error:  # fastnn's own process
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        status = 1
-    except KeyboardInterrupt:
-        status = 130
+        status = _ended(rows, arguments, given, report)
+    finally:  # whatever went wrong
+        written = _save(arguments.json, report)
     said = [row["verdict"] for row in report.get("rows", [])]
     counts = [f"{said.count(v)} {v}" for v in dict.fromkeys(said)]
-    print(f"{len(said)} of {len(rows)} rows: {', '.join(counts)}")
-    if arguments.json and said:
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return verdicts.exit_status(said) if status is None else status
+    try:
+        print(f"{len(said)} of {len(rows)} rows: {', '.join(counts)}", flush=True)
+    except OSError as error:
+        # Python flushes standard output once more at exit; let that go nowhere, quietly.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE if isinstance(error, BrokenPipeError) else _FAILED
+    if status is None:
+        status = verdicts.exit_status(said)
+    return status if written or status else _FAILED
 
 
 if __name__ == "__main__":

@@ -16,21 +16,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.check import FORMAT
+from benchmarks.resultfile import NotComparable, read
 from fastnn.cli.bench.peers import OWN
 
 _FLOOR = 0.05  # relative, for times, ratios, shares and sizes
 _FLOOR_MS = 5.0  # for differences of import times
-
-
-class NotComparable(ValueError):
-    """The files are from different machines, or not result files."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +45,8 @@ class Change:
     @property
     def ratio(self) -> float:
         """After over before, of the medians."""
-        return self.after["median"] / self.before["median"]
+        before = self.before["median"]  # of an import it may be 0
+        return self.after["median"] / before if before else math.inf
 
     def _beyond(self, low: Mapping[str, float], high: Mapping[str, float]) -> bool:
         share = _FLOOR if self.may_rise is None else self.may_rise
@@ -62,37 +59,6 @@ class Change:
         if self._beyond(self.before, self.after):
             return "slower"
         return "faster" if self._beyond(self.after, self.before) else "same"
-
-
-def read(path: Path) -> dict[str, Any]:
-    """A result file."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        message = f"{path}: not a result file: {error}"
-        raise NotComparable(message) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        message = f"{path}: expected a result file of format {FORMAT}"
-        raise NotComparable(message)
-    if problem := _problem(content):
-        message = f"{path}: not a whole result file: {problem}; measure again"
-        raise NotComparable(message)
-    return content
-
-
-def _problem(content: Mapping[str, Any]) -> str:
-    """What a result file lacks."""
-    machine, versions, rows = (content.get(key) for key in ("machine", "versions", "rows"))
-    if not isinstance(machine, dict) or not {"cpu", "cores"} <= set(machine):
-        return "expected the machine's cpu and cores"
-    if not isinstance(versions, dict) or not isinstance(versions.get(OWN), dict):
-        return f"expected the versions of {OWN} and its peers"
-    needed = {"name", "kind", "status", "verdict", "disturbed"}
-    if not isinstance(rows, list) or not all(
-        isinstance(r, dict) and needed <= set(r) for r in rows
-    ):
-        return f"expected rows with {', '.join(sorted(needed))}"
-    return ""
 
 
 def _inverse(summary: Mapping[str, float]) -> dict[str, float]:
@@ -207,6 +173,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     ):
         if left:
             print(f"{text}: {', '.join(sorted(left))}")
+    for path, own, other in (
+        (arguments.before, names[0], names[1]), (arguments.after, names[1], names[0]),
+    ):  # fmt: skip
+        if lacking := other - own:
+            count = f"{len(lacking)} of the {len(other)} rows of the other"
+            print(f"{path}: without {count}: interrupted, or measured in part; measure again")
     return exit_status(changes, lost)
 
 

@@ -6,7 +6,7 @@ has every whole step beside all its peers, and was not taken on a busy machine; 
 the text says so. With ``--readme FILE`` the text
 replaces what stands between the lines ``<!-- speed -->`` and ``<!-- end of speed -->`` of that
 file; without, it goes to standard output. Exit status: 0 written; 2 not a result file, one from a
-busy machine, or a file without those lines.
+busy machine, or a file without those lines or that cannot be written.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import targets, verdicts
-from benchmarks.compare import NotComparable, read
+from benchmarks import sentences, targets, verdicts
+from benchmarks.resultfile import NotComparable, read
+from fastnn.cli.bench.files import write
 from fastnn.cli.bench.peers import OWN
 from fastnn.cli.bench.report import duration
 
@@ -29,53 +30,20 @@ NOTHING = (
     "No result that has every whole step and is from a quiet machine is in `benchmarks/results` "
     "yet: `python -m benchmarks.check` measures one."
 )
+UNKNOWN = "0+unknown"  # fastnn's version where it runs from a source tree
 _HEAD = ("work", "fastnn", "best peer", "ratio", "at most", "floor", "reached", "")
 _ALIGN = "|---|--:|--:|--:|--:|--:|--:|---|"
-# OpenBLAS's names of processors whose kernels use AVX-512.
-_AVX512_CORES = ("SkylakeX", "Cooperlake", "SapphireRapids")
-
-
-def _limited(content: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
-    """The rows of a kind that have a limit and a value."""
-    return [
-        row
-        for row in content["rows"]
-        if row["kind"] == kind and row["status"] != "reported" and row.get("value")
-    ]
-
-
-def _is_behind(row: Mapping[str, Any]) -> bool:
-    return bool(row["value"]["median"] > 1)
 
 
 def _remarks(row: Mapping[str, Any]) -> str:
     close = row["value"]["q1"] <= 1 and row["kind"] == "ratio"
     behind = "behind, within the spread" if close else "behind"
     without = "without " + ", ".join(row.get("without", {}))
-    found = [(behind, _is_behind(row)), ("misses its target", row["verdict"] == verdicts.MISSED)]
+    option = sentences.is_option(row)
+    found = [("cost of an option", option), (behind, sentences.is_behind(row) and not option)]
+    found += [("misses its target", row["verdict"] == verdicts.MISSED)]
     found += [(without, bool(row.get("without"))), ("disturbed", bool(row["disturbed"]))]
     return ", ".join(word for word, holds in found if holds)
-
-
-def _names(text: str, rows: Sequence[Mapping[str, Any]], of: str = "") -> str:
-    """A sentence that counts rows and names them."""
-    behind = [row["name"].removeprefix(of) for row in rows if _is_behind(row)]
-    return f"{text} {len(behind)} of {len(rows)} rows" + (
-        f": {', '.join(behind)}" if behind else ""
-    )
-
-
-def _others(content: Mapping[str, Any]) -> str:
-    """The rows that are neither ratios nor shares: memory, import, size."""
-    rows = [row for kind in ("memory", "import", "size") for row in _limited(content, kind)]
-    words = [
-        f"{row['name']} {row['value']['median']:.3g} {row['unit']} (at most {row['limit']:g}"
-        + (", **missed**" if row["verdict"] == verdicts.MISSED else "")
-        + (", disturbed" if row["disturbed"] else "")
-        + ")"
-        for row in rows
-    ]
-    return f"Also: {'; '.join(words)}." if words else ""
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -83,7 +51,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         row["name"],
         duration(times[OWN]["median"]) if times else "",
-        f"{peer}, {duration(times[peer]['median'])}" if times else "",
+        f"{peer}, {duration(times[peer]['median'])}" if times and peer else "",
         f"{row['value']['median']:.2f}",
         f"{row['limit']:.2f}",
         duration(row["floor_us"]) if "floor_us" in row else "",
@@ -92,88 +60,76 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _share(row: Mapping[str, Any]) -> str:
-    """A row of kind ceiling, in words."""
-    of = "FMA peak" if row["ceiling"] == "fma" else "copy bandwidth"
-    text = f"{row['name']} {100 * row['value']['median']:.0f} % of the {of}"
-    missed = ", **missed**" if row["verdict"] == verdicts.MISSED else ""
-    disturbed = ", disturbed" if row["disturbed"] else ""
-    return f"{text} (at least {100 * row['limit']:.0f} %{missed}{disturbed})"
+def _with_means(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The result with the means that it lacks, where all of their rows are there: those of an
+    interrupted run."""
+    done = {row["name"]: row for row in content["rows"]}
+    made = {
+        mean.name: verdicts.finished(mean, verdicts.mean_of(mean.rows, done))
+        for mean in sentences.absent(content)
+        if mean.kind == "geomean" and set(mean.rows) <= set(done)
+    }
+    made = {name: row for name, row in made.items() if row["value"]}
+    kept = [row for row in content["rows"] if row["name"] not in made]
+    return {**content, "rows": [*kept, *made.values()]}
 
 
-def kernels(content: Mapping[str, Any]) -> str:
-    """Which kernels MKL and OpenBLAS choose on the machine of a result, if it has AVX-512.
-
-    MKL keeps to AVX2 on processors that are not Intel's; OpenBLAS says what it chose.
-    """
-    versions = content["versions"]
-    if versions[OWN].get("isa") != "x86_v4":
-        return ""
-    mkl = "AVX-512" if content["machine"].get("vendor") == "GenuineIntel" else "AVX2"
-    core = versions.get("numpy", {}).get("blas", "").split()[2:]
-    blas = "AVX-512" if core and core[0] in _AVX512_CORES else "AVX2"
-    chosen = [f"MKL, in `torch`, runs {mkl} kernels"]
-    chosen += [f"OpenBLAS, in `numpy`, {blas} ones ({core[0]})"] if core else []
-    held = [("`torch`", mkl), ("`numpy`", blas if core else "")]
-    behind = [name for name, level in held if level == "AVX2"]
-    text = f"By default {' and '.join(chosen)} on this processor"
-    if behind:
-        tuned = "; `torch-tuned` has MKL run AVX-512" if mkl == "AVX2" else ""
-        return f"{text}: a lead over {' and '.join(behind)} is partly that{tuned}."
-    return f"{text}; on AMD processors with AVX-512, MKL and OpenBLAS run AVX2 ones."
-
-
-def _absent(content: Mapping[str, Any]) -> list[str]:
-    """What targets.toml limits and the file has no value for."""
-    has = {row["name"] for row in content["rows"] if row.get("value")}
-    return [row.name for row in targets.load() if row.limit is not None and row.name not in has]
+def _measured(content: Mapping[str, Any]) -> str:
+    """What of fastnn was measured: its version, which a source tree has not, and its commit."""
+    version = content["versions"][OWN].get(OWN, UNKNOWN)
+    commit = f"commit {(content['commit'] or 'unknown')[:10]}"
+    changes = " with changes" if content.get("changed") else ""
+    if version == UNKNOWN:
+        return f"{OWN} at {commit}{changes}"
+    return f"{OWN} {version} ({commit}{changes})"
 
 
 def table(content: Mapping[str, Any]) -> str:
     """The rows with a limit, in which of them fastnn is behind, what they were measured on."""
-    timed = _limited(content, "ratio")
+    content = _with_means(content)
+    timed = sentences.limited(content, "ratio")
     held = [row for row in timed if row.get("isa") == "x86_v3" and row["name"].startswith("avx2/")]
     rows = [row for row in timed if row not in held]
     where, versions = content["machine"], content["versions"]
-    libraries = [f"{name} {about[name]}" for name, about in versions.items() if name in about]
-    changes = " with changes" if content.get("changed") else ""
+    peers = [(name, about) for name, about in versions.items() if name in about and name != OWN]
+    libraries = [_measured(content), *(f"{name} {about[name]}" for name, about in peers)]
     quick = "" if content.get("effort") == "full" else "**A quick run: few and short samples.** "
+    level = versions[OWN].get("isa", "numpy")
     parts = [
-        f"{where['cpu']}, {where['cores']} cores, {versions[OWN]['isa']}; {', '.join(libraries)}; "
-        f"{content['date'][:10]}, commit {(content['commit'] or 'unknown')[:10]}{changes}. {quick}"
+        f"{where['cpu']}, {where['cores']} cores, {level}; {', '.join(libraries)}; "
+        f"{content['date'][:10]}. {quick}"
         "Times are medians, two threads unless the name says one; the ratio is fastnn's time over "
         "that of the best peer of the same run, and fastnn is behind where it is above 1. The "
         "floor is the least time that the operations, by the method that fastnn has for them, and "
         "bytes of the work take at the machine's measured ceilings.",
-        f"**{_names('fastnn is behind in', rows)}.**",
-        kernels(content),
+        f"**{sentences.names('fastnn is behind in', rows)}.**",
+        sentences.kernels(content),
     ]
-    shown = [*rows, *_limited(content, "geomean")]
+    shown = [*rows, *sentences.limited(content, "geomean")]
     lines = [f"| {' | '.join(_HEAD)} |", _ALIGN]
     parts.append("\n".join([*lines, *(f"| {' | '.join(_cells(row))} |" for row in shown)]))
-    if shares := _limited(content, "ceiling"):
-        parts.append(f"Shares of ceilings: {'; '.join(map(_share, shares))}.")
-    parts.append(_others(content))
+    parts.append(sentences.reasons(content))
+    if shares := sentences.limited(content, "ceiling"):
+        parts.append(f"Shares of ceilings: {'; '.join(map(sentences.share, shares))}.")
+    parts.append(sentences.others(content))
     if held:
         text = "At the AVX2 level, beside NumPy and torch held to AVX2, fastnn is behind in"
-        parts.append(f"{_names(text, held, 'avx2/')}.")
-    free = [r for r in content["rows"] if r["status"] == "reported" and r["kind"] == "ratio"]
-    if timed_free := [row for row in free if row.get("value")]:
-        text = "Of what is timed without a target, fastnn is behind in"
-        parts.append(f"{_names(text, timed_free)}.")
+        parts.append(f"{sentences.names(text, held, 'avx2/')}.")
+    parts.append(sentences.unlimited(content))
     refused = [
         r["name"] for r in content["rows"] if r["verdict"] in (verdicts.WRONG, verdicts.FAILED)
     ]
     if refused:
         parts.append(f"**Failed, or not equal to a peer's result: {', '.join(refused)}.**")
-    if absent := [name for name in _absent(content) if name not in refused]:
+    absent = [row.name for row in sentences.absent(content) if row.limit is not None]
+    if absent := [name for name in absent if name not in refused]:
         parts.append(f"Not measured in this result: {', '.join(absent)}.")
     return "\n\n".join(part for part in parts if part)
 
 
 def is_busy(content: Mapping[str, Any]) -> bool:
     """Whether more than half of the timed rows were disturbed."""
-    rows = _limited(content, "ratio")
+    rows = sentences.limited(content, "ratio")
     return 2 * sum(bool(row["disturbed"]) for row in rows) > len(rows)
 
 
@@ -186,7 +142,8 @@ def newest(folder: Path = RESULTS) -> dict[str, Any] | None:
             content = read(path)
         except NotComparable:
             continue  # of an earlier format
-        has = {r["name"] for r in _limited(content, "ratio") if r["verdict"] != verdicts.NO_PEER}
+        timed = sentences.limited(content, "ratio")
+        has = {row["name"] for row in timed if row["verdict"] != verdicts.NO_PEER}
         if content.get("effort") == "full" and wanted <= has and not is_busy(content):
             found.append(content)
     return max(found, key=lambda content: str(content["date"]), default=None)
@@ -231,7 +188,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         message = f"{arguments.readme}: expected one {BEGIN} ... {END}, got {count}; add the lines"
         print(message, file=sys.stderr)
         return 2
-    arguments.readme.write_text(after, encoding="utf-8")
+    try:
+        write(arguments.readme, after.encode())
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return 2
     return 0
 
 

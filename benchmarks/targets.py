@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ STATUSES = ("target", "missed", "reported")
 CEILINGS = ("fma", "copy")  # of operations, or of bytes
 UNITS = {"ratio": "x", "ceiling": "share", "geomean": "x", "import": "ms", "size": "MB"}
 UNITS["memory"] = "MB"
+LEVELS = ("x86_v2", "x86_v3", "x86_v4", "neon")
+DTYPES = ("float32", "float64")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +75,10 @@ def _problems(row: Row, cases: dict[str, testing.OpCase]) -> list[str]:
     has = row.limit is not None
     expect(has == (row.status != "reported"), f"limit: {row.limit} with status {row.status!r}")
     expect(not has or (row.limit or 0) > 0, f"limit: expected a positive number, got {row.limit}")
-    expect(bool(row.reason) == (row.status == "missed"), "reason: goes with status 'missed'")
+    expect(row.dtype in DTYPES, f"dtype: expected one of {DTYPES}, got {row.dtype!r}")
+    expect(row.isa in (None, *LEVELS), f"isa: expected one of {LEVELS}, got {row.isa!r}")
+    told = bool(row.reason.strip())
+    expect(told == (row.status == "missed"), "reason: goes with status 'missed'")
     given = row.reference_ms
     expect(given is None or (row.kind == "ratio" and given > 0), f"reference_ms: got {given}")
     expect(row.may_rise is None or row.may_rise > 0, f"may_rise: got {row.may_rise}")
@@ -94,14 +100,36 @@ def _problems(row: Row, cases: dict[str, testing.OpCase]) -> list[str]:
     return wrong
 
 
+_NUMBERS = ("limit", "reference_ms", "may_rise")
+_LISTS = ("peers", "rows")
+
+
+def _has_type(field: str, value: object) -> bool:
+    """Whether a field of an entry holds what TOML has for it."""
+    if field in _NUMBERS:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return math.isfinite(value)
+    if field == "threads":
+        return type(value) is int
+    if field in _LISTS and isinstance(value, list):
+        return all(isinstance(word, str) for word in value)
+    return isinstance(value, str) and field != "rows"
+
+
 def _rows(table: dict[str, Any], groups: dict[str, list[str]], bench: list[str]) -> list[Row]:
     """The rows that one entry stands for."""
+    if not isinstance(table, dict):
+        message = f"targets: expected rows as tables, got {table!r:.60}"
+        raise ValueError(message)
     fields = {f.name: f.name for f in dataclasses.fields(Row)} | {"pass": "pass_"}
     unknown = sorted(set(table) - (set(fields) - {"pass_"}))
     missing = sorted({"name", "kind"} - set(table))
     group = table.get("peers")
-    if unknown or missing or (isinstance(group, str) and group not in groups):
+    types = [f"{k} = {v!r}" for k, v in table.items() if k in fields and not _has_type(k, v)]
+    if unknown or missing or types or (isinstance(group, str) and group not in groups):
         wrong = f"unknown fields {unknown}, missing {missing}, peers {group!r} of {[*groups]}"
+        wrong += f", of another type {types}"
         message = f"{table.get('name', 'a row')}: {wrong}"
         raise ValueError(message)
     values: dict[str, Any] = {"status": "target"} | {
@@ -124,6 +152,10 @@ def parse(text: str, cases: Sequence[testing.OpCase]) -> list[Row]:
     known = {case.id: case for case in cases}
     bench = [case.id for case in cases if case.bench]
     groups = content.get("peers", {})
+    for group, members in groups.items():
+        if not isinstance(members, list) or not _has_type("peers", members):
+            message = f"targets: peers: {group}: expected a list of names, got {members!r:.60}"
+            raise ValueError(message)
     rows = [row for table in content["targets"]["row"] for row in _rows(table, groups, bench)]
     wrong = [f"{row.name}: {problem}" for row in rows for problem in _problems(row, known)]
     names = [row.name for row in rows]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,13 +23,35 @@ def best_peer(result: Mapping[str, Any], own: str) -> str | None:
 def mean_of(names: Sequence[str], done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The result of a geomean row from those of its rows, which were measured before it."""
     parts = [done[name] for name in names]
-    without = [n for n, part in zip(names, parts, strict=True) if part.get("value") is None]
     disturbed = [f"{n} is" for n, p in zip(names, parts, strict=True) if p.get("disturbed")]
+    nothing = {"value": None, "disturbed": disturbed}
+    # A part without one of its peers is no ratio to the best of them, and neither is their mean.
+    alone = [n for n, part in zip(names, parts, strict=True) if part.get("verdict") == NO_PEER]
+    if alone:
+        return {**nothing, "error": NO_PEER, "notes": [f"no peer: {', '.join(alone)}"]}
+    without = [n for n, part in zip(names, parts, strict=True) if part.get("value") is None]
     if without:
-        return {"value": None, "disturbed": disturbed, "notes": [f"no value: {', '.join(without)}"]}
+        return {**nothing, "notes": [f"no value: {', '.join(without)}"]}
     keys = ("median", "q1", "q3", "minimum")
     value = {k: geometric_mean(part["value"][k] for part in parts) for k in keys}
     return {"value": {**value, "count": len(parts)}, "disturbed": disturbed, "notes": []}
+
+
+def believe(row: Row, result: dict[str, Any]) -> None:
+    """A share beyond its ceiling is disturbed, but for a row whose limit is met all the same: the
+    ceiling is the highest of those that were read beside its rounds."""
+    value, why = result.get("value"), result.get("beyond")
+    if row.kind != "ceiling" or row.limit is None or not value or result["disturbed"] != [why]:
+        return
+    if value["q1"] >= row.limit:
+        result["disturbed"] = []
+        result["notes"] = [*result["notes"], f"{why}; the limit is met beside the highest reading"]
+
+
+def finished(row: Row, result: Mapping[str, Any], missing: Sequence[str] = ()) -> dict[str, Any]:
+    """A row of a result file: what targets.toml says of it, its verdict and its result."""
+    about = {k.rstrip("_"): v for k, v in dataclasses.asdict(row).items() if v not in (None, ())}
+    return {**about, "unit": row.unit, "verdict": verdict(row, result, missing), **result}
 
 
 def misses(row: Row, value: Mapping[str, float]) -> bool:

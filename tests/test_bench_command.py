@@ -268,14 +268,15 @@ def test_the_drawing(tmp_path: Path, ceilings: bool, count: int) -> None:
     drawn = (tmp_path / "a.svg").read_text("utf-8")
     # matplotlib writes every text into a comment beside its outlines.
     texts = re.findall(r"<!-- (.*?) -->", drawn)
-    for unit in ("FLOP/B", "GFLOP/s", "GB/s", "MiB"):
+    for unit in ("FLOP/B", "GFLOP/s", "GB/s", "MiB", "Winograd's", "mostly reads"):
         assert any(unit in text for text in texts), unit
     assert ("fastnn" in texts) == bool(rows), "the legend"
     for i in range(1, count + 1):
         assert f"case {i - 1}  {i}" in texts
 
 
-def test_numbers_of_dots_do_not_cover_each_other() -> None:
+@pytest.mark.parametrize("first", [10, 110])
+def test_numbers_of_dots_do_not_cover_each_other(first: int) -> None:
     pytest.importorskip("matplotlib")
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -286,10 +287,18 @@ def test_numbers_of_dots_do_not_cover_each_other() -> None:
     axes: Any = figure.add_subplot()
     axes.set(xscale="log", yscale="log", xlim=(1, 1000), ylim=(1, 1000))
     # Three columns of four dots, two of which coincide in each.
-    points = [(10.0 ** (1 + i % 3 / 2), 10.0 + 30 * (i // 6), i + 10) for i in range(12)]
+    points = [(10.0 ** (1 + i % 3 / 2), 10.0 + 30 * (i // 6), i + first) for i in range(12)]
+    # And two dots between which a number of two digits has room, and one of three has not.
+    points += [(300.0, 500.0, first + 12), (300.0 * 10**0.1711, 500.0, first + 13)]
     _number_dots(axes, points)
     renderer = FigureCanvasAgg(figure).get_renderer()
     boxes = [text.get_window_extent(renderer) for text in axes.texts]
-    assert sorted(text.get_text() for text in axes.texts) == [str(i) for i in range(10, 22)]
+    assert sorted(text.get_text() for text in axes.texts) == [str(first + i) for i in range(14)]
+    dots = [axes.transData.transform((x, y)) for x, y, _ in points]
+    radius = 3.2 * figure.dpi / 72  # of a dot of 30 square points and its edge
     for i, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[:i])
+        for x, y in dots:
+            dx = max(box.x0 - x, 0, x - box.x1)
+            dy = max(box.y0 - y, 0, y - box.y1)
+            assert (dx**2 + dy**2) ** 0.5 >= radius

@@ -6,15 +6,18 @@ from __future__ import annotations
 import copy
 import json
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import fastnn
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # benchmarks/ is no part of the installed package
 
-from benchmarks import check, checkout, compare, table, targets  # noqa: E402
+from benchmarks import check, checkout, compare, sentences, table, targets  # noqa: E402
 
 
 def value(q1: float, median: float, q3: float) -> dict[str, float]:
@@ -41,6 +44,8 @@ def result_file() -> dict[str, Any]:
         entry["verdict"] = "reported"
     return {
         "format": check.FORMAT,
+        "date": "2026-01-01T00:00",
+        "commit": None,
         "machine": {"cpu": "made up", "cores": 2},
         "versions": {"numpy": {"numpy": "2"}, "fastnn": {"fastnn": "1"}},
         "rows": [ratio, share, load],
@@ -152,11 +157,12 @@ def test_the_table_of_a_result_says_where_fastnn_is_behind(
     assert "**fastnn is behind in 2 of 3 rows: conv, close.**" in text
     assert "Also: import 20 ms (at most 10, **missed**)." in text
     assert "**A quick run: few and short samples.**" in text
-    assert "timed without a target, fastnn is behind in 1 of 1 rows: slow." in text
+    assert "timed without a target, fastnn is behind in 1 of 1 rows: slow; " in text
+    assert " more were not measured in this result.\n" in text
     assert "**Failed, or not equal to a peer's result: memory.**" in text
     assert "gemm 80 % of the FMA peak (at least 90 %, **missed**)" in text
     assert "held to AVX2, fastnn is behind in 1 of 1 rows: conv." in text
-    assert "abcdef0123." in text
+    assert "; fastnn 1 (commit abcdef0123), numpy 2; 2026-01-02. " in text
     assert "Not measured in this result: gemm-512, " in text
     readme.write_text("# a\n", encoding="utf-8")
     assert table.main([str(path), "--readme", str(readme)]) == 2
@@ -198,6 +204,26 @@ def shown_result() -> dict[str, Any]:
     return content
 
 
+def test_the_table_names_what_of_fastnn_was_measured() -> None:
+    content = shown_result()
+    content["versions"]["fastnn"]["fastnn"] = table.UNKNOWN
+    assert "; fastnn at commit abcdef0123, numpy 2; " in table.table(content)
+    content["changed"] = True
+    assert "; fastnn at commit abcdef0123 with changes, numpy 2; " in table.table(content)
+    content["commit"] = None
+    assert "; fastnn at commit unknown with changes, numpy 2; " in table.table(content)
+
+
+def test_a_source_tree_has_the_version_that_the_table_knows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    assert fastnn.__version__ == table.UNKNOWN
+
+
 @pytest.mark.parametrize(
     ("vendor", "blas", "told"),
     [
@@ -214,10 +240,10 @@ def test_the_table_says_which_kernels_the_blas_of_the_peers_ran(
     content = shown_result()
     content["machine"]["vendor"] = vendor
     content["versions"]["numpy"]["blas"] = blas
-    assert told in table.kernels(content)
+    assert told in sentences.kernels(content)
     assert told in table.table(content)
     content["versions"]["fastnn"]["isa"] = "x86_v3"
-    assert table.kernels(content) == ""
+    assert sentences.kernels(content) == ""
 
 
 def test_the_newest_result_with_every_whole_step_is_shown(tmp_path: Path) -> None:

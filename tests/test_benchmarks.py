@@ -134,6 +134,18 @@ def test_no_limit_is_loosened_and_none_is_left_out() -> None:
         ({"case": None, "program": "lenet"}, "pass: not of 'lenet'"),
         ({"reference_ms": 0.0}, "reference_ms: got 0.0"),
         ({"may_rise": -0.1}, "may_rise: got -0.1"),
+        (
+            {"limit": "1"},
+            "r: unknown fields [], missing [], peers ['numpy'] of ['matrix'], of another",
+        ),
+        ({"limit": True}, "of another type ['limit = True']"),
+        ({"threads": "2"}, "of another type [\"threads = '2'\"]"),
+        ({"threads": 1.5}, "of another type ['threads = 1.5']"),
+        ({"peers": [1]}, "of another type ['peers = [1]']"),
+        ({"reason": 3}, "of another type ['reason = 3']"),
+        ({"status": "missed", "reason": "  "}, "r: reason: goes with status 'missed'"),
+        ({"isa": "x86_v5"}, "r: isa: expected one of"),
+        ({"dtype": "float16"}, "r: dtype: expected one of"),
         ({"limits": 2.0}, "unknown fields ['limits']"),
         ({"kind": None}, "missing ['kind']"),
         ({"peers": "conv"}, "peers 'conv' of ['matrix']"),
@@ -144,6 +156,12 @@ def test_wrong_targets_are_refused(changes: dict[str, object], message: str) -> 
     assert targets.parse(targets_text(), list(CASES.values()))
     with pytest.raises(ValueError, match=re.escape(message)):
         targets.parse(targets_text(**changes), list(CASES.values()))
+
+
+def test_a_limit_is_finite() -> None:
+    text = targets_text().replace("limit = 1.0", "limit = inf")
+    with pytest.raises(ValueError, match=r"^r: .* of another type \['limit = inf'\]"):
+        targets.parse(text, list(CASES.values()))
 
 
 def test_a_mean_needs_rows_and_brings_them_along() -> None:
@@ -248,8 +266,24 @@ def test_exit_status_of_check(said: list[str], status: int) -> None:
 def test_mean_of_rows() -> None:
     done = {n: {"value": value(m, m, m), "disturbed": []} for n, m in (("a", 0.5), ("b", 2.0))}
     assert verdicts.mean_of(["a", "b"], done)["value"]["median"] == pytest.approx(1.0)
+    done["a"]["verdict"] = "no peer"
+    alone = verdicts.mean_of(["a", "b"], done)
+    assert verdicts.verdict(row("geomean"), alone, []) == "no peer"
+    assert alone["notes"] == ["no peer: a"]
     done["b"]["value"] = None
     assert verdicts.mean_of(["a", "b"], done)["value"] is None
+
+
+def test_a_share_beyond_its_ceiling_meets_its_limit_with_a_note() -> None:
+    result = {"value": value(1.0, 1.2, 1.3), "disturbed": ["120%"], "beyond": "120%", "notes": []}
+    trials: list[tuple[float, list[str], str]] = [
+        (0.85, [], "met"), (1.1, [], "disturbed"), (0.85, ["load"], "disturbed"),
+    ]  # fmt: skip
+    for limit, others, said in trials:
+        got: dict[str, Any] = result | {"disturbed": [*others, "120%"]}
+        verdicts.believe(row("ceiling", limit), got)
+        assert verdicts.verdict(row("ceiling", limit), got, []) == said
+        assert bool(got["notes"]) == (said == "met")
 
 
 # -------------------------------------------------------------------------- disturbance

@@ -8,7 +8,7 @@ peer may live in an environment where fastnn is not installed.
 
 ``session.py`` owns the processes of a run, ``measure.py`` takes the samples, ``ceilings.py`` knows
 what the machine can do and whether it is quiet, ``shares.py`` holds a result against it, and
-``report.py`` and ``plots.py`` show the results.
+``report.py`` and ``plots.py`` show the results; ``files.py`` writes files whole or not at all.
 The acceptance of the source tree, ``python -m benchmarks.check``, is built on the same parts.
 """
 

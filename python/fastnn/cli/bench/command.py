@@ -19,11 +19,12 @@ import fastnn
 from fastnn.cli._args import up_to
 from fastnn.cli.bench import machine
 from fastnn.cli.bench.cases import Subject, find
-from fastnn.cli.bench.measure import Disagreement, measure
+from fastnn.cli.bench.files import drawing, same, writable, write
+from fastnn.cli.bench.measure import measure
 from fastnn.cli.bench.peers import OWN, PEERS, PYTHON_VARIABLE, SHOWN, pythons
 from fastnn.cli.bench.report import Report, heading, make_report
 from fastnn.cli.bench.session import FULL, QUICK, Session
-from fastnn.cli.bench.workers import WorkerError
+from fastnn.cli.bench.workers import NotInstalled, WorkerError
 
 __all__ = ["add_arguments", "run"]
 
@@ -49,41 +50,6 @@ def _threads(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(map(up_to(1024), text.split(","))))
 
 
-def writable(text: str) -> Path:
-    """A file that can be written, tried at once: the results come when all has been measured."""
-    path = Path(text)
-    try:
-        if not path.exists():
-            path.open("xb").close()
-            path.unlink()
-        elif path.is_file() or path.is_dir():  # neither a pipe nor a device
-            path.open("ab").close()
-    except OSError as error:
-        problem = (
-            f"expected a file that can be written, got {text!r:.100}: {error.strerror}; "
-            "name one in a folder that is there"
-        )
-        raise argparse.ArgumentTypeError(problem) from error
-    return path
-
-
-def _drawing(text: str) -> Path:
-    """A file that matplotlib can draw into."""
-    try:
-        from fastnn.cli.bench.plots import formats  # noqa: PLC0415 - matplotlib is optional
-    except ImportError as error:
-        problem = f"expected matplotlib, got {error}; pip install matplotlib, or leave it out"
-        raise argparse.ArgumentTypeError(problem) from error
-    known = formats()
-    if Path(text).suffix not in known:
-        problem = (
-            f"expected a name that ends with one of {', '.join(known)}, got {text!r:.100}; "
-            "write for example a.png"
-        )
-        raise argparse.ArgumentTypeError(problem)
-    return writable(text)
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the command."""
     parser.add_argument(
@@ -105,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--json", type=writable, metavar="FILE", help="write the results there")
     parser.add_argument(
-        "--plot", type=_drawing, metavar="FILE.png",
+        "--plot", type=drawing, metavar="FILE.png",
         help="draw the roofline of this machine and the ratios to the peers, for the last of N,M",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="few and short samples")
@@ -147,7 +113,7 @@ def _row(session: Session, subject: Subject, peers: Sequence[str], threads: int)
     }  # fmt: skip
     try:
         return about | measure(session, subject, peers, threads)
-    except (Disagreement, WorkerError) as error:
+    except WorkerError as error:
         return about | {"error": str(error), "disturbed": [], "without": {}}
 
 
@@ -171,7 +137,8 @@ def _measure_all(
                     session.worker(peer, threads)
                     installed.append(peer)
                 except WorkerError as error:  # not installed, or it cannot be started
-                    if peer == OWN:
+                    named = bool(arguments.peers) and isinstance(error, NotInstalled)
+                    if peer == OWN or named:  # before the first row, not after the last
                         raise
                     content["missing"][peer] = str(error)
             report.doing("measuring the machine")
@@ -190,19 +157,23 @@ def _measure_all(
                 content["ceilings"][-1] = _ceilings(session, level, threads)
 
 
-def _same(a: Path, b: Path) -> bool:
-    return a.resolve() == b.resolve() or (a.exists() and b.exists() and a.samefile(b))
+def _write(arguments: argparse.Namespace, content: dict[str, Any]) -> bool:
+    """The files that were asked for; what cannot be written is told, and False."""
+    failed = []
+    try:
+        if arguments.json:
+            write(arguments.json, (json.dumps(content, indent=1) + "\n").encode())
+    except OSError as error:
+        failed.append(f"--json: {error}")
+    try:
+        if arguments.plot:
+            from fastnn.cli.bench.plots import save  # noqa: PLC0415 - matplotlib is optional
 
-
-def _show(arguments: argparse.Namespace, content: dict[str, Any], report: Report) -> None:
-    """The end of a run: the table, the files."""
-    report.summary(content["rows"])
-    if arguments.json:
-        arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    if arguments.plot:
-        from fastnn.cli.bench.plots import save  # noqa: PLC0415 - matplotlib is optional
-
-        save(arguments.plot, content)
+            save(arguments.plot, content)
+    except (OSError, RuntimeError) as error:
+        failed.append(f"--plot {arguments.plot}: {error}")
+    sys.stderr.writelines(f"fastnn bench: {line}\n" for line in failed)
+    return not failed
 
 
 @contextlib.contextmanager
@@ -237,7 +208,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         subjects = find(arguments.only)
         given = pythons(arguments.peer_python)
-        if arguments.json and arguments.plot and _same(arguments.json, arguments.plot):
+        if arguments.json and arguments.plot and same(arguments.json, arguments.plot):
             message = f"plot: expected another file than --json's, got {arguments.plot}; name two"
             raise ValueError(message)
     except ValueError as error:
@@ -245,6 +216,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _USAGE
     content = _about(arguments) | {"versions": {}, "missing": {}, "ceilings": [], "rows": []}
     report = make_report(len(subjects) * len(arguments.threads))
+    written = True
     try:
         with terminable(), report:
             _measure_all(arguments, subjects, given, content, report)
@@ -252,6 +224,7 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"fastnn bench: {error}\n")
         return _FAILED
     finally:  # what was measured before Ctrl-C, too
-        if content["rows"]:
-            _show(arguments, content, report)
-    return _status(arguments, content)
+        if content["rows"]:  # the files first: the reader of the output may be gone
+            written = _write(arguments, content)
+            report.summary(content["rows"])
+    return _status(arguments, content) if written else _FAILED

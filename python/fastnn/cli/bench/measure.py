@@ -30,16 +30,18 @@ _SETTLE = 0.002
 _MAX_REPEATS = 100_000
 
 
-class Disagreement(RuntimeError):
+class Disagreement(WorkerError):
     """A peer computes something else than fastnn."""
 
 
 @dataclasses.dataclass
 class _Absent:
-    """The peers that a row goes without, and why; those of ``failed`` had the operation."""
+    """The peers that a row goes without, and why; those of ``failed`` had the operation, those of
+    ``wrong`` among them ran it and computed something else."""
 
     why: dict[str, str] = dataclasses.field(default_factory=dict)
     failed: list[str] = dataclasses.field(default_factory=list)
+    wrong: list[str] = dataclasses.field(default_factory=list)
 
     def add(self, peer: str, error: WorkerError) -> None:
         """One more. fastnn itself is none: then there is no row."""
@@ -48,6 +50,8 @@ class _Absent:
         self.why[peer] = str(error).removeprefix(f"{peer}: ")
         if not isinstance(error, NotInstalled | Unsupported):
             self.failed.append(peer)
+        if isinstance(error, Disagreement):
+            self.wrong.append(peer)
 
 
 def _prepare(
@@ -77,7 +81,8 @@ def _prepare(
                 f"{peer}: expected fastnn's results of {subject.label}, got others: "
                 f"{difference}; report it, and leave the peer out with --peers"
             )
-            raise Disagreement(message)
+            absent.add(peer, Disagreement(message))
+            continue
         ready[peer] = worker
     return ready, subject.cost(ours)
 
@@ -238,6 +243,7 @@ def measure(
         "disturbed": disturbed,
         "without": absent.why,
         "failed": absent.failed,
+        "wrong": absent.wrong,
         "notes": [],
     }
     add_shares(result, kept, cost, top, take.seen)

@@ -9,6 +9,7 @@ result has one number in all three; the bars name it.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from fastnn.cli.bench.ceilings import falling
+from fastnn.cli.bench.files import write
 from fastnn.cli.bench.peers import OWN, SHOWN
 from fastnn.cli.bench.report import best_peer
 
@@ -32,14 +34,16 @@ _COLOURS = {OWN: _OWN_COLOUR} | dict(zip(SHOWN, _PALETTE, strict=True))
 _LABEL_LENGTH = 46
 _BAR, _MARGINS = 0.16, 2.2  # inches: of each bar, of all around the bars
 _ROOFLINE = 5.5  # inches, at most: beside many bars the rooflines keep their shape
+_DIGIT, _DOT, _GAP = 4.2, 3.3, 0.7  # points: a digit's width, half a dot's, between them
 
 # A row and its number.
 _Numbered = tuple[int, Mapping[str, Any]]
 
 
 def formats() -> list[str]:
-    """The endings of the files that matplotlib can draw into."""
-    return [f".{name}" for name in FigureCanvasBase.get_supported_filetypes()]
+    """The endings of the files that matplotlib can draw into without another program (as pgf
+    needs LaTeX)."""
+    return [f".{name}" for name in FigureCanvasBase.get_supported_filetypes() if name != "pgf"]
 
 
 def _number_dots(axes: Any, points: Sequence[tuple[float, float, int]]) -> None:
@@ -49,16 +53,19 @@ def _number_dots(axes: Any, points: Sequence[tuple[float, float, int]]) -> None:
     def place(x: float, y: float) -> Any:
         return axes.transData.transform((x, y)) * 72 / axes.figure.dpi  # points
 
-    taken = [place(x, y) for x, y, _ in points]
+    taken = [(*place(x, y), _DOT) for x, y, _ in points]
     for x, y, number in sorted(points, key=lambda p: (-p[1], p[0])):
         px, py = place(x, y)
-        sides = [(dx, dy) for dy in (0, 6, -6, 12, -12) for dx in (10, -10, 20, -20)]
+        half = _DIGIT * len(str(number)) / 2
+        near = max(10.0, half + _DOT + _GAP)
+        beside = (near, -near, 2 * near, -2 * near)
+        sides = [(dx, dy) for dy in (0, 6, -6, 12, -12) for dx in beside]
         free = [
             (dx, dy) for dx, dy in sides
-            if all(abs(px + dx - a) > 9 or abs(py + dy - b) > 6 for a, b in taken)
+            if all(abs(px + dx - a) > half + w + _GAP or abs(py + dy - b) > 6 for a, b, w in taken)
         ]  # fmt: skip
         dx, dy = (free or sides)[0]
-        taken.append((px + dx, py + dy))
+        taken.append((px + dx, py + dy, half))
         axes.annotate(
             str(number), (x, y), xytext=(dx, dy), textcoords="offset points", ha="center",
             va="center", fontsize=6.5, color=_OWN_COLOUR, zorder=4,
@@ -122,7 +129,8 @@ def _roofline(axes: Any, rows: Sequence[_Numbered], top: Mapping[str, Any]) -> N
     _dots(axes, rows, "gflops", intensity)
     axes.set(title="results with operations: roofline")
     axes.set(
-        xlabel="operations per byte of least traffic, FLOP/B",
+        xlabel="operations per byte of least traffic, FLOP/B\n"
+        "(above the multiply-adds: a method of fewer operations than the definition, Winograd's)",
         ylabel="rate of the definition's operations, GFLOP/s",
     )
 
@@ -143,7 +151,8 @@ def _bandwidth(axes: Any, rows: Sequence[_Numbered], top: Mapping[str, Any]) -> 
     _log_axes(axes, [*sizes, *curve], [*rates, *curve.values()])
     _dots(axes, rows, "gb_per_s", lambda row: row["cost"]["working_set"] / 2**20)
     axes.set(title="results that only move data: copy ceiling")
-    axes.set(xlabel="working set, MiB", ylabel="least traffic over time, GB/s")
+    axes.set(xlabel="working set, MiB\n(above the copy: mostly reads)")
+    axes.set(ylabel="least traffic over time, GB/s")
 
 
 def _short(name: str) -> str:
@@ -226,4 +235,6 @@ def save(path: Path, content: Mapping[str, Any]) -> None:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     _legend(figure)
-    figure.savefig(path, dpi=130)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=130, format=path.suffix[1:].lower())
+    write(path, drawn.getvalue())

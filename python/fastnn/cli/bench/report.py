@@ -29,10 +29,11 @@ def best_peer(row: Mapping[str, Any]) -> str | None:
 
 def duration(us: float) -> str:
     """Three figures, in the unit that suits."""
-    for limit, unit, scale in ((1e3, "us", 1.0), (1e6, "ms", 1e3), (float("inf"), "s", 1e6)):
-        if us < limit:
-            return f"{us / scale:.3g} {unit}" if us / scale < 999.5 else f"{us / scale:.0f} {unit}"
-    return f"{us} us"
+    for unit, scale in (("us", 1.0), ("ms", 1e3)):
+        if us / scale < 999.5:  # what rounds to 1000 is one of the next unit
+            return f"{us / scale:.3g} {unit}"
+    seconds = us / 1e6
+    return f"{seconds:.3g} s" if seconds < 999.5 else f"{seconds:.0f} s"
 
 
 def _spread(summary: Mapping[str, float]) -> str:

@@ -65,7 +65,8 @@ def _doubt(result: dict[str, Any]) -> None:
     for key, name in shares:
         if (share := result.get(key, {}).get("median", 0)) > _MAX_SHARE:
             what = "the rates read around it were disturbed, or its least traffic is not the least"
-            result["disturbed"].append(f"{share:.0%} of {name}: {what}")
+            result["beyond"] = f"{share:.0%} of {name}: {what}"
+            result["disturbed"].append(result["beyond"])
             return
         if share > 1:
             result["notes"].append(f"{share:.1%} of {name}: as fast as the machine, within scatter")
