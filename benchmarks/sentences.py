@@ -98,9 +98,9 @@ def absent(content: Mapping[str, Any]) -> list[targets.Row]:
 
 
 def reasons(content: Mapping[str, Any]) -> str:
-    """A line for each row that is known to be missed: how much, and why."""
+    """A line for each reason why rows are known to be missed: which, by how much, and why."""
     known = {row.name: row.reason for row in targets.load()}
-    lines = []
+    shared: dict[str, list[str]] = {}  # by reason
     for row in content["rows"]:
         why = row.get("reason") or known.get(row["name"], "")
         missed = row["verdict"] in (verdicts.MISSED, verdicts.DISTURBED)
@@ -113,7 +113,9 @@ def reasons(content: Mapping[str, Any]) -> str:
             side = "at least"
         elif unit != "x":
             got = f"{got} {unit}"
-        lines.append(f"- {row['name']} ({got}, {side} {limit}): {' '.join(why.split())}")
+        rows = shared.setdefault(" ".join(why.split()), [])
+        rows.append(f"{row['name']} ({got}, {side} {limit})")
+    lines = [f"- {', '.join(rows)}: {why}" for why, rows in shared.items()]
     return "\n".join(["Known to be missed:", "", *lines]) if lines else ""
 
 

@@ -15,10 +15,11 @@
 // Where a step multiplies x as well, the gates that the forward pass leaves are for the backward
 // pass alone, in its order: for each time and each vector of units, the rows, and of each row the
 // four gates (GatePlaces). What a tile writes and reads is then contiguous, not rows of 4h elements
-// of which it has a few vectors each.
+// of which it has a few vectors each. Both passes must run at one level, whose vectors these are.
 //
 // The gradient of x, if that is narrow, is made in the steps, of rows that are in the caches for
-// the state's; else it is one multiplication.
+// the state's; else it is one multiplication. Its last bits follow which of the two it was, and so
+// the batch's size; on the threads they do not depend.
 //
 // Source: Hochreiter and Schmidhuber 1997; Gers, Schmidhuber and Cummins 2000 (the forget gate).
 #include "ops/recurrent.h"

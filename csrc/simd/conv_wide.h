@@ -130,6 +130,15 @@ struct WideRows {
     idx vectors() const { return flat ? flat_vectors() : row_vectors() * rows; }
 };
 
+// Over the outputs of a whole plane, however it is cut into boxes: that depends on the batch, and
+// what is chosen by it must not.
+template <class T>
+WideRows<T> whole_plane(const ConvGrid& g) {
+    const idx reach = (g.taps[2] - 1) * g.step[2];
+    const idx extent = (g.out[2] - 1) * g.stride[2] + (reach < 0 ? -reach : reach) + 1;
+    return {g.out[1], g.out[2], extent, g.stride[1]};
+}
+
 template <class T>
 bool plan_wide(ConvDirect<T>& p) {
     constexpr idx lanes = kLanes<T>;
@@ -156,7 +165,7 @@ bool plan_wide(ConvDirect<T>& p) {
     p.column_tasks = p.boxes.boxes;
     // Multiply-adds of whole vectors, of outputs or, by conv_direct.h, of channels, which must be
     // fewer by far if they are a single vector.
-    const WideRows<T> plane(p.boxes.size[1], p.boxes.size[2], p.boxes.extent[2], g.stride[1]);
+    const WideRows<T> plane = whole_plane<T>(g);
     const idx wide = plane.vectors() * p.width;
     const idx channels = (p.rows + lanes - 1) / lanes;
     const idx direct = plane.rows * plane.columns * channels;

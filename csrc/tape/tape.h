@@ -106,6 +106,7 @@ long long next_sequence_number();  // of a node
 // Parts of the module.
 bool add_binary_methods(PyObject* module);
 PyObject* apply(PyObject*, PyObject* const* args, Py_ssize_t nargs);
+PyObject* plain_product(PyObject*, PyObject* const* args, Py_ssize_t nargs);
 PyObject* backward_pass(PyObject*, PyObject* const* args, Py_ssize_t nargs);
 PyObject* backward_of(PyObject*, PyObject* const* args, Py_ssize_t nargs);
 

@@ -180,6 +180,8 @@ PyMethodDef functions[] = {
      METH_FASTCALL, "reshaped(table, array, shape)"},
     {"backward_of", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(backward_of)),
      METH_FASTCALL, "backward_of(tensor, keep): False where Python has to look at it"},
+    {"plain_product", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(plain_product)),
+     METH_FASTCALL, "plain_product(gemm, a, b): a tensor, or NotImplemented"},
     {"wrap", py_wrap, METH_O, "wrap(array): a tensor on an array, without history"},
     {"next_sequence", next_sequence, METH_NOARGS, "the sequence number of the next node"},
     {"backward_pass", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(backward_pass)),

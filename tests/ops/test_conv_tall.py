@@ -4,6 +4,9 @@ lanes) multiply transforms of tiles of four rows."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -117,3 +120,59 @@ def test_sums_of_a_tile_may_overflow_where_the_result_does_not() -> None:
         assert np.isfinite(want).all()
         assert np.abs(want).max() < 3e38
         np.testing.assert_allclose(got, want, rtol=0, atol=1.5e-6 * np.abs(want).max())
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "padding"),
+    [((8, 64, 20, 20), (16, 64, 3, 3), 1), ((8, 32, 21, 21), (16, 32, 3, 5), (1, 2)),
+     ((33, 64, 6, 64), (16, 64, 3, 3), 1)],
+)  # fmt: skip
+def test_an_image_has_its_bits_in_every_batch(
+    x: tuple[int, ...], w: tuple[int, ...], padding: Any
+) -> None:
+    """Boxes are cut by the size of the batch; with them the kernel was chosen by it too."""
+    rng = np.random.default_rng(0)
+    images, weight = rng.standard_normal(x, np.float32), rng.standard_normal(w, np.float32)
+    out = rng.standard_normal((w[1], *w[:1], *w[2:]), np.float32)  # the layer the other way round
+    for kernel, given in ((weight, images), (out, rng.standard_normal(x, np.float32))):
+        transposed = kernel is out
+        conv = F.conv_transpose2d if transposed else F.conv2d
+        many = fastnn.from_numpy(given[:, : kernel.shape[0]] if transposed else given)
+        whole = conv(many, fastnn.from_numpy(kernel), padding=padding).numpy()
+        for n in (1, 2, 3, x[0] - 1):
+            part = conv(many[:n], fastnn.from_numpy(kernel), padding=padding).numpy()
+            assert part.tobytes() == whole[:n].tobytes()
+    images[0, 0, 0, 0] = np.nan
+    once = F.conv2d(fastnn.from_numpy(images), fastnn.from_numpy(weight), padding=padding).numpy()
+    clean = F.conv2d(fastnn.from_numpy(images[1:]), fastnn.from_numpy(weight), padding=padding)
+    assert np.isnan(once[0]).any()
+    assert once[1:].tobytes() == clean.numpy().tobytes()
+
+
+_EVERY_OTHER_ROW = """
+import numpy as np
+from fastnn import _backend
+from guard_pages import guarded
+
+backward = _backend.cpu.kernels["conv_backward_input"]
+given = ((1, 2, 1), (0, 1, 1), (1, 2, 1), 1)
+rng = np.random.default_rng(0)
+grad_y = rng.standard_normal((2, 16, 1, 5, 30), np.float32)
+weight = rng.standard_normal((16, 16, 1, 3, 3), np.float32)
+grad_x = guarded(np.full((2, 16, 1, 12, 30), 7, np.float32))
+backward(grad_y, weight, None, grad_x, *given)
+clean = grad_x.copy()
+grad_y[0, 0, 0, 0, 0] = np.nan
+backward(grad_y, weight, None, grad_x, *given)
+assert np.isnan(grad_x[0]).any()
+assert grad_x[1].tobytes() == clean[1].tobytes()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="guard pages are made by mprotect")
+@pytest.mark.usefixtures("kernels")
+def test_rows_that_leave_others_out_are_written_alone() -> None:
+    """A stride and a dilation of 2: only every other row has taps, and nothing beyond is read."""
+    here = Path(__file__).resolve().parent.parent
+    code = f"import sys; sys.path.insert(0, {str(here)!r}){_EVERY_OTHER_ROW}"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import math
 import operator
 import threading
@@ -274,3 +275,74 @@ def test_a_gradient_in_another_shape_is_taken_over(keeps: bool, make: Any) -> No
         Answer.apply((y,), others).sum().backward()
         y.grad.zero_()
         assert np.frombuffer(held.pop(), np.float32).tolist() == [2.0] * 6
+
+
+def _pairs() -> list[tuple[Any, Any]]:
+    rng = np.random.default_rng(0)
+
+    def made(*shape: int, dtype: Any = np.float32) -> Any:
+        return fastnn.from_numpy(rng.standard_normal(shape).astype(dtype))
+
+    unaligned = np.zeros(4 * 12 + 1, np.uint8)[1:].view(np.float32).reshape(3, 4)
+    swapped = np.arange(12, dtype=">f4").reshape(3, 4)
+    return [
+        (made(3, 4), made(4, 5)),
+        (made(4, 3).t(), made(5, 4).t()),
+        (made(6, 4)[::2], made(4, 10)[:, ::2]),
+        (made(3, 4).expand(3, 4), made(4, 1).expand(4, 5)),
+        (made(0, 4), made(4, 5)),
+        (made(3, 0), made(0, 5)),
+        (made(3, 4, dtype=np.float64), made(4, 5, dtype=np.float64)),
+        (made(3, 4, dtype=np.float16), made(4, 5, dtype=np.float16)),
+        (made(3, 4), made(4, 5, dtype=np.float64)),
+        (made(3, 4), made(5, 5)),
+        (made(3), made(3, 5)),
+        (made(2, 3, 4), made(4, 5)),
+        (fastnn.tensor([[1, 2]]), fastnn.tensor([[3], [4]])),
+        (made(3, 4), None),
+        (made(3, 4), [[1.0]]),
+        (fastnn.from_numpy(unaligned), made(4, 2)),
+        (fastnn.from_numpy(swapped), made(4, 2)),
+        (made(64, 64), made(64, 64)),
+    ]
+
+
+@pytest.mark.parametrize("product", [fastnn.mm, fastnn.matmul, operator.matmul])
+def test_products_are_those_of_the_function_in_python(
+    product: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("fastnn.ops.matmul")
+    assert module._short_way is not None
+    for a, b in _pairs():
+        got = outcome(lambda: product(a, b).numpy())  # noqa: B023  (called at once)
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "_short_way", None)
+            want = outcome(lambda: product(a, b).numpy())  # noqa: B023
+        if isinstance(want, np.ndarray):
+            assert (got.dtype, got.shape, got.tobytes()) == (
+                want.dtype, want.shape, want.tobytes()
+            )  # fmt: skip
+        else:
+            assert got == want
+
+
+def test_products_with_a_history_are_recorded() -> None:
+    a, b = fastnn.ones(2, 3).requires_grad_(), fastnn.ones(3, 2)
+    assert fastnn.mm(a, b).requires_grad
+    assert fastnn.mm(b, a).requires_grad
+    with fastnn.no_grad():
+        assert not fastnn.mm(a, b).requires_grad
+    assert not fastnn.mm(a.detach(), b).requires_grad
+    view = a.detach()[:, :2]
+    assert not (view @ view.t()).requires_grad
+    leaf = fastnn.nn.Parameter(fastnn.ones(2, 3))
+    assert fastnn.mm(leaf, b).requires_grad
+
+
+def test_the_short_way_takes_a_kernel_and_two_operands() -> None:
+    for arguments in ((), (None, None, None), (_backend.native["gemm"], 1)):
+        with pytest.raises(TypeError, match="plain_product"):
+            _backend.tape.plain_product(*arguments)
+    for pair in ((1, 2), (fastnn.ones(2, 2), None), (fastnn.ones(2), fastnn.ones(2))):
+        got = _backend.tape.plain_product(_backend.native["gemm"], *pair)
+        assert got is NotImplemented

@@ -320,6 +320,30 @@ def test_a_gradient_may_have_any_strides(shape: Any, form: str) -> None:
         np.testing.assert_array_equal(a.numpy(), want.numpy())
 
 
+class _InHalfPrecision(autograd.Op):
+    """The identity, whose gradient is of another type."""
+
+    def forward(self, x: Any) -> Any:
+        return x.copy()
+
+    def backward(self, grad: Any) -> tuple[Any, ...]:
+        return (grad.astype(np.float16),)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 6, 32), (3, 18, 6, 32)])
+def test_a_gradient_of_another_type_is_converted(shape: Any) -> None:
+    """No other kernel may take the gates, which may be in the native one's own order."""
+    found = []
+    for half in (False, True):
+        arguments = inputs("lstm", shape=shape, dtype="f4")
+        y = ops.lstm_layer(*arguments)[0]
+        y = _InHalfPrecision.apply((y,)) if half else y
+        found.append(autograd.grad([(y * y).sum()], arguments))
+    for a, want in zip(*found, strict=True):
+        scale = np.abs(want.numpy()).max()
+        np.testing.assert_allclose(a.numpy(), want.numpy(), rtol=0, atol=4e-3 * scale)
+
+
 def test_variant_kernel_refuses_options_that_do_not_go_together(kernels: Any) -> None:
     t, b, h, g = 2, 3, 4, 16
     arrays: dict[str, Any] = {

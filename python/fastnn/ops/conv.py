@@ -255,8 +255,7 @@ CASES = [
     _case((2, 5, 20, 20), (11, 5, 3, 3), padding=1),
     _case((3, 6, 7), (4, 3, 3, 2), padding=(2, 1), stride=[2, 1]),
     _case((0, 3, 6, 7), (4, 3, 3, 3)),
-    _case((3, 8, 12, 4), (17, 8, 1, 1), bias=False),
-    _case((1, 16, 16, 16), (16, 16, 1, 1)),
+    _case((3, 8, 12, 4), (17, 8, 1, 1), bias=False), _case((1, 16, 16, 16), (16, 16, 1, 1)),
     _case((2, 4, 6, 6), (6, 2, 1, 1), groups=2, stride=2),
     _case((2, 3, 9, 8), (4, 3, 3, 2), stride=3, padding=2, dilation=(2, 3)),
     _case((2, 2, 5, 5), (3, 2, 4, 3), padding="same", dilation=(1, 2)),
@@ -277,7 +276,7 @@ CASES = [
     _case((16, 64, 56, 56), (256, 64, 1, 1), bench=True),
     _case((16, 3, 64, 64), (64, 3, 7, 7), stride=2, padding=3, bench=True),
     _case((16, 128, 28, 28), (128, 1, 3, 3), padding=1, groups=128, bench=True),
-]
+]  # fmt: skip
 _OK = [(2, 4, 8, 8), (6, 4, 3, 3)]
 ERRORS = [
     ErrorCase(conv2d, "conv2d", [(2, 3, 8, 8), (6, 4, 3, 3)], RuntimeError, "with 4 channels"),

@@ -135,6 +135,10 @@ class Lstm(RecurrentLayer):
     def backward(self, grad_y: Any, grad_hn: Any, grad_cn: Any) -> tuple[Any, ...]:
         x, h0, w_ih, w_hh, lengths, c0, states, gates, cells = self.saved  # type: ignore[misc]
         table = self.kernels
+        # The gates are in the kernel's own order: no other may take them for want of a type.
+        grad_y, grad_hn, grad_cn = (
+            g.astype(x.dtype, copy=False) for g in (grad_y, grad_hn, grad_cn)
+        )
         grad_h, grad_c = _recurrent.copied(table, grad_hn), _recurrent.copied(table, grad_cn)
         grad_gates = table.empty(gates.shape, gates.dtype)
         grad_x = table.empty(x.shape, x.dtype) if self.needs[0] else None

@@ -34,6 +34,12 @@ def gemm(a: Any, b: Any, c: Any, accumulate: bool) -> None:
         xp.matmul(a, b, out=c)
 
 
+# Of small matrices what Python does costs as much as the product: csrc/tape does it for those of
+# which nothing is recorded.
+_gemm: Any = _backend.native.get("gemm")
+_short_way: Any = None if _backend.tape is None or _gemm is None else _backend.tape.plain_product
+
+
 class MatMul(Op):
     """a b for matrices."""
 
@@ -76,6 +82,10 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     A vector before is a row, one behind a column; dimensions before the last two are broadcast.
     Raises RuntimeError where the inner sizes differ or the types differ.
     """
+    if _short_way is not None:
+        product = _short_way(_gemm, input, other)
+        if product is not NotImplemented:
+            return product  # type: ignore[no-any-return]
     if _usual(input, other):
         return _product(input, other)
     a, b = checked_pair("matmul", input, other)
@@ -133,6 +143,10 @@ def require_matrices(name: str, x: tuple[int, ...], y: tuple[int, ...]) -> None:
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """The product of two matrices (m, k) and (k, n), as torch.mm."""
+    if _short_way is not None:
+        product = _short_way(_gemm, input, mat2)
+        if product is not NotImplemented:
+            return product  # type: ignore[no-any-return]
     if _usual(input, mat2):
         return _product(input, mat2)
     a, b = checked_pair("mm", input, mat2)
