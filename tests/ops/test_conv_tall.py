@@ -13,35 +13,23 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import autograd
+from conv_results import (
+    Layer,
+    check_against_double_precision,
+    check_bits,
+    doubles,
+    numbers,
+    results,
+)
 from fastnn.nn import functional as F
 
 Array = np.ndarray[Any, Any]
 
 
-def numbers(*shape: int, seed: int = 0) -> Array:
-    return np.random.default_rng((seed, *shape)).uniform(-1, 1, shape).astype(np.float32)
-
-
-def results(x: Array, w: Array, options: dict[str, Any], grad: Array | None = None) -> list[Array]:
-    """The output and the gradients of input and weight."""
-    a, b = (fastnn.from_numpy(array.copy()).requires_grad_() for array in (x, w))
-    bias = fastnn.from_numpy(numbers(len(w), seed=2).astype(x.dtype))
-    y = F.conv2d(a, b, bias, **options)
-    if grad is None:
-        grad = numbers(*y.shape, seed=1)
-    grads = autograd.grad([y], [a, b], [fastnn.from_numpy(grad.astype(x.dtype))])
-    return [y.detach().numpy(), *(g.numpy() for g in grads if g is not None)]
-
-
-def doubles(x: Array, w: Array) -> tuple[Array, Array]:
-    return x.astype(np.float64), w.astype(np.float64)
-
-
 # Tiles and vectors that the outputs do not fill, strips of rows of two images and of the last few,
 # channels that do not fill tiles, one channel, groups, rows of taps that are not three, dilation
 # along the rows, padding beyond the source, fewer rows than a tile has.
-LAYERS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
+LAYERS: list[Layer] = [
     ((5, 16, 32, 32), (16, 16, 3, 3), {"padding": 1}),
     ((3, 3, 32, 32), (16, 3, 3, 3), {"padding": 1}),
     ((4, 11, 18, 29), (13, 11, 3, 3), {}),
@@ -54,35 +42,14 @@ LAYERS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("x", "w", "options"), LAYERS)
-def test_single_precision_gives_what_double_precision_does(
-    x: tuple[int, ...], w: tuple[int, ...], options: dict[str, Any]
-) -> None:
-    """Within a few roundings of the largest result, as a sum of products in order is."""
-    arrays = numbers(*x), numbers(*w)
-    wants = results(*doubles(*arrays), options)
-    for got, want in zip(results(*arrays, options), wants, strict=True):
-        np.testing.assert_allclose(got, want, rtol=0, atol=1.5e-6 * np.abs(want).max())
+@pytest.mark.parametrize("layer", LAYERS)
+def test_single_precision_gives_what_double_precision_does(layer: Layer) -> None:
+    check_against_double_precision(layer)
 
 
-@pytest.mark.parametrize(("x", "w", "options"), LAYERS)
-def test_bits_depend_neither_on_threads_nor_on_the_batch(
-    x: tuple[int, ...], w: tuple[int, ...], options: dict[str, Any]
-) -> None:
-    arrays = numbers(*x), numbers(*w)
-    before = fastnn.get_num_threads()
-    seen = []
-    try:
-        for threads in (1, 2, 5):
-            fastnn.set_num_threads(threads)
-            seen.append([r.tobytes() for r in results(*arrays, options)])
-    finally:
-        fastnn.set_num_threads(before)
-    assert seen[0] == seen[1] == seen[2]
-    whole = results(*arrays, options)[0]
-    for i in range(x[0]):
-        one = results(arrays[0][i : i + 1], arrays[1], options)[0]
-        np.testing.assert_array_equal(one, whole[i : i + 1])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_bits_depend_neither_on_threads_nor_on_the_batch(layer: Layer) -> None:
+    check_bits(layer)
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
