@@ -92,7 +92,7 @@ bool run_winograd_split(const WinogradWeight<T>& p, idx split, idx group) {
     T* w = v + kWinogradProducts * v_most;
     T* sums = p.products + (split * s.groups + group) * kWinogradProducts * p.product();
     const idx vectors = p.width / lanes;
-    const idx panels = (vectors + kWinogradVectors - 1) / kWinogradVectors;
+    const idx panels = (vectors + kBroadVectors - 1) / kBroadVectors;
     WinogradProduct<T> t;
     t.a_row = 1;
     t.a_step = p.terms;

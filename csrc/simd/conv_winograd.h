@@ -59,7 +59,7 @@ bool plan_winograd(const ConvDirect<T>& job, ConvWinograd<T>& p) {
     p.block = (p.depth + blocks - 1) / blocks;
     p.terms = (job.terms + lanes - 1) / lanes * lanes;
     p.vectors = (job.rows + lanes - 1) / lanes;
-    p.panels = (p.vectors + kWinogradVectors - 1) / kWinogradVectors;
+    p.panels = (p.vectors + kBroadVectors - 1) / kBroadVectors;
     p.width = p.vectors * lanes;
     const idx all = job.images * p.source.grid.positions();
     const idx wanted =

@@ -10,9 +10,9 @@
 // have no influence, on levels with fused multiply-add not even the level.
 //
 // Blocking: C is cut into tiles of up to kTileRows rows and kTileVectors vectors, of nearly equal
-// size so that no edge is padded. A panel of B, one tile wide and a block of k deep, is in L1 and
-// L2 while the tiles of A pass by; a task's rows of A are in L2. There are three ways to share the
-// work:
+// size so that no edge is padded, or into broad tiles where the columns are one of them, or two and
+// the rows few. A panel of B, one tile wide and a block of k deep, is in L1 and L2 while the tiles
+// of A pass by; a task's rows of A are in L2. There are three ways to share the work:
 //
 //   * Few rows: a task is a range of panels. It packs each panel just before it is used.
 //   * More, and a B that the threads' L2 hold: each thread has a part of the columns. It packs the
@@ -215,11 +215,18 @@ bool gemm(idx m, idx n, idx k, const T* a, idx a_rs, idx a_cs, const T* b, idx b
     g.tiles = (m + kTileRows - 1) / kTileRows;
     g.vectors = (n + lanes - 1) / lanes;
     g.panels = (g.vectors + kTileVectors - 1) / kTileVectors;
+    const bool broad =
+        kBroadVectors > kTileVectors &&
+        (g.vectors == kBroadVectors || (g.vectors == 2 * kBroadVectors && m <= kFewRows));
+    if (broad) {
+        g.tiles = (m + kBroadRows - 1) / kBroadRows;
+        g.panels = g.vectors / kBroadVectors;
+    }
     const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
     if (work < static_cast<double>(kThreadWork)) return run_few_rows(g, 1, epilogue);
     const double tasks = work / static_cast<double>(kTaskWork);
     const idx worth = tasks < 1e9 ? static_cast<idx>(tasks) : idx{1000000000};
-    if (m <= kFewRows && g.panels >= 3) {
+    if (m <= kFewRows && g.panels >= (broad ? 2 : 3)) {
         // An even number of few panels, so that two threads have the same to do.
         if (g.panels < 8) g.panels = clamp_index(g.panels + g.panels % 2, 1, g.vectors);
         const idx most = g.panels < kMostTasks ? g.panels : kMostTasks;

@@ -45,6 +45,7 @@ inline constexpr idx kMostDepth = 384;    // of a block of k
 inline constexpr idx kPackAPanels = 3;    // a task with these many panels packs A
 inline constexpr idx kPackAStep = 1024;   // one panel less, if steps are so far apart
 inline constexpr idx kPackBSteps = 1536;  // tiles times depth from which B is packed
+inline constexpr idx kPackBStep = 1024;   // half as many, if rows of B are so far apart
 inline constexpr idx kPackSteps = 16;     // of k, when packing A
 inline constexpr idx kAheadRows = 24;     // of B, when reading it where it is
 
@@ -86,7 +87,8 @@ struct GemmTask {
           panel1(last_panel),
           pack_a(g.a_step != 1 &&
                  last_panel - first_panel >= kPackAPanels - (g.a_step < kPackAStep ? 0 : 1)),
-          pack_b(g.b_column != 1 || (last_tile - first_tile) * g.depth > kPackBSteps) {}
+          pack_b(g.b_column != 1 || (last_tile - first_tile) * g.depth >
+                                        (g.b_step < kPackBStep ? kPackBSteps : kPackBSteps / 2)) {}
 
     idx tile0, tile1, panel0, panel1;
     bool pack_a, pack_b;
@@ -140,7 +142,7 @@ bool run_task(const GemmProblem<T>& g, const GemmTask<T>& task, const SharedPane
         if (packed_a == nullptr) return false;
     }
     if (shared.data == nullptr && (task.pack_b || g.n % lanes != 0)) {
-        const idx size = g.depth * kTileVectors * lanes;
+        const idx size = g.depth * kBroadVectors * lanes;
         packed_b = static_cast<T*>(pool_scratch(static_cast<std::size_t>(size) * sizeof(T), 1));
         if (packed_b == nullptr) return false;
     }

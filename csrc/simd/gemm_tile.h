@@ -12,6 +12,8 @@
 //     neon      8 x 3           24 + 3 + 1 of 32
 //     others    4 x 2            8 + 2 + 1 of 16; the rest is for the products of unfused
 //     arithmetic
+// A broad tile, 6 x 4 where there are 32 registers, is for columns that it has no rest of: it loads
+// 10 vectors for 24 multiply-adds, two tiles of 8 x 2 load 20 for 32.
 //
 // Source: the register blocking of Goto and van de Geijn 2008, "Anatomy of high-performance matrix
 // multiplication"; tiles that need no padding of the smaller edges: Van Zee and van de Geijn 2015
@@ -36,6 +38,10 @@ inline constexpr int kTileVectors = 3;
 inline constexpr int kTileRows = 4;
 inline constexpr int kTileVectors = 2;
 #endif
+
+// A broad tile has one vector more, and fewer rows.
+inline constexpr int kBroadVectors = kTileVectors >= 3 ? 4 : kTileVectors;
+inline constexpr int kBroadRows = kBroadVectors > kTileVectors ? kTileRows - 2 : kTileRows;
 
 // One tile's operands. Element (i, p) of A stands at a[i * a_row + p * a_step], row p of B at b + p
 // * b_step; `lanes` elements of the last vector are columns of C, and of B's rows the whole vectors
@@ -129,13 +135,17 @@ __attribute__((noinline)) void tile_kernel(const TileOperands<T>& t) {
 
 template <class T, int R, bool kPackedRows>
 TileKernel<T> tile_kernel_of_width(int vectors) {
+    if constexpr (kBroadVectors == 4 && R <= kBroadRows) {
+        if (vectors == 4) return tile_kernel<T, R, 4, kPackedRows>;
+    }
     if constexpr (kTileVectors >= 3) {
         if (vectors == 3) return tile_kernel<T, R, 3, kPackedRows>;
     }
     return vectors == 2 ? tile_kernel<T, R, 2, kPackedRows> : tile_kernel<T, R, 1, kPackedRows>;
 }
 
-// The kernel for a tile of 1..kTileRows rows and 1..kTileVectors vectors.
+// The kernel for a tile of 1..kTileRows rows and 1..kTileVectors vectors, or of 1..kBroadRows rows
+// and kBroadVectors vectors.
 template <class T, bool kPackedRows, int R = kTileRows>
 TileKernel<T> find_tile_kernel(int rows, int vectors) {
     if constexpr (R > 1) {

@@ -258,16 +258,14 @@ __attribute__((noinline)) void winograd_kernel(const WinogradProduct<T>& t, idx 
     }
 }
 
-// Vectors of a part: four where there are registers for them, and then fewer rows.
-inline constexpr int kWinogradVectors = kTileVectors >= 3 ? 4 : kTileVectors;
-inline int winograd_rows(int vectors) { return vectors > kTileVectors ? kTileRows - 2 : kTileRows; }
+inline int winograd_rows(int vectors) { return vectors > kTileVectors ? kBroadRows : kTileRows; }
 
 template <class T, bool kPacked, int R = kTileRows>
 WinogradKernel<T> find_winograd_kernel(int rows, int vectors) {
     if constexpr (R > 1) {
         if (rows < R) return find_winograd_kernel<T, kPacked, R - 1>(rows, vectors);
     }
-    if constexpr (kWinogradVectors == 4 && R <= kTileRows - 2) {
+    if constexpr (kBroadVectors == 4 && R <= kBroadRows) {
         if (vectors == 4) return winograd_kernel<T, R, 4, kPacked>;
     }
     if constexpr (kTileVectors >= 3) {

@@ -19,7 +19,6 @@ import contextlib
 import importlib
 import os
 import types
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -76,13 +75,10 @@ _mutations = 0
 
 def build_log() -> str:
     """The last lines of the build that gave no native module; empty if none were kept."""
+    from pathlib import Path  # noqa: PLC0415  (a tenth of the time that the package takes to import)
+
     note = Path(__file__).with_name("_native_missing.txt")
     return note.read_text("utf-8") if note.is_file() else ""
-
-
-def _missing_reason() -> str:
-    """Why the package holds no native module: what the build left, else what is known."""
-    return (build_log().splitlines() or ["this installation holds no native module"])[0]
 
 
 def _load_cpu() -> Any:
@@ -91,7 +87,8 @@ def _load_cpu() -> Any:
     except ModuleNotFoundError as error:
         if error.name != "fastnn._cpu":
             raise
-        reasons["cpu"] = _missing_reason()
+        known = build_log().splitlines() or ["this installation holds no native module"]
+        reasons["cpu"] = known[0]
     except ImportError as error:
         reasons["cpu"] = f"the native module is there but cannot be loaded: {error}"
     return None

@@ -6,14 +6,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
 import itertools
 import os
-import signal
 import sys
-import threading
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,7 +28,7 @@ def is_command(argv: Sequence[str], orig_argv: Sequence[str]) -> bool:
     if argv[0] == "-m":
         after = (b for a, b in itertools.pairwise(orig_argv) if a == "-m")
         return any(name in _MODULES for name in after)
-    return Path(argv[0]).name == "fastnn"
+    return argv[0].rpartition(os.sep)[2] == "fastnn"
 
 
 def blas_settings(environment: Mapping[str, str], has_native: bool) -> dict[str, str]:
@@ -67,7 +63,7 @@ def one_sentence(choose: Callable[[], str]) -> Callable[[], str]:
 
 def warn(message: str) -> None:
     """A RuntimeWarning at the line outside of fastnn that imports it."""
-    here = str(Path(__file__).parent)
+    here = __file__.rpartition(os.sep)[0]
     frame: Any = sys._getframe(1)
     while frame.f_back is not None and (
         frame.f_code.co_filename.startswith((here, "<frozen importlib"))
@@ -95,6 +91,9 @@ def interrupted(number: int, frame: object) -> None:
 def exchange_handler(old: object, new: Any) -> bool:
     """Make ``new`` the handler of Ctrl-C if ``old`` is; a program's own or an ignored signal
     stays. Whether it was changed."""
+    import signal  # noqa: PLC0415  (half of what this file takes to import)
+    import threading  # noqa: PLC0415
+
     if threading.current_thread() is not threading.main_thread():
         return False
     if signal.getsignal(signal.SIGINT) is not old:
@@ -104,8 +103,11 @@ def exchange_handler(old: object, new: Any) -> bool:
 
 
 if is_command(sys.argv, sys.orig_argv):
-    exchange_handler(signal.default_int_handler, interrupted)
+    import signal
 
-if is_command(sys.argv, sys.orig_argv) and "numpy" not in sys.modules:
-    _native = importlib.util.find_spec("fastnn._cpu") is not None
-    os.environ.update(blas_settings(os.environ, _native))
+    exchange_handler(signal.default_int_handler, interrupted)
+    if "numpy" not in sys.modules:
+        import importlib.util
+
+        _native = importlib.util.find_spec("fastnn._cpu") is not None
+        os.environ.update(blas_settings(os.environ, _native))

@@ -245,7 +245,9 @@ void check_all() {
                      pick(0, 1) != 0);
         }
     }
-    // Vectors; more than one block of k; the shapes of small networks.
+    // Vectors; more than one block of k; the shapes of small networks; columns of four vectors and
+    // of eight.
+    constexpr idx lanes = kLanes<T>;
     for (const Shape s : {Shape{1, 70, 900},
                           {70, 1, 900},
                           {1, 1, 1000},
@@ -258,6 +260,9 @@ void check_all() {
                           {64, 10, 128},
                           {32, 10, 64},
                           {1000, 1, 1},
+                          {64, 4 * lanes, 64},
+                          {50, 4 * lanes - 1, 400},
+                          {21, 8 * lanes - 2, 70},
                           {1001, 1, 2},
                           {1003, 1, 3},
                           {1023, 1, 4},
@@ -278,6 +283,11 @@ void check_all() {
                               {220, 290, 800},
                               {1030, 70, 500},
                               {700, 10, 200},
+                              {131, 4 * lanes - 3, 490},
+                              {1030, 4 * lanes, 200},
+                              {150, 8 * lanes - 5, 390},
+                              {400, 8 * lanes, 200},
+                              {31, 1100, 400},
                               {50001, 1, 3}})
             for (int form = 0; form < 4; ++form)
                 check<T>(s, kForms[form % 2], kForms[form / 2], form % 2 == 0, form / 2 == 0,
