@@ -75,7 +75,7 @@ _mutations = 0
 
 def build_log() -> str:
     """The last lines of the build that gave no native module; empty if none were kept."""
-    from pathlib import Path  # noqa: PLC0415  (a tenth of the time that the package takes to import)
+    from pathlib import Path  # noqa: PLC0415  (slow to import, and seldom needed)
 
     note = Path(__file__).with_name("_native_missing.txt")
     return note.read_text("utf-8") if note.is_file() else ""

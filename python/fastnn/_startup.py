@@ -91,7 +91,7 @@ def interrupted(number: int, frame: object) -> None:
 def exchange_handler(old: object, new: Any) -> bool:
     """Make ``new`` the handler of Ctrl-C if ``old`` is; a program's own or an ignored signal
     stays. Whether it was changed."""
-    import signal  # noqa: PLC0415  (half of what this file takes to import)
+    import signal  # noqa: PLC0415  (for the command alone)
     import threading  # noqa: PLC0415
 
     if threading.current_thread() is not threading.main_thread():
