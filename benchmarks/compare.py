@@ -4,8 +4,9 @@
 Machines drift by 10 % and more between runs, so where both files timed the same version of a peer,
 what is compared is fastnn's time as a share of that peer's, else the time itself. A row is slower
 if its interquartile ranges do not overlap and the medians differ by more than 5 % (an import: by
-more than 5 ms; a row with ``may_rise``: by more than that). A row that had a result before and has
-none after is broken.
+more than 5 ms). A row with ``may_rise`` is slower if its medians differ by more than that, and by
+more than chance: if their notches do not overlap (McGill, Tukey and Larsen 1978). A row that had a
+result before and has none after is broken.
 
 Exit status: 0 nothing slower; 1 something is, or broken; 2 the files cannot be compared; 3
 something is slower, but only in rows that were disturbed in one of the runs, or in times that have
@@ -40,7 +41,9 @@ class Change:
     disturbed: bool
     absolute: bool = False
     may_rise: float | None = None
-    alone: bool = False  # a time without a peer's of the same version: the machine may have drifted
+    alone: bool = (
+        False  # without a peer of the same version beside it: the machine may have drifted
+    )
 
     @property
     def ratio(self) -> float:
@@ -49,9 +52,12 @@ class Change:
         return self.after["median"] / before if before else math.inf
 
     def _beyond(self, low: Mapping[str, float], high: Mapping[str, float]) -> bool:
-        share = _FLOOR if self.may_rise is None else self.may_rise
-        floor = _FLOOR_MS if self.absolute else share * abs(low["median"])
-        return high["q1"] > low["q3"] and high["median"] - low["median"] > floor
+        rise = high["median"] - low["median"]
+        if self.may_rise is not None:
+            apart = rise > _notch(low) + _notch(high)
+            return apart and rise > self.may_rise * abs(low["median"])
+        floor = _FLOOR_MS if self.absolute else _FLOOR * abs(low["median"])
+        return high["q1"] > low["q3"] and rise > floor
 
     @property
     def word(self) -> str:
@@ -59,6 +65,12 @@ class Change:
         if self._beyond(self.before, self.after):
             return "slower"
         return "faster" if self._beyond(self.after, self.before) else "same"
+
+
+def _notch(summary: Mapping[str, float]) -> float:
+    """Half the width of the interval of the median that a box plot's notch shows."""
+    width = summary["q3"] - summary["q1"]
+    return 1.57 * width / math.sqrt(max(1.0, summary.get("count", 1.0)))
 
 
 def _inverse(summary: Mapping[str, float]) -> dict[str, float]:
@@ -74,6 +86,12 @@ def _common_peer(a: Any, b: Any, row_a: Any, row_b: Any) -> str | None:
         if peer in row_b.get("ratios", {}) and a["versions"].get(peer) == b["versions"].get(peer)
     ]
     return min(common, key=lambda p: row_a["times_us"][p]["median"]) if common else None
+
+
+def _same_peers(a: Any, b: Any) -> bool:
+    """Whether the files' peers are the same, so that means of ratios to them can be compared."""
+    one, other = ({k: v for k, v in f["versions"].items() if k.split()[0] != OWN} for f in (a, b))
+    return one == other
 
 
 def _change(a: Any, b: Any, row_a: Any, row_b: Any) -> Change | None:
@@ -106,7 +124,7 @@ def _change(a: Any, b: Any, row_a: Any, row_b: Any) -> Change | None:
         disturbed,
         absolute=kind == "import",
         may_rise=may_rise,
-        alone=kind == "ratio",
+        alone=kind == "ratio" or (kind == "geomean" and not _same_peers(a, b)),
     )
 
 

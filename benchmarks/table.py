@@ -99,7 +99,8 @@ def table(content: Mapping[str, Any]) -> str:
         f"{where['cpu']}, {where['cores']} cores, {level}; {', '.join(libraries)}; "
         f"{content['date'][:10]}. {quick}"
         "Times are medians, two threads unless the name says one; the ratio is fastnn's time over "
-        "that of the best peer of the same run, and fastnn is behind where it is above 1. The "
+        "that of the best peer of the same run, and fastnn is behind where it is above 1; it "
+        "misses its target where the lower quartile of its rounds is above that, too. The "
         "floor is the least time that the operations, by the method that fastnn has for them, and "
         "bytes of the work take at the machine's measured ceilings.",
         f"**{sentences.names('fastnn is behind in', rows)}.**",

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,33 @@ def test_a_file_is_replaced_whole_or_stays(tmp_path: Path, monkeypatch: pytest.M
 def test_a_device_is_written_and_not_replaced() -> None:
     files.write(Path(os.devnull), b"nothing")
     assert Path(os.devnull).is_char_device()
+
+
+def test_a_pipe_is_written_to_under_any_name() -> None:
+    content = b"x" * 300_000  # more than it holds
+    reader, writer = os.pipe()
+    name = f"/dev/fd/{writer}"  # which resolves to the name of no file
+    if not Path(name).exists():
+        pytest.skip("no /dev/fd")
+    got: list[bytes] = []
+    with os.fdopen(reader, "rb") as stream:
+        thread = threading.Thread(target=lambda: got.append(stream.read()))
+        thread.start()
+        files.write(files.writable(name), content)
+        os.close(writer)
+        thread.join()
+    assert got == [content]
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="no /dev/stdout")
+def test_the_file_that_output_goes_to_is_not_replaced(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from fastnn.cli.bench import files; print('before', flush=True);"
+        "files.write(files.writable('/dev/stdout'), b'result\\n'); print('after')"
+    )
+    with (tmp_path / "a.txt").open("wb") as output:
+        subprocess.run([sys.executable, "-c", code], stdout=output, check=True)
+    assert (tmp_path / "a.txt").read_text("utf-8") == "before\nresult\nafter\n"
 
 
 def test_the_files_come_before_the_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

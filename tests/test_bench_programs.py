@@ -106,7 +106,13 @@ def test_costs_are_the_least_that_has_to_be_done() -> None:
     x = np.zeros((1024, 4096), np.float32)
     assert relu.cost([x]) == Cost(None, 2 * n, 2 * n)
     both = Subject(CASES["relu-1024x4096"], None, "forward_backward")
-    assert both.cost([x, x]) == Cost(None, 5 * n, 3 * n, read=n)
+    assert both.cost([x, x]) == Cost(None, 4 * n + n / 32, 3 * n, read=n / 32), "a bit of each"
+    smooth = Subject(CASES["tanh-1024x4096"], None, "forward_backward")
+    assert smooth.cost([x, x]) == Cost(None, 5 * n, 3 * n, read=n)
+    halved = Subject(CASES["max_pool2d-32x64x56x56-2"], None, "forward_backward")
+    image, out = np.zeros((32, 64, 56, 56), np.float32), np.zeros((32, 64, 28, 28), np.float32)
+    moved = 2 * image.nbytes + 2 * out.nbytes + out.size * 2 / 8
+    assert halved.cost([out, image]).traffic == moved, "two bits of each output"
     square = CASES["conv2d-32x32x14x14-64x32x3x3-64-padding=1"]
     cost = Subject(square, None, "forward_backward").cost([x] * 4)
     assert cost.flops == 6 * 32 * 14 * 14 * 64 * 32 * 9

@@ -123,6 +123,30 @@ def test_a_row_may_say_by_how_much_it_may_rise(tmp_path: Path) -> None:
         assert verdict_of(tmp_path, result_file(), after) == status
 
 
+def test_a_row_that_may_not_rise_is_told_by_its_median(tmp_path: Path) -> None:
+    """Small calls scatter so far that quartiles overlap where the median rose by half."""
+    before, after = result_file(), result_file()
+    for content, quartiles in ((before, (0.3, 0.4, 0.62)), (after, (0.58, 0.6, 0.7))):
+        summary = value(*quartiles) | {"count": 60}
+        content["rows"][0] |= {"may_rise": 0.1, "ratios": {"numpy": summary}}
+    assert verdict_of(tmp_path, before, after) == 1
+    assert verdict_of(tmp_path, after, before) == 0
+    few = copy.deepcopy(before)
+    few["rows"][0]["ratios"]["numpy"]["count"] = 4  # so few may be chance
+    assert verdict_of(tmp_path, few, after) == 0
+
+
+def test_a_mean_over_other_versions_of_peers_is_a_hint(tmp_path: Path) -> None:
+    mean = {"name": "mean", "kind": "geomean", "rows": ["mm"], "status": "target", "limit": 1.0}
+    mean |= {"disturbed": [], "verdict": "met", "value": value(0.5, 0.5, 0.5)}
+    before, after = result_file(), result_file()
+    before["rows"].append(mean)
+    after["rows"].append(mean | {"value": value(0.6, 0.6, 0.6)})
+    assert verdict_of(tmp_path, before, after) == 1
+    after["versions"]["numpy"] = {"numpy": "3"}
+    assert verdict_of(tmp_path, before, after) == 3
+
+
 def test_compare_refuses_other_machines_and_other_files(tmp_path: Path) -> None:
     other, empty = result_file(), copy.deepcopy(result_file())
     other["machine"]["cpu"] = "another"

@@ -22,7 +22,8 @@
 //   * Else all threads pack B first, in parts of at most kSharedBytes. A task is a block of rows
 //     times a range of panels; while it works on one panel it fetches the next into L2.
 //
-// The tasks depend on the shape and, in the second case, on the number of threads; the bits do not.
+// The tasks depend on the shape and, in the second case and where broad tiles would be two tasks,
+// on the number of threads; the bits do not.
 //
 // Scratch: slots 0 (A, of each thread) and 1 (B, of the caller if shared, else of each thread).
 //
@@ -215,9 +216,9 @@ bool gemm(idx m, idx n, idx k, const T* a, idx a_rs, idx a_cs, const T* b, idx b
     g.tiles = (m + kTileRows - 1) / kTileRows;
     g.vectors = (n + lanes - 1) / lanes;
     g.panels = (g.vectors + kTileVectors - 1) / kTileVectors;
-    const bool broad =
-        kBroadVectors > kTileVectors &&
-        (g.vectors == kBroadVectors || (g.vectors == 2 * kBroadVectors && m <= kFewRows));
+    // Two broad tiles and few rows are two tasks: no more threads than that may be waiting.
+    const bool pair = g.vectors == 2 * kBroadVectors && m <= kFewRows && pool_threads() <= 2;
+    const bool broad = kBroadVectors > kTileVectors && (g.vectors == kBroadVectors || pair);
     if (broad) {
         g.tiles = (m + kBroadRows - 1) / kBroadRows;
         g.panels = g.vectors / kBroadVectors;

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ _GATHERED = {"embedding": (1, 0), "nll_loss": (0, 1)}  # the argument, its indic
 _LINE = 64  # bytes of a cache line: less than that is not read
 # Operations of one argument, or sums, whose gradients do not need their inputs.
 _LINEAR = {"add", "avg_pool2d", "clone", "embedding", "nll_loss", "pad", "sum", "unfold"}
+# Operations whose gradients need no more of their inputs than a bit for each element.
+_BITS = {"dropout", "leaky_relu", "relu"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Subject:
         """Of one run. ``outputs``: the results of `order`.
 
         Traffic of a case: every array read or written once per pass: inputs and outputs, then for
-        the gradients inputs (unless the operation is linear), output gradients and input gradients.
+        the gradients what they need of the inputs (`_again`), output gradients and input gradients.
         Of what is gathered from, only what is gathered. The backward pass has twice the operations
         of the forward pass: one product for each of the two operands.
         """
@@ -91,7 +94,7 @@ class Subject:
             traffic = self.case.bytes_moved or read + out
             beyond = max(0.0, traffic - 2 * out)
             return Cost(flops, traffic, held, read=beyond, least_flops=least)
-        again = 0.0 if self.case.name in _LINEAR else read
+        again = _again(self.case, arrays, read, out)
         traffic = read + out + again + out + grads
         beyond = max(0.0, traffic - 2 * (out + grads))
         flops, least = (n and 3 * n for n in (flops, least))
@@ -122,6 +125,19 @@ def _read(name: str, arrays: list[Any]) -> float:
         each = table[0].nbytes if name == "embedding" else _LINE
         read += min(0, indices.size * each - table.nbytes)
     return float(read)
+
+
+def _again(case: testing.OpCase, arrays: list[Any], read: float, out: float) -> float:
+    """Bytes that the gradients need of what the forward pass has read."""
+    if case.name in _LINEAR:
+        return 0.0
+    if case.name in _BITS:
+        return float(arrays[0].size) / 8
+    if case.name == "max_pool2d":  # which element of its k x k window each output is
+        window = case.shapes[1]
+        assert isinstance(window, int)
+        return out / float(arrays[0].itemsize) * 2 * math.log2(window) / 8
+    return read
 
 
 def _describe(case: testing.OpCase, dtype: str, inputs: Path) -> dict[str, Any]:

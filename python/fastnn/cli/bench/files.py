@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import sys
 from pathlib import Path
 
 from fastnn.train.run import named, write_atomically
@@ -20,7 +21,7 @@ def writable(text: str) -> Path:
         if not path.exists():
             path.open("xb").close()
             path.unlink()
-        elif path.is_file() or path.is_dir():  # neither a pipe nor a device
+        elif path.is_dir() or not _is_stream(path):
             path.open("ab").close()
             if not os.access(path.resolve().parent, os.W_OK):  # it is replaced, not overwritten
                 raise PermissionError(errno.EACCES, "no other file can be made in its folder")
@@ -57,9 +58,32 @@ def same(a: Path, b: Path) -> bool:
 
 def write(path: Path, content: bytes) -> None:
     """Replaces a file, or raises OSError with its name and leaves it as it was."""
-    target = path.resolve()  # a link stays one
-    if target.exists() and not target.is_file():  # a device or a pipe is no file to replace
-        with named(path):
-            target.write_bytes(content)
-    else:
-        write_atomically(target, content)
+    if not _is_stream(path):
+        write_atomically(path.resolve(), content)  # a link stays one
+        return
+    own = [descriptor for descriptor in (1, 2) if _is_open_as(path, descriptor)]
+    for output in (sys.stdout, sys.stderr):
+        output.flush()
+    with named(path):  # this program's own output goes on behind what is written
+        descriptor = os.dup(own[0]) if own else os.open(path, os.O_WRONLY | os.O_APPEND)
+        try:
+            left = memoryview(content)
+            while left:
+                left = left[os.write(descriptor, left) :]
+        finally:
+            os.close(descriptor)
+
+
+def _is_stream(path: Path) -> bool:
+    """A device, a pipe (whose name need not resolve to one), or where this program's output goes:
+    what is written to, not replaced."""
+    if not path.exists():
+        return False
+    return not path.is_file() or any(_is_open_as(path, descriptor) for descriptor in (1, 2))
+
+
+def _is_open_as(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:  # closed, or gone
+        return False
