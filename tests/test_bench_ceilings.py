@@ -80,6 +80,25 @@ def test_rates_count_the_definition_and_shares_what_is_needed() -> None:
     assert not result["disturbed"]
 
 
+def test_a_share_of_the_peak_is_one_of_that_beside_the_row() -> None:
+    class Drifting(Machine):
+        def fma(self, threads: int) -> float:
+            self.clock = getattr(self, "clock", 6.0) - 0.5
+            return 100.0 * threads * self.clock
+
+    watch = Watch(Drifting(), 2)  # type: ignore[arg-type]
+    watch.settle(0.0)
+    watch.begin()
+    top = Ceilings(None, watch, 2)
+    assert top.fma_beside == top.fma == watch.best_many, "before there is a reading beside it"
+    watch.read()
+    assert watch.best_beside < watch.best_many
+    result: dict[str, Any] = {"disturbed": [], "notes": []}
+    add_shares(result, [{"fastnn": 50e3}], Cost(9e6, None, 1e6), top)
+    assert result["fma_peak_gflops"] == watch.best_beside
+    assert result["floor_us"] == pytest.approx(9e3 / watch.best_beside)
+
+
 def test_shares_are_of_the_best_that_was_seen_beside_the_rounds() -> None:
     result = shares(1.0, [Bandwidth(10.0, 10.0), Bandwidth(20.0, 15.0)])
     assert result["bandwidth_gb_per_s"] == 20.0

@@ -100,6 +100,11 @@ class Watch:
         self._threads = threads
         self.best_one = 0.0
         self.best_many = 0.0
+        self.best_beside = 0.0  # of the threads together, since `begin`
+
+    def begin(self) -> None:
+        """A row begins: a share is one of what the machine can do beside it, for clocks drift."""
+        self.best_beside = 0.0
 
     def read(self) -> Reading:
         """A reading now; a few milliseconds. A disturbance lasts: one reading of it may be chance,
@@ -117,6 +122,7 @@ class Watch:
         many = one if self._threads == 1 else self._probe.fma(self._threads)
         self.best_one = max(self.best_one, one)
         self.best_many = max(self.best_many, many)
+        self.best_beside = max(self.best_beside, many)
         return Reading(one, many, self._threads)
 
     def settle(self, seconds: float) -> None:
@@ -151,6 +157,11 @@ class Ceilings:
     def fma(self) -> float | None:
         """Multiply-adds in registers, GFLOP/s; None where it cannot be measured."""
         return self._watch.best_many or None
+
+    @property
+    def fma_beside(self) -> float | None:
+        """The same by the readings of the present row alone."""
+        return self._watch.best_beside or self.fma
 
     def look(self, size: float) -> Bandwidth | None:
         """The rates at that size of the working set now; None where they cannot be measured."""
@@ -203,8 +214,8 @@ class Ceilings:
         its working set (Williams, Waterman, Patterson 2009); of a whole step, the sum of the two.
         """
         parts = []
-        if cost.needed and self.fma:
-            parts.append(cost.needed / self.fma * 1e-3)
+        if cost.needed and (peak := self.fma_beside):
+            parts.append(cost.needed / peak * 1e-3)
         if cost.traffic and (rate := self.bandwidth(cost, seen)):
             parts.append(cost.traffic / rate * 1e-3)
         return (sum(parts) if cost.parts else max(parts)) if parts else None

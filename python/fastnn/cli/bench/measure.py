@@ -224,6 +224,7 @@ def measure(
     def look() -> ceilings.Bandwidth | None:
         return top.look(cost.working_set) if cost.traffic else None
 
+    watch.begin()
     take = _Sampling(ready, repeats, threads, session.effort.rounds, look)
     while True:
         try:

@@ -38,9 +38,9 @@ def add_shares(
     if cost.flops and cost.needed:
         # Rates of the definition's operations, whichever way they are saved: so that they compare.
         result["gflops"] = {n: cost.flops / t for n, t in medians.items()}
-        result["fma_peak_gflops"] = top.fma
-        if top.fma:
-            shares = [cost.needed / t[OWN] / top.fma for t in kept]
+        result["fma_peak_gflops"] = peak = top.fma_beside
+        if peak:
+            shares = [cost.needed / t[OWN] / peak for t in kept]
             result["share_of_fma_peak"] = Summary.of(shares).as_dict()
     if cost.traffic:
         result["gb_per_s"] = {n: cost.traffic / t for n, t in medians.items()}
