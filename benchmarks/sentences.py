@@ -102,7 +102,7 @@ def reasons(content: Mapping[str, Any]) -> str:
     known = {row.name: row.reason for row in targets.load()}
     shared: dict[str, list[str]] = {}  # by reason
     for row in content["rows"]:
-        why = row.get("reason") or known.get(row["name"], "")
+        why = known.get(row["name"]) or row.get("reason", "")
         missed = row["verdict"] in (verdicts.MISSED, verdicts.DISTURBED)
         if not (why and missed and row["status"] != "reported" and row.get("value")):
             continue
