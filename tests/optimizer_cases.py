@@ -12,8 +12,18 @@ ALL = [
     lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
     lambda p: optim.Adam(p, lr=0.1, amsgrad=True),
     lambda p: optim.AdamW(p, lr=0.1),
+    lambda p: optim.Adagrad(p, lr=0.1, initial_accumulator_value=0.1),
+    lambda p: optim.Adadelta(p, lr=2.0),
+    lambda p: optim.RMSprop(p, lr=0.1, centered=True, momentum=0.9),
+    lambda p: optim.NAdam(p, lr=0.1),
+    lambda p: optim.RAdam(p, lr=0.1),
+    lambda p: optim.Adamax(p, lr=0.1),
+    lambda p: optim.Rprop(p, lr=0.1),
+    lambda p: optim.ASGD(p, lr=0.1, t0=2),
+    lambda p: optim.Lion(p, lr=0.1),
 ]
-IDS = ["sgd", "adam", "adamw"]
+IDS = ["sgd", "adam", "adamw", "adagrad", "adadelta", "rmsprop", "nadam", "radam", "adamax",
+       "rprop", "asgd", "lion"]  # fmt: skip
 
 
 def parameters(seed: int = 0):

@@ -224,3 +224,12 @@ def test_retained_gradients_and_inputs_as_torch():
     ):
         for inputs in (None, "x", "y", "z", "grad"):
             assert scenario(fastnn, change, inputs) == scenario(torch, change, inputs)
+
+
+def test_numpy_of_a_tensor_that_requires_grad():
+    x = fastnn.ones(2, requires_grad=True)
+    with pytest.raises(RuntimeError, match=r"numpy: expected a tensor without grad"):
+        x.numpy()
+    with fastnn.no_grad():
+        assert x.numpy() is x.array
+    assert x.numpy(force=True).tolist() == [1.0, 1.0]

@@ -83,8 +83,18 @@ def replay(plan: list[tuple[int, int, bytearray]]) -> None:
         _backend.cpu.launch(kernel, variant, bytes(block))
 
 
+OPTIMIZERS: dict[str, Any] = {
+    "adam": lambda p: optim.Adam(p, lr=0.01, weight_decay=1e-3),
+    "sgd": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+    # What changes in them from step to step beside the count: a product, a case, the rates.
+    "nadam": lambda p: optim.NAdam(p, lr=0.01, momentum_decay=0.1),
+    "radam": lambda p: optim.RAdam(p, lr=0.01, betas=(0.9, 0.95)),
+    "asgd": lambda p: optim.ASGD(p, lr=0.1, lambd=0.1, t0=8),
+}
+
+
 class Training:
-    """An MLP with dropout, and Adam; one step on fixed input buffers."""
+    """An MLP with dropout, and an optimiser; one step on fixed input buffers."""
 
     def __init__(self, optimizer: str) -> None:
         fastnn.manual_seed(7)
@@ -96,10 +106,7 @@ class Training:
             nn.Tanh(),
             nn.Linear(32, 5),
         )
-        if optimizer == "adam":
-            self.optimizer: Any = optim.Adam(self.model.parameters(), lr=0.01, weight_decay=1e-3)
-        else:
-            self.optimizer = optim.SGD(self.model.parameters(), lr=0.1, momentum=0.9, nesterov=True)
+        self.optimizer: Any = OPTIMIZERS[optimizer](self.model.parameters())
         self.x = fastnn.zeros(48, 20)
         self.y = fastnn.zeros(48, dtype=fastnn.int64)
 
@@ -126,7 +133,7 @@ class Training:
         return [np.array(p.detach().numpy()) for p in self.model.parameters()]
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_recorded_step_replays_elsewhere_bit_for_bit(optimizer: str) -> None:
     training = Training(optimizer)
     for i in range(2):

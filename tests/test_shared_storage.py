@@ -77,6 +77,7 @@ def test_a_view_of_no_grad_is_not_changed_outside() -> None:
     for base in (torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True) * 2):
         with torch.no_grad():
             view = base[:2]
+        assert not view.grad_fn
         for change in (
             lambda v: v.add_(1),
             lambda v: v[:1].mul_(2),

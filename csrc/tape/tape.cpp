@@ -163,7 +163,9 @@ bool record(PyObject* node, PyObject* const* tensors, Py_ssize_t n, PyObject* co
     }
     set_slot(node, tape.o.outputs, described);
     for (Py_ssize_t i = 0; i < m; ++i) {
-        if (!PyTypeNum_ISFLOAT(PyArray_TYPE(plain_array(results[i])))) continue;
+        // Integers and bools have no gradient; bfloat16 is a type that NumPy learns at run time.
+        const int type = PyArray_TYPE(plain_array(results[i]));
+        if (PyTypeNum_ISINTEGER(type) || PyTypeNum_ISBOOL(type)) continue;
         set_slot(results[i], tape.t.requires_grad, Py_NewRef(Py_True));
         set_slot(results[i], tape.t.node, Py_NewRef(node));
         set_slot(results[i], tape.t.output_nr, PyLong_FromSsize_t(i));
@@ -200,10 +202,11 @@ PyObject* apply(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
                          kind->tp_name, Py_TYPE(tensors[i])->tp_name);
             return nullptr;
         }
-        wanted = wanted || needs_grad(tensors[i]);
     }
-    wanted = wanted && recording_enabled;
+    // A view whose memory was given a history since it was made has one now too.
     if (recording_enabled && !check_views(kind, tensors, n)) return nullptr;
+    for (Py_ssize_t i = 0; recording_enabled && !wanted && i < n; ++i)
+        wanted = tensors[i] != Py_None && needs_grad(tensors[i]);
     PyObject* first = slot(tensors[0], tape.t.array);
     PyObject* table =
         first == nullptr

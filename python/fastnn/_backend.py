@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from fastnn import _startup
+from fastnn._bfloat16 import through_single
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -196,22 +197,22 @@ def reference(function: _F) -> _F:
     """
     kernel = function.__name__
     # Kernels never warn: infinities and NaN are values like others.
-    function = np.errstate(all="ignore")(function)
-    references[kernel] = function
-    setattr(_numpy_table, kernel, function)
+    quiet: Any = np.errstate(all="ignore")(through_single(function))
+    references[kernel] = quiet
+    setattr(_numpy_table, kernel, quiet)
     setattr(_numpy_table.fast, kernel, _not_implemented)
     own = native.get(kernel)
     if own is not None:
-        own.fallback = function
-    setattr(_cpu_table, kernel, function if own is None else own)
+        own.fallback = quiet
+    setattr(_cpu_table, kernel, quiet if own is None else own)
     fast = own.allocating if own is not None and own.is_allocating else _not_implemented
     setattr(_cpu_table.fast, kernel, fast)
     if cupy is not None:
         table = _tables[cupy.ndarray]
         gpu = native_cuda.get(kernel)
-        setattr(table, kernel, function if gpu is None else _of_floats(_with_stream(gpu), function))
+        setattr(table, kernel, quiet if gpu is None else _of_floats(_with_stream(gpu), quiet))
         setattr(table.fast, kernel, _not_implemented)
-    return function
+    return quiet  # type: ignore[no-any-return]
 
 
 def kernels(array: Any) -> Table:

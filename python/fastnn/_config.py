@@ -28,6 +28,22 @@ def get_num_threads() -> int:
     return 1 if _backend.cpu is None else int(_backend.cpu.num_threads())
 
 
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Accepted and without effect, as torch.use_deterministic_algorithms: every kernel gives the
+    same bits on every run and for any number of threads.  Raises TypeError for other than bools."""
+    for name, value in (("mode", mode), ("warn_only", warn_only)):
+        if not isinstance(value, bool):
+            message = (
+                f"use_deterministic_algorithms: expected {name} as a bool, got {value!r}; pass True"
+            )
+            raise TypeError(message)
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    """True: there are no others."""
+    return True
+
+
 def empty_cache() -> None:
     """Gives memory that is kept for reuse back to the system."""
     if _backend.cpu is not None:

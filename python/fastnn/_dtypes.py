@@ -7,6 +7,7 @@ torch) float32.
 
 from __future__ import annotations
 
+import importlib
 import numbers
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,9 +24,10 @@ class dtype:
 
     def __init__(self, name: str, numpy: Any, category: int) -> None:
         self.name = name
-        self.numpy: Final[np.dtype[Any]] = np.dtype(numpy)
+        if numpy is not None:
+            self.numpy: Final[np.dtype[Any]] = np.dtype(numpy)
         self.category = category  # 0 bool, 1 integer, 2 floating point
-        self.is_signed = self.numpy.kind != "u" and category > 0
+        self.is_signed = category == 2 or (category == 1 and self.numpy.kind != "u")
 
     @property
     def is_floating_point(self) -> bool:
@@ -45,14 +47,48 @@ class dtype:
     def __repr__(self) -> str:
         return f"fastnn.{self.name}"
 
-    def __reduce__(self) -> str:
-        return self.name
+    def __reduce__(self) -> Any:
+        return named, (self.name,)
 
     def __copy__(self) -> dtype:
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> dtype:
         return self
+
+
+class _Bfloat16(dtype):
+    """The upper half of a float32. NumPy learns the type from the package ml_dtypes, which is
+    imported when the type is first used."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "numpy":  # which is an empty slot until now
+            message = f"'dtype' object has no attribute {name!r}"
+            raise AttributeError(message)
+        try:
+            module = importlib.import_module("ml_dtypes")
+        except ImportError:
+            message = (
+                "bfloat16: expected the package ml_dtypes, from which NumPy has the type, got "
+                "none; pip install ml_dtypes"
+            )
+            raise ImportError(message) from None
+        found = np.dtype(module.bfloat16)
+        self.numpy = found  # type: ignore[misc]
+        _BY_NUMPY[found] = self
+        return found
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes per element."""
+        return 2
+
+
+def named(name: str) -> dtype:
+    """The type of a name, for pickles."""
+    return next(d for d in (*ALL, bfloat16) if d.name == name)
 
 
 bool_: Final = dtype("bool", np.bool_, 0)
@@ -66,6 +102,7 @@ float32: Final = dtype("float32", np.float32, 2)
 float64: Final = dtype("float64", np.float64, 2)
 
 ALL: Final = (bool_, uint8, int8, int16, int32, int64, float16, float32, float64)
+bfloat16: Final = _Bfloat16("bfloat16", None, 2)  # not in ALL: there only with ml_dtypes
 _BY_NUMPY: Final[dict[Any, dtype]] = {d.numpy: d for d in ALL}
 if np.dtype(np.longdouble) != float64.numpy:
     # Not public: the next higher precision that the tests compare float64 results with.
@@ -77,6 +114,8 @@ _default = float32
 def from_numpy(numpy: np.dtype[Any]) -> dtype:
     """The dtype of a NumPy dtype.  Raises TypeError for one that fastnn does not have."""
     found = _BY_NUMPY.get(numpy) or _BY_NUMPY.get(numpy.newbyteorder("="))
+    if found is None and numpy.name == "bfloat16" and bfloat16.numpy == numpy:
+        return bfloat16
     if found is None:
         message = (
             f"dtype: expected one of {', '.join(d.name for d in ALL)}, got NumPy dtype {numpy}; "
@@ -101,7 +140,7 @@ def argument(op: str, value: Any, default: dtype | None = None, name: str = "dty
             return d
     # NumPy's types and dtypes have names too; ours are the same.
     name_given = getattr(value, "name", getattr(value, "__name__", value))
-    known = {d.name for d in ALL}
+    known = {d.name for d in (*ALL, bfloat16)}
     meant = name_given if isinstance(name_given, str) and name_given in known else None
     message = (
         f"{op}: expected a fastnn dtype, int, float or bool as {name}, got {value!r}; pass "
@@ -116,7 +155,7 @@ def get_default_dtype() -> dtype:
 
 
 def set_default_dtype(d: dtype) -> None:
-    """Sets the type of tensors made from Python floats: float32 or float64."""
+    """Sets the type of tensors made from Python floats: float32, float64 or a half precision."""
     global _default  # noqa: PLW0603
     if not isinstance(d, dtype) or not d.is_floating_point:
         message = (
@@ -135,10 +174,13 @@ def _promote(a: dtype, b: dtype) -> dtype:
         if signed.itemsize > unsigned.itemsize:
             return signed
         return {1: int16, 2: int32, 4: int64}[unsigned.itemsize]
+    if a is not b and a.itemsize == b.itemsize == 2 and a.category == 2:
+        return float32  # float16 has the digits and bfloat16 the range
     return a if a.itemsize >= b.itemsize else b
 
 
-_TABLE: Final = {(a, b): _promote(a, b) for a in _BY_NUMPY.values() for b in _BY_NUMPY.values()}
+_EVERY: Final = (*_BY_NUMPY.values(), bfloat16)
+_TABLE: Final = {(a, b): _promote(a, b) for a in _EVERY for b in _EVERY}
 
 
 def promote_types(a: dtype, b: dtype) -> dtype:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn import _backend
 from fastnn._grad_mode import _mode
-from fastnn._gradients import Pending, add_to_grad, is_fresh, run_hooks
+from fastnn._gradients import AfterAccumulation, Pending, add_to_grad, is_fresh, run_hooks
 from fastnn._op import Op, check_view, tensor_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_tape = _backend.tape
+# The native backward pass; None while something looks on (_watch), and where there is none.
+native: Any = _backend.tape
 
 
 def _reaching(roots: Iterable[Op], targets: set[int], leaves: set[int]) -> set[int]:
@@ -46,7 +47,8 @@ def _reaching(roots: Iterable[Op], targets: set[int], leaves: set[int]) -> set[i
 def arrived(
     node: Op, nr: int, grad: Any, graph: bool, capture: Callable[[Any], None] | None = None
 ) -> Any:
-    """The complete gradient of a node's output, or None, after its hooks; zeros for None."""
+    """The complete gradient of a node's output after its hooks. For None zeros, where ``outputs``
+    says of what shape."""
     if node.hooks is not None and nr in node.hooks and grad is not None:
         grad = run_hooks(node.hooks[nr].values(), grad, graph)
     if capture is not None:
@@ -55,9 +57,10 @@ def arrived(
         tensor = node.retained[nr]()
         if tensor is not None:
             add_to_grad(tensor, grad, False, graph)
-    if grad is not None:
+    described = node.outputs[nr]
+    if grad is not None or described is None:
         return grad
-    shape, dtype = node.outputs[nr]
+    shape, dtype = described
     array = node.kernels.empty(shape, dtype)
     node.kernels.fill(node.kernels.xp.zeros(1, dtype), array)
     return tensor_class()._wrap(array) if graph else array
@@ -71,6 +74,10 @@ def hooked(leaf: Any, grad: Any, graph: bool) -> Any:
 def finish_leaf(leaf: Any, total: Any, owned: bool, graph: bool = False) -> None:
     """Runs a leaf's hooks on its complete gradient and adds it to ``.grad``."""
     add_to_grad(leaf, hooked(leaf, total, graph), owned and leaf._hooks is None, graph)
+    if leaf._hooks is not None:
+        for hook in list(leaf._hooks.values()):
+            if type(hook) is AfterAccumulation:
+                hook.fn(leaf)
 
 
 class _Pass:
@@ -123,7 +130,9 @@ class _Pass:
         for edge, r in zip(node.edges, results, strict=True):
             if edge is None or r is None:
                 continue
-            fresh = self.graph or is_fresh(r, grads, results, node.saved or ())
+            fresh = self.graph or (
+                node.gives_away and is_fresh(r, grads, results, node.saved or ())
+            )
             self.send(edge[0], edge[1], r, fresh)
         if not self.keep:
             node.saved = None if node.saved else ()
@@ -153,7 +162,7 @@ class _Pass:
             if node.backward_graph is None:
                 message = (
                     f"{node.name}: expected an operation with a second derivative under "
-                    "create_graph=True, got one without; build it from operations that have one"
+                    f"create_graph=True, got one without; {node.instead}"
                 )
                 raise RuntimeError(message)
             return node.backward_graph(*grads)
@@ -180,7 +189,7 @@ def _root_gradient(t: Any, gradient: Any, graph: bool) -> Any:
             "and .numpy() out of its computation"
         )
         raise TypeError(message)
-    if not t._requires_grad:
+    if not t.requires_grad:
         message = (
             "backward: expected a tensor that requires grad, got one without; set "
             "requires_grad=True on a tensor that it is computed from, outside of no_grad()"
@@ -235,8 +244,8 @@ def run_backward(
         arrays = [_root_gradient(t, g, graph) for t, g in zip(roots, gradients, strict=True)]
         fresh = [g is None for g in gradients]
         work = _Pass(roots, keep, graph, inputs, accumulate)
-        plain = _tape is not None and inputs is None and not graph
-        if plain and _tape.backward_pass(roots, arrays, fresh, bool(keep)):
+        plain = native is not None and inputs is None and not graph
+        if plain and native.backward_pass(roots, arrays, fresh, bool(keep)):
             return work
         for t, grad, own in zip(roots, arrays, fresh, strict=True):
             if t._node is None:

@@ -69,10 +69,19 @@ class Pending:
         return node, self.nodes.pop(node)
 
 
+class AfterAccumulation:
+    """The entry, among a leaf's hooks, of one that runs once ``.grad`` has been added to."""
+
+    def __init__(self, fn: Callable[[Tensor], None]) -> None:
+        self.fn = fn
+
+
 def run_hooks(hooks: Iterable[Callable[[Tensor], Tensor | None]], grad: Any, graph: bool) -> Any:
     kind = tensor_class()
     tensor = grad if graph else kind._wrap(grad)
     for hook in list(hooks):
+        if isinstance(hook, AfterAccumulation):
+            continue
         changed = hook(tensor)
         if changed is None:
             continue
@@ -97,7 +106,10 @@ def add_to_grad(leaf: Any, grad: Any, fresh: bool, graph: bool) -> None:
     """Adds a gradient (array, or Tensor under create_graph) to ``leaf.grad``."""
     before = leaf._grad
     if graph:
-        leaf._grad = grad if before is None else before + grad
+        if before is None:  # which is nobody's view: zero_grad may detach it in place
+            leaf._grad = grad if grad._rebase_stamp is None else grad.clone()
+        else:
+            leaf._grad = before + grad
         return
     tensor = tensor_class()
     if before is None:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from fastnn import _backend
 from fastnn._grad_mode import _mode
+from fastnn._node import Node, op_name
+from fastnn._view_history import check_view, rebase
 
 if TYPE_CHECKING:
     import weakref
@@ -33,17 +35,20 @@ class Storage:
     """What tensors that share memory have in common.
 
     ``version`` counts in-place changes. ``rebased`` counts those that changed the history of the
-    tensor that owns the memory, after which older views of it no longer know where they came from.
+    tensor that owns the memory, after which its views take theirs anew: `_view_history`.
     """
 
     __slots__ = ("rebased", "version")
+    # (leaf, array) -> Tensor, of what stands for a leaf's memory that hooks had packed away: makes
+    # of the array that they unpack a tensor whose gradient goes to the leaf.
+    alias: ClassVar[Any] = None
 
     def __init__(self) -> None:
         self.version = 0
         self.rebased = 0
 
 
-class Op:
+class Op(Node):
     """One operation: context of its forward pass and, if recorded, a node of the graph."""
 
     # Slots, and named here alone: csrc/tape reads and writes them at their places. What an
@@ -64,17 +69,19 @@ class Op:
         "sequence",
     )
     name: ClassVar[str] = ""
+    instead: ClassVar[str] = "build it from operations that have one"  # of a second derivative
     kernels: Any
     needs: tuple[bool, ...]
     saved: tuple[Any, ...] | None
     guards: tuple[tuple[Storage, int, int] | None, ...]
     edges: tuple[tuple[Any, int] | None, ...]
     sequence: int
-    outputs: tuple[tuple[tuple[int, ...], Any], ...]
+    outputs: tuple[tuple[tuple[int, ...], Any] | None, ...]  # None: no zeros where no gradient is
     hooks: dict[int, dict[int, Callable[[Tensor], Tensor | None]]] | None
     retained: dict[int, weakref.ref[Tensor]] | None
     incoming: Sequence[Any]  # the gradients that backward was given, while it runs
     direct: bool  # whether gradients of plain leaves may be written straight into .grad
+    gives_away: ClassVar[bool] = True  # whether backward may return arrays that nobody else has
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ARG004  (they are __init__'s)
         node = object.__new__(cls)
@@ -86,8 +93,8 @@ class Op:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if not cls.__dict__.get("name"):
-            cls.name = cls.__name__.lower()
+        name = cls.__dict__.get("name") or cls.__name__.lower()
+        cls.name = op_name(name, f"{cls.__name__}Backward0")
 
     def forward(self, *args: Any) -> Any:
         """Arrays and options in, a new array (or a tuple of new arrays) out."""
@@ -143,6 +150,8 @@ class Op:
                     found.append(tensor._wrap(array))
                 elif isinstance(edge[0], Op):
                     found.append(tensor._with_history(array, *edge))
+                elif guard is not None and guard[0].alias is not None:
+                    found.append(guard[0].alias(edge[0], array))
                 else:
                     if guard is None or edge[0].storage is not guard[0]:
                         message = (
@@ -197,7 +206,7 @@ class Op:
         described = []
         for nr, r in enumerate(results):
             described.append((r.array.shape, r.array.dtype))
-            if r.array.dtype.kind == "f":
+            if r.array.dtype.kind not in "biu":
                 r._requires_grad = True
                 r._node = self
                 r._output_nr = nr
@@ -221,31 +230,6 @@ class Op:
                 raise RuntimeError(message)
 
 
-def rebase(t: Any, node: Any, output_nr: int) -> None:
-    """Gives a tensor that was changed in place its new history. Its retained gradient, but not
-    its hooks, goes along: `retain_grad` is about the tensor, a hook about a value."""
-    old, nr = t._node, t._output_nr
-    t._node, t._output_nr, t._requires_grad = node, output_nr, True
-    if old is not None and old.retained is not None and nr in old.retained:
-        kept = old.retained[nr]
-        if kept() is t:
-            del old.retained[nr]
-            if node.retained is None:
-                node.retained = {}
-            node.retained[output_nr] = kept
-
-
-def check_view(op: str, t: Any) -> None:
-    """Raises for a view of memory whose history has changed since the view was made."""
-    if t._rebase_stamp is not None and t._rebase_stamp != t.storage.rebased:
-        message = (
-            f"{op}: expected a view of memory with an unchanged history, got one changed by an "
-            "in-place operation since the view was made; take the view again after the change, or "
-            "change a clone()"
-        )
-        raise RuntimeError(message)
-
-
 def _guard(
     array: Any, tensors: Sequence[Any], results: Sequence[Any]
 ) -> tuple[Storage, int, int] | None:
@@ -263,3 +247,11 @@ def tensor_class() -> Any:
     from fastnn.tensor import Tensor  # noqa: PLC0415  (the tape lies below the tensor)
 
     return Tensor
+
+
+# The specification, which _native_tape puts C++ in the place of: what _watch goes back to.
+plain_apply: Any = Op.__dict__["apply"].__func__
+plain_record = Op.record
+
+
+__all__ = ["Op", "Storage", "check_view", "rebase", "tensor_class"]

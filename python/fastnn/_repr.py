@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +17,64 @@ if TYPE_CHECKING:
 
     from fastnn.tensor import Tensor
 
-_EDGE_ITEMS = 3
-_THRESHOLD = 1000
-_LINE = 80
 _PREFIX = "tensor("
+
+
+@dataclasses.dataclass
+class _Style:
+    """How tensors print: what `set_printoptions` sets."""
+
+    precision: int = 4
+    threshold: float = 1000
+    edgeitems: int = 3
+    linewidth: int = 80
+    sci_mode: bool | None = None
+
+
+_style = _Style()
+_PROFILES: dict[str, dict[str, float]] = {
+    "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},
+    "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 80},
+    "full": {"precision": 4, "threshold": math.inf, "edgeitems": 3, "linewidth": 80},
+}
+
+
+def set_printoptions(
+    precision: int | None = None,
+    threshold: float | None = None,
+    edgeitems: int | None = None,
+    linewidth: int | None = None,
+    profile: str | None = None,
+    sci_mode: bool | None = None,
+) -> None:
+    """Sets how tensors print, as torch.set_printoptions.
+
+    precision: digits after the point; threshold: elements above which a tensor is cut short, to
+    ``edgeitems`` at both ends of every dimension; linewidth: characters on a line; sci_mode:
+    whether numbers are written as 1.0000e+00 (None: where they need it). profile: "default",
+    "short" or "full" sets the first four together; what else is given changes it. None leaves an
+    option alone, but for sci_mode.   Raises TypeError for what is no number, ValueError for others.
+    """
+    name = "set_printoptions"
+    if profile is not None and profile not in _PROFILES:
+        message = f"{name}: expected profile default, short or full, got {profile!r}; leave it out"
+        raise ValueError(message)
+    chosen: dict[str, Any] = dict(_PROFILES[profile]) if profile is not None else {}
+    given = {"precision": precision, "edgeitems": edgeitems, "linewidth": linewidth}
+    for option, value in {**given, "threshold": threshold}.items():
+        if value is None:
+            continue
+        whole = isinstance(value, int) or (option == "threshold" and isinstance(value, float))
+        if isinstance(value, bool) or not whole:
+            message = f"{name}: expected {option} as an int, got {value!r}; convert it with int()"
+            raise TypeError(message)
+        if value < 0:
+            message = f"{name}: expected {option} >= 0, got {value}; None leaves it as it is"
+            raise ValueError(message)
+        chosen[option] = value
+    for option, value in chosen.items():
+        setattr(_style, option, value)
+    _style.sci_mode = sci_mode
 
 
 def tensor_repr(t: Tensor) -> str:
@@ -25,6 +82,8 @@ def tensor_repr(t: Tensor) -> str:
     from fastnn import _dtypes  # noqa: PLC0415
 
     array = t.array if isinstance(t.array, np.ndarray) else t.array.get()
+    if array.dtype.kind == "V":  # bfloat16
+        array = array.astype(np.float32)
     empty = "[]" if array.ndim == 1 else f"[], size={array.shape}"
     text = _numbers(array) if array.size else empty
     parts = []
@@ -41,7 +100,7 @@ def tensor_repr(t: Tensor) -> str:
     text = _PREFIX + text
     for part in parts:
         last = text.rpartition("\n")[2]
-        fits = len(last) + len(part) + 3 <= _LINE
+        fits = len(last) + len(part) + 3 <= _style.linewidth
         text += (", " if fits else ",\n" + " " * len(_PREFIX)) + part
     return text + ")"
 
@@ -49,8 +108,8 @@ def tensor_repr(t: Tensor) -> str:
 def _edges(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The elements that are printed of an array that is cut short."""
     for d, n in enumerate(array.shape):
-        if n > 2 * _EDGE_ITEMS:
-            keep = [*range(_EDGE_ITEMS), *range(n - _EDGE_ITEMS, n)]
+        if n > 2 * _style.edgeitems:
+            keep = [*range(_style.edgeitems), *range(n - _style.edgeitems, n)]
             array = array.take(keep, axis=d)
     return array
 
@@ -69,10 +128,11 @@ def _formatter(values: np.ndarray[Any, Any]) -> tuple[Callable[[Any], str], int]
     apart = high / low > 1000.0 or high > 1e8
     whole = bool((used == np.ceil(used)).all())
     write: Callable[[Any], str] = _whole
-    if apart or (not whole and low < 1e-4):
-        write = "{:.4e}".format
+    needed = apart or (not whole and low < 1e-4)
+    if needed if _style.sci_mode is None else _style.sci_mode:
+        write = f"{{:.{_style.precision}e}}".format
     elif not whole:
-        write = "{:.4f}".format
+        write = f"{{:.{_style.precision}f}}".format
     return write, max(len(write(v)) for v in used.tolist())
 
 
@@ -82,24 +142,26 @@ def _whole(value: float) -> str:
 
 def _numbers(array: np.ndarray[Any, Any]) -> str:
     """The numbers in brackets, as many on a line as fit."""
-    short = array.size > _THRESHOLD
+    short = array.size > _style.threshold
     write, width = _formatter(_edges(array) if short else array)
 
     def text(part: np.ndarray[Any, Any], indent: int) -> str:
         if part.ndim == 0:
             return write(part.item()).rjust(width)
         n = len(part)
-        cut = short and n > 2 * _EDGE_ITEMS
-        chosen = [*range(_EDGE_ITEMS), *range(n - _EDGE_ITEMS, n)] if cut else list(range(n))
+        cut = short and n > 2 * _style.edgeitems
+        chosen = (
+            [*range(_style.edgeitems), *range(n - _style.edgeitems, n)] if cut else list(range(n))
+        )
         items = [text(part[i], indent + 1) for i in chosen]
         if part.ndim > 1:
             if cut:
-                items.insert(_EDGE_ITEMS, "...")
+                items.insert(_style.edgeitems, "...")
             between = "," + "\n" * (part.ndim - 1) + " " * (indent + 1)
             return "[" + between.join(items) + "]"
         if cut:
-            items.insert(_EDGE_ITEMS, " ...")
-        per_line = max(1, (_LINE - indent) // (width + 2))
+            items.insert(_style.edgeitems, " ...")
+        per_line = max(1, (_style.linewidth - indent) // (width + 2))
         lines = [", ".join(items[i : i + per_line]) for i in range(0, len(items), per_line)]
         return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
 
@@ -155,6 +217,8 @@ def tensor_deepcopy(t: Tensor, memo: dict[int, Any]) -> Tensor:
     made._requires_grad = t._requires_grad
     if t._grad is not None:
         made._grad = tensor_deepcopy(t._grad, memo)
+    if t.__dict__:
+        made.__dict__.update(copy.deepcopy(t.__dict__, memo))
     return made
 
 
@@ -169,8 +233,5 @@ def rebuild(kind: type[Tensor], array: Any, requires_grad: bool) -> Tensor:
 
 
 def tensor_reduce(t: Tensor) -> Any:
-    """Pickle support; a tensor with history cannot be pickled."""
-    if not t.is_leaf:
-        message = "pickle: expected a leaf, got the result of an operation; use detach()"
-        raise RuntimeError(message)
-    return rebuild, (type(t), t.array, t._requires_grad)
+    """Pickle support: of a tensor with history comes back a leaf, as in torch."""
+    return rebuild, (type(t), t.array, t.requires_grad), t.__dict__ or None

@@ -7,18 +7,23 @@ eager calls, recorded plans, checkpoints and forked processes all use the same c
 
 from __future__ import annotations
 
-import math
+import contextlib
 import numbers
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn import _backend, _dtypes
 from fastnn._device import device as Device
+from fastnn._formats import check_formats
+from fastnn._random_integers import randint, randperm
 from fastnn.ops import _common
 from fastnn.ops.creation import empty, size_argument
 from fastnn.tensor import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Generator:
@@ -133,6 +138,19 @@ def seed() -> int:
     return default_generator.seed()
 
 
+@contextlib.contextmanager
+def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
+    """Draws inside of the ``with`` block leave the default generator as it was before, as
+    torch.random.fork_rng. It is the only one: ``devices`` changes nothing."""
+    del devices
+    state = default_generator.get_state()
+    try:
+        yield
+    finally:
+        if enabled:
+            default_generator.set_state(state)
+
+
 def get_rng_state() -> Tensor:
     """The state of the default generator."""
     return default_generator.get_state()
@@ -148,10 +166,13 @@ def rand(
     size: Any = None,
     generator: Generator | None = None,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Uniform numbers from [0, 1)."""
+    check_formats("rand", layout=layout, pin_memory=pin_memory)
     shape = size_argument("rand", sizes, size)
     dtype = _dtypes.argument("rand", dtype)
     made = empty(shape, dtype=dtype, device=device).uniform_(generator=generator)
@@ -164,10 +185,13 @@ def randn(
     size: Any = None,
     generator: Generator | None = None,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Normally distributed numbers, mean 0 and standard deviation 1."""
+    check_formats("randn", layout=layout, pin_memory=pin_memory)
     shape = size_argument("randn", sizes, size)
     dtype = _dtypes.argument("randn", dtype)
     made = empty(shape, dtype=dtype, device=device).normal_(generator=generator)
@@ -175,85 +199,50 @@ def randn(
     return made.requires_grad_() if requires_grad else made
 
 
-def rand_like(input: Tensor, *, dtype: Any = None, generator: Generator | None = None) -> Tensor:
-    """`rand` of the shape and type of a tensor."""
-    _common.require_tensor("rand_like", "input", input)
-    kind = _dtypes.argument("rand_like", dtype, input.dtype)
-    return rand(input.shape, dtype=kind, generator=generator)
-
-
-def randn_like(input: Tensor, *, dtype: Any = None, generator: Generator | None = None) -> Tensor:
-    """`randn` of the shape and type of a tensor."""
-    _common.require_tensor("randn_like", "input", input)
-    kind = _dtypes.argument("randn_like", dtype, input.dtype)
-    return randn(input.shape, dtype=kind, generator=generator)
-
-
-def _words(op: str, n: int, generator: Generator | None) -> Any:
-    out = _backend.empty((n,), np.int64)
-    _backend.kernels(out).random_bits(out, cell_of(op, generator))
-    return out
-
-
-def randint(
-    *args: Any,
-    low: Any = None,
-    high: Any = None,
-    size: Any = None,
-    generator: Generator | None = None,
+def rand_like(
+    input: Tensor,
+    *,
     dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    memory_format: Any = None,
+    generator: Generator | None = None,
 ) -> Tensor:
-    """``randint(high, size)`` or ``randint(low, high, size)``: integers from [low, high).
-
-    Two words make 64 bits, of which the remainder is taken: biased by less than 2^-32 for ranges
-    below 2^32.
-    """
-    named = [low, high, size]
-    absent = [i for i, v in enumerate(named) if v is None]
-    # Of (low, high, size) the arguments by position fill what no keyword gives; low may be absent.
-    if len(args) == len(absent) - 1 and low is None:
-        named[0] = 0
-        absent = absent[1:]
-    if len(args) != len(absent):
-        message = (
-            "randint: expected (high, size) or (low, high, size), got "
-            f"{len(args) + 3 - len(absent)} arguments; for example randint(10, (2, 3))"
-        )
-        raise TypeError(message)
-    for i, value in zip(absent, args, strict=True):
-        named[i] = value
-    low, high, size = named
-    low = _common.integer("randint", "low", low)
-    high = _common.integer("randint", "high", high)
-    if not high > low:
-        message = (
-            f"randint: expected low < high, got {low} and {high}; high itself is never drawn, so "
-            "pass the largest plus 1"
-        )
-        raise RuntimeError(message)
-    shape = size_argument("randint", (size,), None)
-    n = math.prod(shape)
-    pairs = _words("randint", 2 * n, generator).astype(np.uint64).reshape(n, 2)
-    wide = (pairs[:, 0] << np.uint64(32)) | pairs[:, 1]
-    values = (wide % np.uint64(high - low)).astype(np.int64) + low
-    kind = _dtypes.argument("randint", dtype, _dtypes.int64)
-    return Tensor._wrap(values.astype(kind.numpy).reshape(shape))
+    """`rand` of the shape, type and device of a tensor."""
+    _common.require_tensor("rand_like", "input", input)
+    check_formats("rand_like", layout=layout, pin_memory=pin_memory, memory_format=memory_format)
+    kind = _dtypes.argument("rand_like", dtype, input.dtype)
+    where = input.device if device is None else device
+    return rand(
+        input.shape, dtype=kind, device=where, requires_grad=requires_grad, generator=generator
+    )
 
 
-def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None) -> Tensor:
-    """A random order of 0 ... n-1: the order that sorts n random 64-bit keys."""
-    if isinstance(n, bool):
-        message = f"randperm: expected n as an int, got {n!r}; convert it with int()"
-        raise TypeError(message)
-    n = _common.integer("randperm", "n", n)
-    if n < 0:
-        message = (
-            f"randperm: expected n >= 0, got {n}; pass the number of entries, such as len(data)"
-        )
-        raise RuntimeError(message)
-    _common.check_extent("randperm", (n, 2))
-    pairs = _words("randperm", 2 * n, generator).astype(np.uint64).reshape(n, 2)
-    keys = (pairs[:, 0] << np.uint64(32)) | pairs[:, 1]
-    order = np.argsort(keys, kind="stable").astype(np.int64)
-    kind = _dtypes.argument("randperm", dtype, _dtypes.int64)
-    return Tensor._wrap(order if kind is _dtypes.int64 else order.astype(kind.numpy))
+def randn_like(
+    input: Tensor,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    memory_format: Any = None,
+    generator: Generator | None = None,
+) -> Tensor:
+    """`randn` of the shape, type and device of a tensor."""
+    _common.require_tensor("randn_like", "input", input)
+    check_formats("randn_like", layout=layout, pin_memory=pin_memory, memory_format=memory_format)
+    kind = _dtypes.argument("randn_like", dtype, input.dtype)
+    where = input.device if device is None else device
+    return randn(
+        input.shape, dtype=kind, device=where, requires_grad=requires_grad, generator=generator
+    )
+
+
+__all__ = [
+    "Generator", "cell_of", "default_generator", "fork_rng", "get_rng_state", "initial_seed",
+    "manual_seed",
+    "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "seed", "set_rng_state",
+]  # fmt: skip

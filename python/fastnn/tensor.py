@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from fastnn import _backend, _dtypes, _native_tape, autograd
+from fastnn import _backend, _dtypes, _formats, _native_tape, autograd
 from fastnn._device import device as Device
+from fastnn._view_history import base_of, check_view
 from fastnn.autograd import Storage
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from fastnn._dtypes import dtype as DType
     from fastnn._hooks import RemovableHandle
+    from fastnn._view_history import Link
     from fastnn.autograd import Op
     from fastnn.ops._methods import Methods
 else:
@@ -46,6 +48,7 @@ class Tensor(Methods):
         "_output_nr",
         "_rebase_stamp",
         "_requires_grad",
+        "_view",
         "array",
         "storage",
     )
@@ -57,7 +60,8 @@ class Tensor(Methods):
     _output_nr: int
     _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None
     _rebase_stamp: int | None  # of a view: storage.rebased when it was made
-    _no_grad_view: bool  # of a tensor that requires grad, made while nothing was recorded
+    _no_grad_view: bool  # of a view made while nothing was recorded
+    _view: Link  # of a view, see _view_history; elsewhere there is none
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ARG004  (they are __init__'s)
         t = _new(cls)
@@ -68,9 +72,10 @@ class Tensor(Methods):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """``Tensor(2, 3)``, ``Tensor([2.0, 3.0])``; `fastnn.tensor` and `fastnn.empty` say more."""
-        made = ops.creation.legacy(args, kwargs)
+        made = ops._constructor.legacy(args, kwargs)
         for slot in Tensor.__slots__[2:]:
-            setattr(self, slot, getattr(made, slot))
+            if slot != "_view" or made._rebase_stamp is not None:
+                setattr(self, slot, getattr(made, slot))
 
     @staticmethod
     def _wrap(array: Any) -> Tensor:
@@ -81,12 +86,10 @@ class Tensor(Methods):
         return t
 
     @staticmethod
-    def _view_of(base: Tensor, array: Any) -> Tensor:
-        """A tensor on an array that shares the memory of ``base``."""
-        t = Tensor.__new__(Tensor)
-        t.array = array
+    def _sharing(base: Tensor, array: Any) -> Tensor:
+        """A tensor without history on an array that shares the memory of ``base``."""
+        t = Tensor._wrap(array)
         t.storage = base.storage
-        t._rebase_stamp = base.storage.rebased
         return t
 
     @staticmethod
@@ -118,7 +121,11 @@ class Tensor(Methods):
 
     @property
     def requires_grad(self) -> bool:
-        return self._requires_grad
+        if self._requires_grad or self._rebase_stamp is None:
+            return self._requires_grad
+        # A view that was made before its base was given a history has one too.
+        base = base_of(self) if self._rebase_stamp != self.storage.rebased else None
+        return base is not None and base._requires_grad
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -126,13 +133,13 @@ class Tensor(Methods):
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Says whether gradients are wanted for this leaf."""
-        if self._node is not None and not requires_grad:
+        if self.grad_fn is not None and not requires_grad:
             message = (
                 "requires_grad_: expected a leaf, got the result of an operation; use detach() "
                 "for a tensor without history"
             )
             raise RuntimeError(message)
-        if requires_grad and self.array.dtype.kind != "f":
+        if requires_grad and self.array.dtype.kind in "biu":
             message = (
                 f"requires_grad_: expected a floating-point tensor, got {self.dtype}; only those "
                 "have gradients; convert with .float()"
@@ -176,11 +183,12 @@ class Tensor(Methods):
 
     @property
     def grad_fn(self) -> Op | None:
+        check_view("grad_fn", self)
         return self._node
 
     @property
     def is_leaf(self) -> bool:
-        return self._node is None
+        return self.grad_fn is None
 
     @property
     def data(self) -> Tensor:
@@ -198,13 +206,14 @@ class Tensor(Methods):
                 "fastnn.tensor(...)"
             )
             raise TypeError(message)
-        if self._requires_grad and value.array.dtype.kind != "f":
+        if self._requires_grad and value.array.dtype.kind in "biu":
             message = (
                 f"data: expected a floating-point tensor, got {value.dtype}; call "
                 "requires_grad_(False) before"
             )
             raise RuntimeError(message)
         self.array, self.storage = value.array, value.storage
+        self._rebase_stamp = None  # the memory is no other tensor's any more
         _backend.bump_mutation_stamp()
 
     @property
@@ -239,12 +248,28 @@ class Tensor(Methods):
     def element_size(self) -> int:
         return int(self.array.dtype.itemsize)
 
+    @property
+    def itemsize(self) -> int:
+        return int(self.array.dtype.itemsize)
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.array.nbytes)
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.device.type == "cuda"
+
+    @property
+    def layout(self) -> _formats.layout:
+        return _formats.strided
+
     def stride(self, dim: int | None = None) -> Any:
         strides = tuple(s // self.array.dtype.itemsize for s in self.array.strides)
         return strides if dim is None else strides[ops.one_dim("stride", dim, self.ndim)]
 
-    def is_contiguous(self) -> bool:
-        return bool(self.array.flags.c_contiguous)
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        return _formats.is_contiguous(self.array, memory_format)
 
     def data_ptr(self) -> int:
         return int(
@@ -252,7 +277,7 @@ class Tensor(Methods):
         )
 
     def is_floating_point(self) -> bool:
-        return bool(self.array.dtype.kind == "f")
+        return self.array.dtype.kind not in "biu"
 
     # ---- autograd -------------------------------------------------------------------------------
 
@@ -270,21 +295,31 @@ class Tensor(Methods):
         """``hook(grad)`` runs when this tensor's gradient is known, and may return another."""
         return autograd.add_hook(self, hook)
 
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
+        """``hook(tensor)`` runs once backward has added to this leaf's ``.grad``."""
+        return autograd.add_hook_after(self, hook)
+
     def retain_grad(self) -> None:
         """Keeps the gradient of a tensor that is no leaf in ``.grad``."""
         autograd.retain_grad(self)
 
+    @property
+    def retains_grad(self) -> bool:
+        """Whether `retain_grad` was called on this tensor, which is no leaf."""
+        return autograd.is_retained(self)
+
+    @property
+    def output_nr(self) -> int:
+        return self._output_nr
+
     def detach(self) -> Tensor:
         """The same memory without history; changes through it count as changes of this tensor."""
-        t = Tensor.__new__(Tensor)
         # An array object of its own: saved arrays are matched with their tensors by identity.
-        t.array = self.array.view()
-        t.storage = self.storage
-        return t
+        return Tensor._sharing(self, self.array.view())
 
     def detach_(self) -> Tensor:
         """Forgets the history, in place."""
-        if self._rebase_stamp is not None and self._node is not None:
+        if self._rebase_stamp is not None:
             message = "detach_: expected a tensor with memory of its own, got a view; use detach()"
             raise RuntimeError(message)
         self._node, self._requires_grad, self._output_nr = None, False, 0
@@ -293,8 +328,8 @@ class Tensor(Methods):
     # ---- to and from other things ---------------------------------------------------------------
 
     def numpy(self, *, force: bool = False) -> np.ndarray[Any, Any]:
-        """The memory as a NumPy array; of a tensor that requires grad only with ``force``."""
-        if self._requires_grad and not force:
+        """The memory as a NumPy array; if grad is required only with ``force`` or under no_grad."""
+        if self._requires_grad and not force and autograd.is_grad_enabled():
             message = (
                 "numpy: expected a tensor without grad, got one; call .detach().numpy() instead"
             )
@@ -349,7 +384,7 @@ class Tensor(Methods):
         if self.array.ndim == 0:
             message = "iter: expected a tensor with dimensions, got a 0-d tensor; use item()"
             raise TypeError(message)
-        return (self[i] for i in range(self.array.shape[0]))
+        return iter(ops.unbind(self))
 
     def __bool__(self) -> bool:
         if self.array.size != 1:
@@ -359,6 +394,18 @@ class Tensor(Methods):
             )
             raise RuntimeError(message)
         return bool(self.array.item())
+
+    def __contains__(self, element: Any) -> bool:
+        if not ops.is_operand(element):
+            message = (
+                f"in: expected a tensor or a number, got {type(element).__name__}; compare with "
+                "the elements of tolist()"
+            )
+            raise RuntimeError(message)
+        return bool(ops.any(ops.eq(self, element)))
+
+    def __reversed__(self) -> Tensor:
+        return ops.flip(self, [0]) if self.array.ndim else self
 
     def __float__(self) -> float:
         return float(self.item())

@@ -74,7 +74,7 @@ def test_rows_of_a_transposed_table_and_of_a_result_are_held_too() -> None:
         ({"max_norm": 1.0, "norm_type": None}, TypeError, "expected norm_type as a number"),
         ({"max_norm": 1.0, "norm_type": math.nan}, ValueError, "norm_type as a number, got nan; "),
         ({"scale_grad_by_freq": 1}, TypeError, "expected scale_grad_by_freq as a bool, got int; "),
-        ({"sparse": True}, NotImplementedError, "sparse=True; "),
+        ({"sparse": 1}, TypeError, "expected sparse as a bool, got int; "),
     ],
 )
 def test_bad_options_are_refused(
@@ -88,6 +88,15 @@ def test_bad_options_are_refused(
         nn.Embedding(2, 3, **options)
     assert str(info.value).startswith("Embedding: ")
     assert message in str(info.value)
+
+
+def test_gradients_are_dense_whatever_sparse_says() -> None:
+    numbers = fastnn.tensor([[2, 0], [2, 1]])
+    for layer in (nn.Embedding(4, 3, sparse=True), nn.EmbeddingBag(4, 3, mode="sum", sparse=True)):
+        layer(numbers).sum().backward()
+        assert layer.sparse
+        assert isinstance(layer.weight.grad, fastnn.Tensor)
+        assert layer.weight.grad[:, 0].tolist() == [1.0, 1.0, 2.0, 0.0]
 
 
 @pytest.mark.torch

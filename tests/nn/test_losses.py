@@ -133,12 +133,47 @@ def test_modules_call_their_functions(name: str, options: dict[str, Any], kind: 
 def test_wrong_reductions_are_refused_when_the_module_is_made(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: expected reduction"):
         getattr(nn, name)(reduction="avg")
-    if name != "HuberLoss":
-        with pytest.raises(ValueError, match="size_average"):
-            getattr(nn, name)(size_average=True)
     if name != "KLDivLoss":
         with pytest.raises(ValueError, match="batchmean"):
             getattr(nn, name)(reduction="batchmean")
+
+
+OLD = [
+    ({"size_average": True}, "mean"),
+    ({"size_average": False}, "sum"),
+    ({"reduce": True}, "mean"),
+    ({"reduce": False}, "none"),
+    ({"size_average": True, "reduce": False}, "none"),
+    ({"size_average": False, "reduce": True}, "sum"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:kl_div. reduction='mean'")
+@pytest.mark.parametrize(("given", "reduction"), OLD)
+def test_what_reduction_replaced_comes_before_it(given: dict[str, bool], reduction: str) -> None:
+    x, t = fastnn.tensor([0.5, 2.0]), fastnn.tensor([1.0, 4.0])
+    with pytest.warns(UserWarning, match=f"use reduction='{reduction}'") as caught:
+        loss = nn.MSELoss(**given)
+    assert caught[0].filename == __file__
+    assert loss.reduction == reduction
+    for f in (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.kl_div, F.soft_margin_loss):
+        with pytest.warns(UserWarning, match="size_average and reduce are deprecated") as caught:
+            got = f(x, t, reduction="batchmean", **given)
+        assert len(caught) == 1
+        assert caught[0].filename == __file__
+        assert got.tolist() == f(x, t, None, None, reduction).tolist()
+
+
+@pytest.mark.torch
+@pytest.mark.filterwarnings("ignore:size_average and reduce", "ignore:.*are deprecated")
+@pytest.mark.parametrize(("given", "reduction"), OLD)
+def test_what_reduction_replaced_means_what_it_means_in_torch(
+    given: dict[str, bool], reduction: str
+) -> None:
+    torch = pytest.importorskip("torch")
+    for name in ("NLLLoss", "SoftMarginLoss", "CosineEmbeddingLoss", "MultiMarginLoss"):
+        assert getattr(torch.nn, name)(**given).reduction == reduction
+        assert getattr(nn, name)(**given).reduction == reduction
 
 
 def test_weights_move_with_the_module() -> None:

@@ -176,3 +176,34 @@ def test_backward_hooks_are_off_without_grad():
     with fastnn.no_grad():
         assert not m(fastnn.ones(3, requires_grad=True)).requires_grad
     assert seen == []
+
+
+def test_old_backward_hooks_see_the_last_operation():
+    seen = []
+    layer = nn.Linear(2, 3)
+    handle = layer.register_backward_hook(lambda m, into, out: seen.append((m, into, out)))
+    x = fastnn.ones(1, 2, requires_grad=True)
+    (layer(x) * 2.0).sum().backward()
+    ((module, into, out),) = seen
+    assert module is layer
+    assert len(out) == 1
+    assert out[0].tolist() == [[2.0, 2.0, 2.0]]
+    assert sorted(tuple(g.shape) for g in into) == [(1, 2), (3,), (3, 2)]
+    with pytest.raises(RuntimeError, match="backward hooks of one kind"):
+        layer.register_full_backward_hook(print)
+    handle.remove()
+    layer.register_full_backward_hook(lambda m, into, out: None)
+    with pytest.raises(RuntimeError, match="Linear: expected backward hooks of one kind"):
+        layer.register_backward_hook(print)
+
+    class Named(nn.Module):
+        def forward(self, x):
+            return {"text": "none", "values": (x * 3.0,)[0]}
+
+    named = Named()
+    named.register_backward_hook(lambda m, into, out: (into[0] * 10.0, into[1]))
+    x.grad = None
+    named(x)["values"].sum().backward()
+    assert x.grad.tolist() == [[30.0, 30.0]]
+    with fastnn.no_grad():
+        named(x)

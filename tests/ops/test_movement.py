@@ -336,3 +336,15 @@ def test_padding_of_nothing_has_a_gradient(mode: str) -> None:
     for layer in layers:  # torch has none of these either
         with pytest.raises(RuntimeError, match="pad: expected dimensions with elements"):
             layer(x)
+
+
+@pytest.mark.parametrize("n", [60, 61, 200, 3601])
+def test_any_number_of_tensors_is_joined(n: int) -> None:
+    parts = [fastnn.tensor([float(i), -float(i)], requires_grad=i % 50 == 0) for i in range(n)]
+    want = np.arange(n, dtype="f4")[:, None] * np.array([1, -1], "f4")
+    for joined in (fastnn.stack(parts), fastnn.cat(parts).reshape(n, 2)):
+        np.testing.assert_array_equal(joined.detach().numpy(), want)
+        (joined * fastnn.tensor(want)).sum().backward()
+    grad = parts[50].grad
+    assert grad is not None
+    assert grad.tolist() == [100.0, -100.0]

@@ -91,6 +91,13 @@ def test_threads_do_not_change_bits(dtype: str) -> None:
             assert_same_bits(out, want, threads)
 
 
+def test_a_condition_alone_gives_indices() -> None:
+    condition = fastnn.tensor([[0.0, 2.0], [-1.0, 0.0]])
+    assert [t.tolist() for t in fastnn.where(condition)] == [[0, 1], [1, 0]]
+    assert fastnn.where(fastnn.tensor([False]))[0].shape == (0,)
+    assert condition[fastnn.where(condition)].tolist() == [2.0, -1.0]
+
+
 def test_gradient_of_what_is_not_chosen_is_zero_even_beside_nan() -> None:
     x = fastnn.tensor([1.0, float("nan"), 3.0], requires_grad=True)
     y = fastnn.tensor([float("inf"), 5.0, 6.0], requires_grad=True)

@@ -9,6 +9,7 @@ import pytest
 import fastnn
 from fastnn import _backend
 from fastnn.ops import adam, sgd
+from fastnn.ops._optimizer_rules import RULES
 
 native = pytest.mark.skipif(_backend.name != "cpu", reason="no native backend")
 
@@ -59,6 +60,28 @@ def run_adam(kernel, dtype, sizes=SIZES, **options):
     return params + m + v + u
 
 
+def run_rule(name, numbers, states=None):
+    """As `run_sgd`, for a rule with these options and as many of its states."""
+    rule = RULES[name]
+    states = len(rule.states) if states is None else states
+
+    def run(kernel, dtype, sizes=SIZES, **options):
+        params, grads, *memory = lists(2 + states, dtype, sizes=sizes)
+        # A square or a step size; by the mean, which is the second of RMSprop, it is not exceeded.
+        memory = [[np.abs(a) + (20 if i == 0 and name == "rmsprop" else 0) for a in arrays]
+                  for i, arrays in enumerate(memory)]  # fmt: skip
+        memory = memory + [[]] * (len(rule.states) - states)
+        cells = [[np.full((1,), (i + 3) / (1 if k == 0 else 16), "f4") for i in range(len(sizes))]
+                 for k in range(len(rule.cells))]  # fmt: skip
+        given = {"weight_decay": 0.01, "decoupled": False, "maximize": False, **options}
+        kernel(params, grads, *memory, *cells, np.array([0.05]), *numbers, *given.values())
+        for cell in cells[:1]:
+            assert [c[0] for c in cell] == [i + 4 for i in range(len(sizes))]
+        return [*params, *(a for arrays in memory for a in arrays), *(c for k in cells for c in k)]
+
+    return run
+
+
 SGD_OPTIONS = [
     {"momentum": 0.0},
     {"momentum": 0.0, "weight_decay": 0.0, "maximize": True},
@@ -78,6 +101,23 @@ ADAM_OPTIONS = [
 CASES = [
     *((run_sgd, "sgd_step", sgd.sgd_step, o) for o in SGD_OPTIONS),
     *((run_adam, "adam_step", adam.adam_step, o) for o in ADAM_OPTIONS),
+    *(
+        (run_rule(name, *rest), f"{name}_step", _backend.references[f"{name}_step"], options)
+        for name, *rest, options in (
+            ("adagrad", (0.1, 1e-3), {}),
+            ("adadelta", (0.9, 1e-3), {"maximize": True}),
+            ("rmsprop", (0.9, 1e-3, 0.0), 1, {}),
+            ("rmsprop", (0.9, 1e-3, 0.7), 3, {"weight_decay": 0.0}),
+            ("nadam", (0.9, 0.99, 1e-3, 4e-3), {}),
+            ("nadam", (0.9, 0.99, 1e-3, 4e-3), {"decoupled": True, "maximize": True}),
+            ("radam", (0.9, 0.99, 1e-3), {}),
+            ("radam", (0.9, 0.5, 1e-3), {"weight_decay": 0.0}),
+            ("adamax", (0.9, 0.99, 1e-3), {}),
+            ("rprop", (0.5, 1.2, 1e-3, 0.7), {"weight_decay": 0.0}),
+            ("asgd", (0.1, 0.75, 4.0), {}),
+            ("lion", (0.9, 0.99), {"decoupled": True}),
+        )
+    ),
 ]
 each_case = pytest.mark.parametrize(
     ("run", "name", "reference", "options"), CASES, ids=[f"{c[1]}-{i}" for i, c in enumerate(CASES)]
@@ -225,6 +265,24 @@ def test_native_adam_refuses_step_counts_of_another_size():
     kernel = kernel_named("adam_step")
     with pytest.raises(ValueError, match="steps"):
         kernel(one(), one(), one(), one(), [], [np.zeros(2, "f4")], LR, *options)
+
+
+@native
+def test_native_rules_refuse():
+    step, options = [np.zeros(1, "f4")], (0.9, 1e-6, 0.0, False, False)
+    kernel = kernel_named("adadelta_step")
+    for args, message in (
+        ((one(), one(), one(n=4), one(), step), "square_avgs"),
+        ((one(), one(), one(), [], step), "expected 1 arrays in acc_deltas"),
+        ((one(), one(), one(), one(), [np.zeros(2, "f4")]), "steps"),
+        ((one(), one(), one("f8"), one(), step), "square_avgs"),
+    ):
+        with pytest.raises(ValueError, match=f"adadelta_step: .*{message}"):
+            kernel(*args, LR, *options)
+    assert step[0][0] == 0.0
+    shared = np.ones(6, "f4")
+    with pytest.raises(ValueError, match="shares memory"):
+        kernel([shared[:3]], one(), [shared[2:5]], one(), step, LR, *options)
 
 
 def test_other_element_types_go_to_the_reference():

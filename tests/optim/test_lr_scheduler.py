@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn import optim
 from fastnn.optim import SGD, lr_scheduler
 
 RATES = (0.5, 0.02)
@@ -72,6 +73,39 @@ SCHEDULES: dict[str, Any] = {
     "cosine again": lambda s, o: s.CosineAnnealingLR(o, 6, eta_min=0.01),
     "sequential": sequential,
     "nested": nested,
+    "multiplicative": lambda s, o: s.MultiplicativeLR(o, lambda t: 0.8 if t < 6 else 1.1),
+    "multiplicatives": lambda s, o: s.MultiplicativeLR(o, [lambda t: 0.9**t, Half()]),
+    "constant": lambda s, o: s.ConstantLR(o),
+    "constant for 9": lambda s, o: s.ConstantLR(o, 0.7, total_iters=9),
+    "polynomial": lambda s, o: s.PolynomialLR(o),
+    "polynomial 2.5": lambda s, o: s.PolynomialLR(o, total_iters=11, power=2.5),
+    "restarts": lambda s, o: s.CosineAnnealingWarmRestarts(o, 4, eta_min=0.001),
+    "restarts later": lambda s, o: s.CosineAnnealingWarmRestarts(o, 3, T_mult=2),
+    "restarts in turn": lambda s, o: s.SequentialLR(
+        o, [s.ConstantLR(o), s.CosineAnnealingWarmRestarts(o, 5)], [4]
+    ),
+    "chained": lambda s, o: s.ChainedScheduler(
+        [s.ExponentialLR(o, 0.9), s.LinearLR(o), s.MultiplicativeLR(o, lambda t: 1 - 0.1 / t)]
+    ),
+    "cyclic": lambda s, o: s.CyclicLR(o, 0.01, 0.2, step_size_up=4, step_size_down=3),
+    "cyclic halved": lambda s, o: s.CyclicLR(
+        o, [0.01, 0.1], [0.2, 0.3], step_size_up=3, mode="triangular2", base_momentum=[0.1, 0.2]
+    ),
+    "cyclic of a power": lambda s, o: s.CyclicLR(
+        o, 0.01, 0.2, step_size_up=3, mode="exp_range", gamma=0.95, cycle_momentum=False
+    ),
+    "cyclic of a function": lambda s, o: s.CyclicLR(
+        o, 0.01, 0.2, step_size_up=3, scale_fn=Half(), scale_mode="iterations"
+    ),
+    "one cycle": lambda s, o: s.OneCycleLR(o, [0.5, 0.1], total_steps=25),
+    "one cycle of three": lambda s, o: s.OneCycleLR(
+        o, 0.5, epochs=3, steps_per_epoch=9, pct_start=0.25, three_phase=True,
+        anneal_strategy="linear", div_factor=5.0, final_div_factor=50.0, cycle_momentum=False
+    ),
+}  # fmt: skip
+OURS_ALONE = {
+    "inverse time": lambda s, o: s.InverseTimeLR(o, 0.3),
+    "inverse time 0.6": lambda s, o: s.InverseTimeLR(o, 0.3, power=0.6),
 }
 METRICS = [5, 4, 4, 4, 3, 3, 3, 3, 3, 3, 2.99999, 1, 1, 1, 1, 1, 1, 1, 1, math.nan, 1, 1, 1, 1, 1]
 PLATEAUS: dict[str, dict[str, Any]] = {
@@ -100,6 +134,47 @@ def test_rates_are_torchs(name: str, tensor_rates: bool) -> None:
         for lib in (fastnn, torch)
     )
     np.testing.assert_allclose(got, want, rtol=1e-12, atol=0)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("kind", ["SGD", "AdamW"])
+@pytest.mark.parametrize("name", ["cyclic", "cyclic halved", "one cycle", "one cycle of momentum"])
+def test_momenta_are_torchs(name: str, kind: str) -> None:
+    torch = pytest.importorskip("torch")
+    results = []
+    for lib in (fastnn, torch):
+        params = [{"params": [lib.zeros(2, requires_grad=True)]} for _ in RATES]
+        optimizer, s = getattr(lib.optim, kind)(params), lib.optim.lr_scheduler
+        if name in SCHEDULES:
+            scheduler = SCHEDULES[name](s, optimizer)
+        else:
+            scheduler = s.OneCycleLR(optimizer, 0.1, 25, base_momentum=0.5, three_phase=True)
+        momenta = []
+        for _ in range(STEPS):
+            momenta.append([g["momentum"] if kind == "SGD" else g["betas"][0]
+                            for g in optimizer.param_groups])  # fmt: skip
+            optimizer.step()
+            scheduler.step()
+        results.append(momenta)
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-12)
+    assert len(np.unique(results[0])) > 5
+
+
+@pytest.mark.torch
+def test_restarts_at_a_given_time_are_torchs() -> None:
+    torch = pytest.importorskip("torch")
+    results = []
+    for lib in (fastnn, torch):
+        rates = []
+        for growth in (1, 2):
+            scheduler = lib.optim.lr_scheduler.CosineAnnealingWarmRestarts(
+                optimizer_of(lib), 4, growth, 0.001
+            )
+            for time in (0, 0.5, 3.75, None, 4.2, 13, None, 28, 1.5):
+                scheduler.step(time)
+                rates.append(scheduler.get_last_lr()[0])
+        results.append(rates)
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-12)
 
 
 @pytest.mark.torch
@@ -144,7 +219,8 @@ def test_chained_schedules_and_a_given_epoch_are_torchs() -> None:
             for scheduler in both:
                 scheduler.step()
             rates.append(optimizer.param_groups[0]["lr"])
-        for name in ("step", "multistep", "exponential", "linear", "cosine", "lambda"):
+        for name in ("step", "multistep", "exponential", "linear", "cosine", "lambda", "constant",
+                     "polynomial 2.5"):  # fmt: skip
             scheduler = SCHEDULES[name](s, optimizer_of(lib))
             scheduler.optimizer.step()
             for epoch in (7, 3):
@@ -165,21 +241,63 @@ def test_formulas() -> None:
         "linear": 1 / 3 + (1 - 1 / 3) * np.minimum(t, 5) / 5,
         "cosine": (1 + np.cos(np.pi * t / 25)) / 2,
         "lambda": 1 / (1 + t),
-    }
+        "multiplicative": 0.8 ** np.minimum(t, 5) * 1.1 ** np.maximum(t - 5, 0),
+        "constant": np.where(t < 5, 1 / 3, 1.0),
+        "polynomial 2.5": (1 - np.minimum(t, 11) / 11) ** 2.5,
+        "restarts later": (1 + np.cos(np.pi * np.array(
+            [i / n for n in (3, 6, 12, 24) for i in range(n)][:STEPS]))) / 2,
+        "inverse time": 1 / (1 + 0.3 * t),
+        "inverse time 0.6": (1 + 0.3 * t) ** -0.6,
+    }  # fmt: skip
     for name, factor in want.items():
-        got = trajectory(SCHEDULES[name](lr_scheduler, optimizer_of(fastnn)), STEPS)
-        np.testing.assert_allclose(got, factor[:, None] * base, rtol=1e-12)
+        got = trajectory(
+            {**SCHEDULES, **OURS_ALONE}[name](lr_scheduler, optimizer_of(fastnn)), STEPS
+        )
+        np.testing.assert_allclose(got, factor[:, None] * base, rtol=1e-12, atol=1e-17)
+
+
+def test_a_cycle_goes_up_and_down() -> None:
+    optimizer = optimizer_of(fastnn)
+    scheduler = lr_scheduler.CyclicLR(optimizer, 1.0, 3.0, 4, 2)
+    momenta, rates = [], []
+    for _ in range(8):
+        rates.append(scheduler.get_last_lr()[0])
+        momenta.append(optimizer.param_groups[0]["momentum"])
+        optimizer.step()
+        scheduler.step()
+    np.testing.assert_allclose(rates, [1.0, 1.5, 2.0, 2.5, 3.0, 2.0, 1.0, 1.5])
+    np.testing.assert_allclose(momenta, 0.9 - 0.05 * (np.array(rates) - 1))
+    one = trajectory(lr_scheduler.OneCycleLR(optimizer_of(fastnn), 1.0, 11, pct_start=0.5), 11)
+    np.testing.assert_allclose(one[0], 0.04)
+    np.testing.assert_allclose(one[-1], 0.04e-4)
+    assert one[:, 0].argmax() in (4, 5)
+
+
+def test_a_constant_of_zero_ends_where_it_began() -> None:
+    got = trajectory(lr_scheduler.ConstantLR(optimizer_of(fastnn), 0.0, 2), 4)
+    np.testing.assert_array_equal(got, [[0.0, 0.0], [0.0, 0.0], RATES, RATES])
 
 
 @nesting
-@pytest.mark.parametrize("name", SCHEDULES)
+def test_chained_schedules_in_a_sequence_start_anew() -> None:
+    s, o = lr_scheduler, optimizer_of(fastnn)
+    both = s.ChainedScheduler([s.ExponentialLR(o, 0.5), s.StepLR(o, 2)])
+    scheduler = s.SequentialLR(o, [both, s.ConstantLR(o, 0.5)], [3])
+    assert [type(part) for part in scheduler._schedulers] == [s.ChainedScheduler, s.ConstantLR]
+    rates = trajectory(scheduler, 5)[:, 0]
+    np.testing.assert_allclose(rates[3:], [0.25, 0.25])
+
+
+@nesting
+@pytest.mark.parametrize("name", [*SCHEDULES, *OURS_ALONE])
 @pytest.mark.parametrize("stop", [0, 1, 5, 12])
 def test_a_saved_schedule_goes_on(name: str, stop: int) -> None:
-    whole = trajectory(SCHEDULES[name](lr_scheduler, optimizer_of(fastnn)), STEPS)
-    first = SCHEDULES[name](lr_scheduler, optimizer_of(fastnn))
+    make = {**SCHEDULES, **OURS_ALONE}[name]
+    whole = trajectory(make(lr_scheduler, optimizer_of(fastnn)), STEPS)
+    first = make(lr_scheduler, optimizer_of(fastnn))
     trajectory(first, stop)
     state, optimizer_state = first.state_dict(), first.optimizer.state_dict()
-    second = SCHEDULES[name](lr_scheduler, optimizer_of(fastnn))
+    second = make(lr_scheduler, optimizer_of(fastnn))
     second.optimizer.load_state_dict(optimizer_state)
     second.load_state_dict(state)
     with warnings.catch_warnings():
@@ -286,6 +404,7 @@ def test_a_group_may_join_a_plateau() -> None:
 def test_errors() -> None:
     o, s = optimizer_of(fastnn), lr_scheduler
     other = optimizer_of(fastnn)
+    without = optim.Adagrad([fastnn.zeros(2, requires_grad=True)])
     cases: list[tuple[Any, type[Exception], str]] = [
         (lambda: s.StepLR(None, 3), TypeError, "is not an Optimizer"),  # type: ignore[arg-type]
         (lambda: s.ReduceLROnPlateau(3), TypeError, "is not an Optimizer"),  # type: ignore[arg-type]
@@ -304,6 +423,36 @@ def test_errors() -> None:
         (lambda: s.SequentialLR(o, [s.ReduceLROnPlateau(o)], []), ValueError, "metric"),
         (lambda: s.SequentialLR(o, [3], []), TypeError, "attribute"),  # type: ignore[list-item]
         (lambda: s.LRScheduler(o), NotImplementedError, "get_lr"),
+        (lambda: s.MultiplicativeLR(o, [abs]), ValueError, "expected 2 lr_lambdas"),
+        (lambda: s.MultiplicativeLR(o, 0.5), TypeError, "lr_lambda as a function"),  # type: ignore[arg-type]
+        (lambda: s.ConstantLR(o, 1.5), ValueError, "between 0 and 1, got 1.5"),
+        (lambda: s.ConstantLR(o, -0.1), ValueError, "between 0 and 1, got -0.1"),
+        (lambda: s.PolynomialLR(o, power="a"), TypeError, "power as a number"),  # type: ignore[arg-type]
+        (lambda: s.InverseTimeLR(o, -1.0), ValueError, "gamma >= 0, got -1"),
+        (lambda: s.InverseTimeLR(o, 1.0, math.nan), ValueError, "power >= 0, got nan"),
+        (lambda: s.CosineAnnealingWarmRestarts(o, 0), ValueError, "T_0 as a positive int, got 0"),
+        (lambda: s.CosineAnnealingWarmRestarts(o, 2, 0), ValueError, "T_mult as a positive int"),
+        (lambda: s.CosineAnnealingWarmRestarts(o, 2, 1, "a"), ValueError, "eta_min"),  # type: ignore[arg-type]
+        (lambda: s.CosineAnnealingWarmRestarts(o, 2).step(-1), ValueError, "non-negative epoch"),
+        (lambda: s.ChainedScheduler([]), ValueError, "at least one scheduler"),
+        (lambda: s.ChainedScheduler(s.StepLR(o, 1)), TypeError, "schedulers as a list"),  # type: ignore[arg-type]
+        (lambda: s.ChainedScheduler([3]), TypeError, "attribute"),  # type: ignore[list-item]
+        (lambda: s.ChainedScheduler([s.ReduceLROnPlateau(o)]), ValueError, "metric"),
+        (lambda: s.ChainedScheduler([s.StepLR(o, 1)], other), ValueError, "same optimizer"),
+        (lambda: s.ChainedScheduler([s.StepLR(o, 1)]).step(3), TypeError, "expected no epoch"),
+        (lambda: s.CyclicLR(3, 0.1, 0.2), TypeError, "is not an Optimizer"),  # type: ignore[arg-type]
+        (lambda: s.CyclicLR(o, [0.1], 0.2), ValueError, "base_lr must have the same length"),
+        (lambda: s.CyclicLR(o, 0.1, 0.2, mode="x"), ValueError, "got 'x', which is invalid"),
+        (lambda: s.CyclicLR(o, 0.1, 0.2, scale_fn=3), TypeError, "scale_fn as a function"),  # type: ignore[arg-type]
+        (lambda: s.CyclicLR(o, 0.1, 0.2, 0), ValueError, "step_size_up > 0"),
+        (lambda: s.CyclicLR(without, 0.1, 0.2), ValueError, "must support momentum or beta1"),
+        (lambda: s.OneCycleLR(o, 0.1), ValueError, r"total_steps OR \(epochs"),
+        (lambda: s.OneCycleLR(o, 0.1, 0), ValueError, "total_steps as a positive int, got 0"),
+        (lambda: s.OneCycleLR(o, 0.1, epochs=1.5, steps_per_epoch=2), ValueError, "epochs as a"),  # type: ignore[arg-type]
+        (lambda: s.OneCycleLR(o, 0.1, 9, pct_start=1.5), ValueError, "between 0 and 1, got 1.5"),
+        (lambda: s.OneCycleLR(o, 0.1, 9, anneal_strategy="x"), ValueError, "'cos' or 'linear'"),
+        (lambda: s.OneCycleLR(without, 0.1, 9), ValueError, "must support momentum or beta1"),
+        (lambda: trajectory(s.OneCycleLR(o, 0.1, 1), 3), ValueError, "at most 1 steps"),
         (
             lambda: s.SequentialLR(o, [s.StepLR(o, 1)], []).step(3),
             TypeError,

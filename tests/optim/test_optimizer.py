@@ -29,6 +29,7 @@ def test_groups_take_their_own_options():
     np.testing.assert_allclose(c.detach().numpy(), before[1] - 0.5 * grads[1], rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.*expected a gradient for every parameter")
 def test_parameters_without_gradient_are_left_alone():
     params = parameters()
     before = values(params)

@@ -112,6 +112,7 @@ def test_trajectory_is_the_formula(name, options, dtype, rtol, atol):
         np.testing.assert_allclose(got, want, rtol=rtol, atol=atol)
 
 
+@pytest.mark.filterwarnings("ignore:.*expected a gradient for every parameter")
 def test_a_parameter_that_joins_late_starts_its_own_count():
     a, b = nn.Parameter(fastnn.ones(2)), nn.Parameter(fastnn.ones(2))
     opt = optim.Adam([a, b], lr=0.1)
@@ -126,6 +127,7 @@ def test_a_parameter_that_joins_late_starts_its_own_count():
     np.testing.assert_allclose(b.detach().numpy(), 0.9, rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.*expected a gradient for every parameter")
 def test_momentum_of_a_parameter_that_joins_late_starts_with_its_gradient():
     a, b = nn.Parameter(fastnn.zeros(2)), nn.Parameter(fastnn.zeros(2))
     opt = optim.SGD([a, b], lr=1.0, momentum=0.5, dampening=0.5)

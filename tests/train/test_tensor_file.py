@@ -139,7 +139,7 @@ def test_mapped_weights_are_read_only_and_train(tmp_path, method, assign):
         (raw({"__metadata__": {"fastnn": "[1]"}}), "is not a JSON object"),
         (raw({"a": 7}), "has not just"),
         (raw({"a": {**entry(), "more": 1}}, bytes(8)), "has not just"),
-        (raw({"a": entry("BF16")}, bytes(8)), "has elements 'BF16'"),
+        (raw({"a": entry("F8_E5M2")}, bytes(8)), "has elements 'F8_E5M2'"),
         (raw({"a": entry(["F32"])}, bytes(8)), "has elements"),
         (raw({"a": entry(shape=(-2,))}, bytes(8)), "has the shape"),
         (raw({"a": entry(shape=(True, 2))}, bytes(8)), "has the shape"),

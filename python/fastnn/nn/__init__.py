@@ -33,13 +33,16 @@ from fastnn.nn.activation_layers import (
     LogSoftmax,
     Maxout,
     PReLU,
+    RReLU,
     Softmax,
     Softmax2d,
     Softmin,
 )
+from fastnn.nn.attention import MultiheadAttention
 from fastnn.nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from fastnn.nn.containers import ModuleDict, ModuleList, Sequential
 from fastnn.nn.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
+from fastnn.nn.distance import Bilinear, CosineSimilarity, PairwiseDistance
 from fastnn.nn.dropout import (
     AlphaDropout,
     Dropout,
@@ -49,8 +52,10 @@ from fastnn.nn.dropout import (
     FeatureAlphaDropout,
 )
 from fastnn.nn.embedding import Embedding
+from fastnn.nn.embedding_bag import EmbeddingBag
 from fastnn.nn.flatten import Flatten, Unflatten
 from fastnn.nn.fold import Fold, Unfold
+from fastnn.nn.likelihood_loss import CTCLoss, GaussianNLLLoss, PoissonNLLLoss
 from fastnn.nn.linear import Identity, Linear
 from fastnn.nn.local_response_norm import LocalResponseNorm
 from fastnn.nn.loss import (
@@ -64,7 +69,28 @@ from fastnn.nn.loss import (
     NLLLoss,
     SmoothL1Loss,
 )
+from fastnn.nn.margin_loss import (
+    CosineEmbeddingLoss,
+    HingeEmbeddingLoss,
+    MarginRankingLoss,
+    MulticlassSVMLoss,
+    MultiLabelMarginLoss,
+    MultiLabelSoftMarginLoss,
+    MultiMarginLoss,
+    PerceptronLoss,
+    SoftMarginLoss,
+    TripletMarginLoss,
+    TripletMarginWithDistanceLoss,
+)
 from fastnn.nn.module import Module
+from fastnn.nn.more_pooling import (
+    LPPool1d,
+    LPPool2d,
+    LPPool3d,
+    MaxUnpool1d,
+    MaxUnpool2d,
+    MaxUnpool3d,
+)
 from fastnn.nn.normalization import (
     GroupNorm,
     InstanceNorm1d,
@@ -76,14 +102,19 @@ from fastnn.nn.normalization import (
 from fastnn.nn.padding import (
     CircularPad1d,
     CircularPad2d,
+    CircularPad3d,
     ConstantPad1d,
     ConstantPad2d,
+    ConstantPad3d,
     ReflectionPad1d,
     ReflectionPad2d,
+    ReflectionPad3d,
     ReplicationPad1d,
     ReplicationPad2d,
+    ReplicationPad3d,
     ZeroPad1d,
     ZeroPad2d,
+    ZeroPad3d,
 )
 from fastnn.nn.parameter import Parameter
 from fastnn.nn.parameter_containers import ParameterDict, ParameterList
@@ -97,8 +128,18 @@ from fastnn.nn.pooling import (
     MaxPool1d,
     MaxPool2d,
 )
+from fastnn.nn.resampling import (
+    ChannelShuffle,
+    PixelShuffle,
+    PixelUnshuffle,
+    Upsample,
+    UpsamplingBilinear2d,
+    UpsamplingNearest2d,
+)
 from fastnn.nn.rnn import GRU, LSTM, RNN
 from fastnn.nn.rnn_cell import GRUCell, LSTMCell, RNNCell
+from fastnn.nn.transformer import Transformer, TransformerDecoder, TransformerEncoder
+from fastnn.nn.transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
 
 __all__ = [
     "CELU",
@@ -121,29 +162,39 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Bilinear",
+    "CTCLoss",
+    "ChannelShuffle",
     "CircularPad1d",
     "CircularPad2d",
+    "CircularPad3d",
     "ConstantPad1d",
     "ConstantPad2d",
+    "ConstantPad3d",
     "Conv1d",
     "Conv2d",
     "ConvTranspose1d",
     "ConvTranspose2d",
+    "CosineEmbeddingLoss",
+    "CosineSimilarity",
     "CrossEntropyLoss",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
     "Dropout3d",
     "Embedding",
+    "EmbeddingBag",
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",
     "GRUCell",
+    "GaussianNLLLoss",
     "GroupNorm",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
+    "HingeEmbeddingLoss",
     "HuberLoss",
     "Identity",
     "InstanceNorm1d",
@@ -151,6 +202,9 @@ __all__ = [
     "InstanceNorm3d",
     "KLDivLoss",
     "L1Loss",
+    "LPPool1d",
+    "LPPool2d",
+    "LPPool3d",
     "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
@@ -159,30 +213,48 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
+    "MarginRankingLoss",
     "MaxPool1d",
     "MaxPool2d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
     "Maxout",
     "Mish",
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiLabelMarginLoss",
+    "MultiLabelSoftMarginLoss",
+    "MultiMarginLoss",
+    "MulticlassSVMLoss",
+    "MultiheadAttention",
     "NLLLoss",
     "PReLU",
+    "PairwiseDistance",
     "Parameter",
     "ParameterDict",
     "ParameterList",
+    "PerceptronLoss",
+    "PixelShuffle",
+    "PixelUnshuffle",
+    "PoissonNLLLoss",
     "RMSNorm",
     "RNNCell",
+    "RReLU",
     "ReLU",
     "ReLU6",
     "ReflectionPad1d",
     "ReflectionPad2d",
+    "ReflectionPad3d",
     "ReplicationPad1d",
     "ReplicationPad2d",
+    "ReplicationPad3d",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "SmoothL1Loss",
+    "SoftMarginLoss",
     "Softmax",
     "Softmax2d",
     "Softmin",
@@ -193,10 +265,21 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
+    "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
     "Unflatten",
     "Unfold",
+    "Upsample",
+    "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
     "ZeroPad1d",
     "ZeroPad2d",
+    "ZeroPad3d",
     "functional",
     "init",
     "utils",

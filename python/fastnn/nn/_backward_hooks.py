@@ -8,6 +8,7 @@ pass the one at the outputs runs when all ``grad_output`` are there, the one at 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -46,9 +47,10 @@ def _watch(
     sources = tuple(values[i] for i in positions)
     watched = list(values)
     for i, source, result in zip(positions, sources, _Watch.apply(sources, seen), strict=True):
-        # The same memory: in-place operations must be seen on both, and are refused on a view.
+        # The same memory: in-place operations must be seen on both, and are refused on this one.
         result.storage = source.storage
         result._rebase_stamp = source.storage.rebased
+        result._view = (source, (), _Watch.name)
         watched[i] = result
     return tuple(watched)
 
@@ -157,3 +159,14 @@ class BackwardHooks:
             new = full[i]
             picked.append(old if new is None else new)
         return tuple(picked)
+
+
+def watch_last_operation(module: Module, hook: Callable[..., Any], output: Any) -> None:
+    """Puts an old backward hook on the node of a module's (first) result."""
+    while not isinstance(output, Tensor):
+        if isinstance(output, dict):
+            output = next(v for v in output.values() if isinstance(v, Tensor))
+        else:
+            output = output[0]
+    if output.grad_fn is not None:
+        output.grad_fn.register_hook(functools.partial(hook, module))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from fastnn._hooks import RemovableHandle
-from fastnn.nn._backward_hooks import BackwardHooks
+from fastnn.nn._backward_hooks import BackwardHooks, watch_last_operation
 from fastnn.nn._registry import Registry, type_name
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 class CallHook(NamedTuple):
     """A hook that runs when the module is called. ``kind`` is ``forward_pre``, ``forward``,
-    ``backward_pre`` or ``backward``."""
+    ``backward_pre``, ``backward`` or ``backward_last``."""
 
     kind: str
     fn: Callable[..., Any]
@@ -97,7 +97,23 @@ class Hooks(Registry):
         """Run ``hook(module, grad_input, grad_output)`` when the gradients of the module's
         positional tensor inputs are there; what it returns, unless ``None``, replaces
         ``grad_input`` (a tuple; ``None`` for arguments that are not tensors)."""
+        self._refuse_both_kinds("backward_last")
         return add_hook(self._call_hooks, CallHook("backward", hook), prepend=prepend)
+
+    def register_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """The old form of :meth:`register_full_backward_hook`: ``hook(module, grad_input,
+        grad_output)`` runs after the backward of the last operation in ``forward`` alone, and is
+        given that operation's gradients."""
+        self._refuse_both_kinds("backward")
+        return add_hook(self._call_hooks, CallHook("backward_last", hook))
+
+    def _refuse_both_kinds(self, other: str) -> None:
+        if any(hook.kind == other for hook in self._call_hooks.values()):
+            message = (
+                f"{type(self).__name__}: expected backward hooks of one kind, got "
+                "register_backward_hook and register_full_backward_hook; use the latter alone"
+            )
+            raise RuntimeError(message)
 
     def register_state_dict_pre_hook(self, hook: Callable[..., None]) -> RemovableHandle:
         """Run ``hook(module, prefix, keep_vars)`` before the module saves itself."""
@@ -165,6 +181,8 @@ def call_with_hooks(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any
                 changed = _run_forward(module, hook, args, kwargs, output)
                 if changed is not None:
                     output = changed
+        for hook in of_kind(module._call_hooks, "backward_last"):
+            watch_last_operation(module, hook.fn, output)
         if backward is not None:
             output = backward.watch_outputs(output)
     except Exception:

@@ -14,7 +14,7 @@ from fastnn.ops._common import integer
 from fastnn.ops._elementwise import number
 from fastnn.tensor import Tensor
 
-__all__ = ["GLU", "LogSoftmax", "Maxout", "PReLU", "Softmax", "Softmax2d", "Softmin"]
+__all__ = ["GLU", "LogSoftmax", "Maxout", "PReLU", "RReLU", "Softmax", "Softmax2d", "Softmin"]
 
 
 class _Along(Module):
@@ -113,6 +113,22 @@ class PReLU(Module):
 
     def extra_repr(self) -> str:
         return f"num_parameters={self.num_parameters}"
+
+
+class RReLU(Module):
+    """y = x where x > 0, else s x; s is drawn for every element, uniform in [lower, upper), while
+    training, and their mean otherwise. Shapes: x (...) -> y (...). Xu et al. 2015."""
+
+    def __init__(self, lower: float = 0.125, upper: float = 1 / 3, inplace: bool = False) -> None:
+        super().__init__()
+        self.lower, self.upper, self.inplace = lower, upper, inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+    def extra_repr(self) -> str:
+        end = ", inplace=True" if self.inplace else ""
+        return f"lower={self.lower}, upper={self.upper}{end}"
 
 
 class Maxout(Module):

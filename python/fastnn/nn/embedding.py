@@ -27,8 +27,9 @@ class Embedding(Module):
     max_norm: rows that an input names and whose norm of order ``norm_type`` is larger are scaled to
     it, in the table itself, by every call.
     scale_grad_by_freq: the gradient of a row is divided by how often the input names it.
+    sparse: taken; the gradient is dense all the same.
     Errors: ValueError for a padding_idx out of range and a negative max_norm, TypeError for options
-    of another type, NotImplementedError for sparse.
+    of another type.
     """
 
     num_embeddings: int

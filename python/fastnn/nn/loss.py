@@ -2,8 +2,9 @@
 """Losses as modules: ``loss(input, target)``, with torch's names and arguments.
 
 Every loss has ``reduction``: 'mean', 'sum' or 'none'. ``size_average`` and ``reduce``, which torch
-gave up for it, must be None. Input and target are of one shape unless they are classes: nothing is
-broadcast. The formulas, shapes and errors are those of the functions in `fastnn.nn.functional`.
+replaced by it, come before it where they are given, with a warning. Input and target are of one
+shape unless they are classes: nothing is broadcast. The formulas, shapes and errors are those of
+the functions in `fastnn.nn.functional`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from fastnn.nn import functional as F
 from fastnn.nn.module import Module
 from fastnn.ops._common import integer
-from fastnn.ops._losses import label_share
+from fastnn.ops._losses import check_reduction, label_share
 from fastnn.tensor import Tensor
 
 __all__ = [
@@ -31,25 +32,15 @@ class _Loss(Module):
     reduction: str
 
     def __init__(
-        self, size_average: None = None, reduce: None = None, reduction: str = "mean"
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
     ) -> None:
         super().__init__()
+        extra = ("batchmean",) if isinstance(self, KLDivLoss) else ()
         name = type(self).__name__
-        known = ("none", "mean", "sum", *(["batchmean"] if isinstance(self, KLDivLoss) else []))
-        if size_average is not None or reduce is not None:
-            message = (
-                f"{name}: expected neither size_average nor reduce, which torch gave up, got "
-                f"{size_average} and {reduce}; use reduction='mean', 'sum' or 'none'"
-            )
-            raise ValueError(message)
-        if reduction not in known:
-            choices = ", ".join(map(repr, known))
-            message = (
-                f"{name}: expected reduction one of {choices}, got {reduction!r}; choose 'none'"
-                " for the single losses"
-            )
-            raise ValueError(message)
-        self.reduction = reduction
+        self.reduction = check_reduction(name, reduction, size_average, reduce, extra)
 
 
 class _WeightedLoss(_Loss):
@@ -58,8 +49,8 @@ class _WeightedLoss(_Loss):
     def __init__(
         self,
         weight: Tensor | None = None,
-        size_average: None = None,
-        reduce: None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
         reduction: str = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
@@ -87,8 +78,8 @@ class SmoothL1Loss(_Loss):
 
     def __init__(
         self,
-        size_average: None = None,
-        reduce: None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
         reduction: str = "mean",
         beta: float = 1.0,
     ) -> None:
@@ -123,9 +114,9 @@ class NLLLoss(_WeightedLoss):
     def __init__(
         self,
         weight: Tensor | None = None,
-        size_average: None = None,
+        size_average: bool | None = None,
         ignore_index: int = -100,
-        reduce: None = None,
+        reduce: bool | None = None,
         reduction: str = "mean",
     ) -> None:
         super().__init__(weight, size_average, reduce, reduction)
@@ -164,8 +155,8 @@ class BCEWithLogitsLoss(_Loss):
     def __init__(
         self,
         weight: Tensor | None = None,
-        size_average: None = None,
-        reduce: None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
         reduction: str = "mean",
         pos_weight: Tensor | None = None,
     ) -> None:
@@ -194,8 +185,8 @@ class KLDivLoss(_Loss):
 
     def __init__(
         self,
-        size_average: None = None,
-        reduce: None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
         reduction: str = "mean",
         log_target: bool = False,
     ) -> None:
@@ -222,9 +213,9 @@ class CrossEntropyLoss(_WeightedLoss):
     def __init__(
         self,
         weight: Tensor | None = None,
-        size_average: None = None,
+        size_average: bool | None = None,
         ignore_index: int = -100,
-        reduce: None = None,
+        reduce: bool | None = None,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:

@@ -89,7 +89,9 @@ class Module(State, Traversal):
                 parameter.grad = None
             else:
                 with no_grad():
-                    parameter.grad.detach_()
+                    if parameter.grad.grad_fn is not None:
+                        parameter.grad.detach_()
+                    parameter.grad.requires_grad_(False)
                     parameter.grad.zero_()
 
     # ---- conversion ----
@@ -162,6 +164,10 @@ class Module(State, Traversal):
     def half(self: _Self) -> _Self:
         """Convert floating parameters and buffers to float16."""
         return self._apply(lambda value: value.half() if value.is_floating_point() else value)
+
+    def bfloat16(self: _Self) -> _Self:
+        """Convert floating parameters and buffers to bfloat16, which needs ml_dtypes."""
+        return self._apply(lambda value: value.bfloat16() if value.is_floating_point() else value)
 
     def cpu(self: _Self) -> _Self:
         """Move parameters and buffers to the CPU."""

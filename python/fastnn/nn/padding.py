@@ -12,14 +12,19 @@ from fastnn.tensor import Tensor
 __all__ = [
     "CircularPad1d",
     "CircularPad2d",
+    "CircularPad3d",
     "ConstantPad1d",
     "ConstantPad2d",
+    "ConstantPad3d",
     "ReflectionPad1d",
     "ReflectionPad2d",
+    "ReflectionPad3d",
     "ReplicationPad1d",
     "ReplicationPad2d",
+    "ReplicationPad3d",
     "ZeroPad1d",
     "ZeroPad2d",
+    "ZeroPad3d",
 ]
 
 
@@ -77,6 +82,13 @@ class ConstantPad2d(_ConstantPad):
     dims = 2
 
 
+class ConstantPad3d(_ConstantPad):
+    """``value`` around the last three dimensions. padding: an int, or (left, right, top, bottom,
+    front, behind)."""
+
+    dims = 3
+
+
 class ZeroPad1d(ConstantPad1d):
     """Zeros around the last dimension. padding: an int, or (front, behind)."""
 
@@ -97,6 +109,17 @@ class ZeroPad2d(ConstantPad2d):
         return f"{self.padding}"
 
 
+class ZeroPad3d(ConstantPad3d):
+    """Zeros around the last three dimensions. padding: an int, or (left, right, top, bottom, front,
+    behind)."""
+
+    def __init__(self, padding: Any) -> None:
+        super().__init__(padding, 0.0)
+
+    def extra_repr(self) -> str:
+        return f"{self.padding}"
+
+
 class ReflectionPad1d(_Pad):
     """The input mirrored at the ends of the last dimension, which are not repeated."""
 
@@ -107,6 +130,12 @@ class ReflectionPad2d(_Pad):
     """The input mirrored at the ends of the last two dimensions, which are not repeated."""
 
     dims, mode = 2, "reflect"
+
+
+class ReflectionPad3d(_Pad):
+    """The input mirrored at the ends of the last three dimensions, which are not repeated."""
+
+    dims, mode = 3, "reflect"
 
 
 class ReplicationPad1d(_Pad):
@@ -121,13 +150,40 @@ class ReplicationPad2d(_Pad):
     dims, mode = 2, "replicate"
 
 
-class CircularPad1d(_Pad):
+class ReplicationPad3d(_Pad):
+    """The edge of the last three dimensions repeated around it."""
+
+    dims, mode = 3, "replicate"
+
+
+class _CircularPad(_Pad):
+    """The input repeated around its last dimensions."""
+
+    mode = "circular"
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim not in (self.dims + 1, self.dims + 2):
+            message = (
+                f"{type(self).__name__}: expected an input of {self.dims + 1} or {self.dims + 2} "
+                f"dimensions, got {input.shape}; unsqueeze(0) adds one"
+            )
+            raise ValueError(message)
+        return super().forward(input)
+
+
+class CircularPad1d(_CircularPad):
     """The input repeated around its last dimension."""
 
-    dims, mode = 1, "circular"
+    dims = 1
 
 
-class CircularPad2d(_Pad):
+class CircularPad2d(_CircularPad):
     """The input repeated around its last two dimensions."""
 
-    dims, mode = 2, "circular"
+    dims = 2
+
+
+class CircularPad3d(_CircularPad):
+    """The input repeated around its last three dimensions."""
+
+    dims = 3

@@ -214,8 +214,13 @@ def operators(op: type[Binary], word: str) -> tuple[Method, Method, Method]:
     def forward(self: Tensor, other: Any) -> Tensor:
         return binary(op, self, other)
 
-    def reflected(self: Tensor, other: Any) -> Tensor:
+    def swapped(other: Any, self: Tensor) -> Tensor:
+        if not isinstance(self, Tensor):  # Tensor.__radd__(2, t), which Python itself never calls
+            _common.require_tensor(op.name, f"the owner of __r{word}__", self)
         return binary(op, other, self)
+
+    def reflected(self: Tensor, other: Any) -> Tensor:
+        return swapped(other, self)
 
     def augmented(self: Tensor, other: Any) -> Tensor:
         return binary_(op, self, other)
@@ -224,8 +229,6 @@ def operators(op: type[Binary], word: str) -> tuple[Method, Method, Method]:
         method.__name__ = method.__qualname__ = f"__{prefix}{word}__"
     if _backend.tape is None:
         return forward, reflected, augmented
-    native = [
-        _native_tape.binary_method(op, f"__{prefix}{word}__", forward, flip)
-        for prefix, flip in (("", False), ("r", True))
-    ]
-    return native[0], native[1], augmented
+    native = _native_tape.binary_method(op, f"__{word}__", forward, False)
+    # Of a reflected method the native one exchanges the operands.
+    return native, _native_tape.binary_method(op, f"__r{word}__", swapped, True), augmented

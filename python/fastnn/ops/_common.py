@@ -236,18 +236,25 @@ def are_floats(x: Any, weight: Any, bias: Any) -> bool:
     if type(x) is not Tensor or not isinstance(weight, Tensor):
         return False
     dtype = weight.array.dtype
-    if x.array.dtype is not dtype or dtype.kind != "f":
+    if x.array.dtype is not dtype or dtype.kind in "biu":
         return False
     return bias is None or (isinstance(bias, Tensor) and bias.array.dtype is dtype)
 
 
 def require_float(op: str, name: str, value: Tensor) -> None:
     """RuntimeError unless ``value`` is of a floating-point type."""
-    if value.array.dtype.kind != "f":
+    if value.array.dtype.kind in "biu":
         message = (
             f"{op}: expected {name} of a floating-point type, got {value.dtype}; "
             "convert with .float()"
         )
+        raise RuntimeError(message)
+
+
+def require_numbers(op: str, name: str, value: Tensor) -> None:
+    """RuntimeError for a tensor of bools."""
+    if value.array.dtype.kind == "b":
+        message = f"{op}: expected {name} of numbers, got {value.dtype}; convert with .float()"
         raise RuntimeError(message)
 
 

@@ -87,7 +87,7 @@ def define(
 def floating(name: str, input: Tensor) -> Tensor:
     """The tensor, in the default type if it is of integers or bools; TypeError for no tensor."""
     _common.require_tensor(name, "input", input)
-    return input if input.array.dtype.kind == "f" else to(input, _dtypes.get_default_dtype())
+    return input if input.array.dtype.kind not in "biu" else to(input, _dtypes.get_default_dtype())
 
 
 def floats_only(name: str, input: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from fastnn.tensor import Tensor
 def check_options(
     name: str, max_norm: Any, norm_type: Any, scale_grad_by_freq: Any, sparse: Any
 ) -> None:
-    """TypeError, ValueError or NotImplementedError for what an option cannot be."""
+    """TypeError or ValueError for what an option cannot be; gradients are dense also if sparse."""
     if max_norm is not None:
         if not number(name, "max_norm", max_norm) >= 0.0:
             message = (
@@ -35,11 +35,6 @@ def check_options(
                 f"{name}: expected {key} as a bool, got {type(value).__name__}; pass True or False"
             )
             raise TypeError(message)
-    if sparse:
-        message = (
-            f"{name}: expected dense gradients, got sparse=True; leave it out, gradients are dense"
-        )
-        raise NotImplementedError(message)
 
 
 def renormalise(weight: Tensor, numbers: Tensor, max_norm: float, norm_type: float) -> None:

@@ -5,7 +5,9 @@
 
 makes the in-place form of a function whose first argument is a tensor. Where the change has to be
 recorded the function runs on a copy, because the old value may be saved for backward, and the
-tensor takes over the history of the result; its views from before are told by `Storage.rebased`.
+tensor takes over the history of the result. If it is a view, its base does: as a whole of which one
+part, the view's, was replaced (`CopySlices`). Views from before take their history anew when they
+are next used (`_view_history`).
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from fastnn import _backend, _dtypes
 from fastnn._grad_mode import _mode
-from fastnn._op import rebase
+from fastnn._view_history import base_of, check_view, rebase, renew
 from fastnn.ops import _common
+from fastnn.ops._copy_slices import CopySlices
 from fastnn.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -63,6 +66,14 @@ def in_place(
 def check_in_place(name: str, t: Tensor, *others: Any) -> bool:
     """Raises where an in-place change is not allowed; returns whether it must be recorded."""
     _common.require_tensor(name, "the tensor to change", t)
+    flags = t.array.flags
+    if not (flags.c_contiguous and flags.writeable):  # else no elements share memory
+        check_memory(name, t, t)
+    return check_history(name, t, others) if _mode.enabled else False
+
+
+def check_memory(name: str, t: Tensor, source: Tensor) -> None:
+    """RuntimeError unless the memory of ``t``, part of the source's, can be written."""
     array = t.array
     if (
         array.size
@@ -75,35 +86,63 @@ def check_in_place(name: str, t: Tensor, *others: Any) -> bool:
         )
         raise RuntimeError(message)
     if not array.flags.writeable:
+        base = base_of(source)
+        if base is not None and base.array.flags.writeable:
+            array.flags.writeable = True  # an expanded tensor's is not, but one row of it can be
+            return
         message = (
             f"{name}: expected memory that can be written, got read-only memory; clone() it first"
         )
         raise RuntimeError(message)
+
+
+def check_history(name: str, t: Tensor, others: tuple[Any, ...]) -> bool:
+    """Raises where a recorded change is not allowed; returns whether this is one."""
     if not _mode.enabled:
         return False
+    base = None if t._rebase_stamp is None else base_of(t)
+    recording = t._requires_grad or (base is not None and base._requires_grad)
+    if not (recording or any(isinstance(o, Tensor) and o.requires_grad for o in others)):
+        return False
+    if t.array.dtype.kind in "biu":
+        return False  # numbers without a gradient
+    if base is not None:
+        _prepare_view(name, t, base)
+    elif t._requires_grad and t._node is None:
+        raise _leaf_error(name, "a leaf that requires grad")
+    return True
+
+
+def _leaf_error(name: str, what: str) -> RuntimeError:
+    message = (
+        f"{name}: expected a tensor without grad or the result of an operation, got {what}; change "
+        "it inside no_grad(), or a clone() of it"
+    )
+    return RuntimeError(message)
+
+
+def _prepare_view(name: str, t: Tensor, base: Tensor) -> None:
+    """Raises for a view that cannot be changed; else its history is that of its base as it is."""
     if t._no_grad_view:
         message = (
-            f"{name}: expected a view made while recording, got one made under no_grad() of a "
-            "tensor that requires grad; make the view and change it both inside of no_grad(), or "
+            f"{name}: expected a view made while recording, got one made under no_grad() that "
+            "takes part in a gradient; make the view and change it both inside of no_grad(), or "
             "both outside"
         )
         raise RuntimeError(message)
-    recording = t._requires_grad or any(isinstance(o, Tensor) and o._requires_grad for o in others)
-    if not recording:
-        return False
-    if t._requires_grad and t._node is None and t._rebase_stamp is None:
+    opaque = t._view[2]
+    if opaque is not None:
         message = (
-            f"{name}: expected a tensor without grad or the result of an operation, got a leaf "
-            "that requires grad; change it inside no_grad(), or a clone() of it"
+            f"{name}: expected a view that can be changed while recording, got one by {opaque}, "
+            "which gives views that cannot; take it by an index, or change a clone() of it"
         )
         raise RuntimeError(message)
-    if t._rebase_stamp is not None:
-        message = (
-            f"{name}: expected a tensor with memory of its own, got a view that takes part in a "
-            "gradient; change a clone() of the view, or the tensor that it views"
-        )
-        raise RuntimeError(message)
-    return True
+    if base._requires_grad and base._node is None:
+        raise _leaf_error(name, "a view of a leaf that requires grad")
+    # A hook on the view is about the value that it had, and not called for what replaces it.
+    (check_view if t._node is None or t._node.hooks is None else renew)(name, t)
+    if t._requires_grad and t._node is None:
+        raise _leaf_error(name, "a leaf that requires grad")
 
 
 def check_storable(name: str, dtype: DType, t: Tensor) -> None:
@@ -132,6 +171,34 @@ def store_result(name: str, t: Tensor, out: Tensor) -> Tensor:
     if out._node is not None and out.array.dtype != t.array.dtype:
         out = out.to(t.dtype)
     if out._node is not None:
-        rebase(t, out._node, out._output_nr)
-        t.storage.rebased += 1
+        take_over(t, out)
     return t
+
+
+def take_over(t: Tensor, out: Tensor) -> None:
+    """Gives a tensor, into whose memory ``out`` was written, the history of ``out``."""
+    base = base_of(t)
+    if base is None:
+        rebase(t, out._node, out._output_nr)
+        t._rebase_stamp = None
+    else:
+        rebase(base, CopySlices.written(base, t._view[1], out), 0)
+        t._requires_grad = True
+    t.storage.rebased += 1
+
+
+def overwrite(t: Tensor, value: Tensor) -> None:
+    """Writes a value of the type and shape of ``t`` into it, and records that."""
+    table = _backend.kernels(t.array)
+    source = value.array
+    if source is not t.array and table.xp.may_share_memory(source, t.array):
+        source = table.empty(source.shape, source.dtype)
+        table.copy(value.array, source)
+    table.copy(source, t.array)
+    t._bump_version()
+    base = base_of(t)
+    whole = t if base is None else base
+    rebase(whole, CopySlices.written(whole, () if base is None else t._view[1], value), 0)
+    t._rebase_stamp = None if base is None else t._rebase_stamp
+    t._requires_grad = True
+    t.storage.rebased += 1

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, ClassVar, Final
 
 from fastnn import _dtypes
+from fastnn._callers import user_line
 from fastnn.autograd import Op
 from fastnn.ops import (
     _common,
@@ -73,22 +75,41 @@ class PointwiseLoss(Op):
 
 
 def check_reduction(
-    name: str, reduction: str, size_average: Any, reduce: Any, extra: tuple[str, ...] = ()
-) -> None:
-    """ValueError unless ``reduction`` is known and the arguments it replaced are not used."""
+    name: str,
+    reduction: Any,
+    size_average: Any = None,
+    reduce: Any = None,
+    extra: tuple[str, ...] = (),
+) -> str:
+    """The reduction in force; ValueError for an unknown one.
+
+    ``size_average`` and ``reduce``, which torch replaced by it, come first where either is given:
+    None counts as True, ``reduce=False`` is 'none', ``size_average=False`` is 'sum'.
+    """
     if size_average is not None or reduce is not None:
-        message = (
-            f"{name}: expected neither size_average nor reduce, which torch gave up, got one; "
-            "use reduction='mean', 'sum' or 'none'"
+        if reduce is not None and not reduce:
+            reduction = "none"
+        else:
+            reduction = "mean" if size_average is None or size_average else "sum"
+        warnings.warn(
+            f"{name}: size_average and reduce are deprecated; use reduction={reduction!r}",
+            stacklevel=user_line()[0],
         )
-        raise ValueError(message)
-    if reduction not in (*REDUCTIONS, *extra):
+    if not isinstance(reduction, str) or reduction not in (*REDUCTIONS, *extra):
         known = "".join(f"{e!r}, " for e in extra)
         message = (
             f"{name}: expected reduction {known}'none', 'mean' or 'sum', got {reduction!r}; 'mean' "
             "is the default"
         )
         raise ValueError(message)
+    return reduction
+
+
+def reduced(losses: Tensor, reduction: str) -> Tensor:
+    """The mean of the losses, their sum, or they themselves."""
+    if reduction == "none":
+        return losses
+    return losses.mean() if reduction == "mean" else losses.sum()
 
 
 def plain_classes(input: Any, target: Any, weight: Any, ignore_index: Any, smoothing: Any) -> bool:
@@ -115,13 +136,15 @@ def label_share(name: str, value: Any, error: type[Exception]) -> float:
     return share
 
 
-def check_pair(name: str, input: Any, target: Any) -> None:
+def check_pair(
+    name: str, input: Any, target: Any, what: str = "input", other: str = "target"
+) -> None:
     """Raises unless input and target are tensors of one shape: nothing is broadcast."""
-    _common.require_tensor(name, "input", input)
-    _common.require_tensor(name, "target", target)
+    _common.require_tensor(name, what, input)
+    _common.require_tensor(name, other, target)
     if input.shape != target.shape:
         message = (
-            f"{name}: expected target of input's shape {tuple(input.shape)}, got "
+            f"{name}: expected {other} of {what}'s shape {tuple(input.shape)}, got "
             f"{tuple(target.shape)}: losses broadcast nothing, as a wrong shape would go "
             "unnoticed; use expand() or reshape()"
         )

@@ -12,7 +12,11 @@ checkers take ``ops.matmul`` for the file.
 
 from __future__ import annotations
 
+import itertools
+
 from fastnn import _dtypes, ops
+from fastnn.ops._array_methods import ArrayMethods
+from fastnn.ops._elementwise_methods import ElementwiseMethods
 from fastnn.ops.bmm import bmm_tensors as _bmm
 from fastnn.ops.logsumexp import logsumexp_tensor as _logsumexp
 from fastnn.ops.matmul import matmul as _matmul
@@ -20,7 +24,7 @@ from fastnn.ops.softmax import softmax as _softmax
 from fastnn.tensor import Tensor
 
 
-class Methods:
+class Methods(ArrayMethods, ElementwiseMethods):
     """What Tensor gets from the operations."""
 
     # Arithmetic
@@ -28,6 +32,7 @@ class Methods:
     __sub__, __rsub__, __isub__ = ops.operators(ops.Sub, "sub")
     __mul__, __rmul__, __imul__ = ops.operators(ops.Mul, "mul")
     __truediv__, __rtruediv__, __itruediv__ = ops.operators(ops.Div, "truediv")
+    __rdiv__ = __rtruediv__
     __and__, __rand__, __iand__ = ops.operators(ops.BitwiseAnd, "and")
     __or__, __ror__, __ior__ = ops.operators(ops.BitwiseOr, "or")
     __xor__, __rxor__, __ixor__ = ops.operators(ops.BitwiseXor, "xor")
@@ -152,7 +157,10 @@ class Methods:
     var = ops.var
 
     # Copies, conversion, filling
+    bfloat16 = ops.bfloat16
     bool = ops.converter("bool", _dtypes.bool_)
+    byte = ops.byte
+    char = ops.char
     clone = ops.clone
     contiguous = ops.contiguous
     copy_ = ops.copy_
@@ -165,7 +173,9 @@ class Methods:
     int = ops.converter("int", _dtypes.int32)
     long = ops.converter("long", _dtypes.int64)
     normal_ = ops.normal_
+    short = ops.short
     to = ops.to
+    type = ops.type
     type_as = ops.type_as
     uniform_ = ops.uniform_
     zero_ = ops.zero_
@@ -215,6 +225,7 @@ class Methods:
     view_as = ops.view_as
 
 
-for _name, _function in vars(Methods).items():
+_members = [vars(kind).items() for kind in (ElementwiseMethods, ArrayMethods, Methods)]
+for _name, _function in itertools.chain(*_members):
     if callable(_function) and _name not in ("__dict__", "__weakref__"):
         setattr(Tensor, _name, _function)

@@ -65,13 +65,13 @@ def sizes(name: str, what: str, value: Any, n: int, least: int) -> Shape:
 
 
 def check_input(name: str, input: Any, n: int) -> None:
-    """Raises unless ``input`` is a floating-point tensor (c, ...) or (n, c, ...)."""
+    """Raises unless ``input`` is a tensor of numbers (c, ...) or (n, c, ...)."""
     _common.require_tensor(name, "input", input)
-    _common.require_float(name, "input", input)
-    if input.ndim not in (n + 1, n + 2) or 0 in input.shape[-n:]:
+    _common.require_numbers(name, "input", input)
+    if input.ndim not in (n + 1, n + 2) or 0 in input.shape[-n - 1 :]:
         message = (
-            f"{name}: expected input (n, c, {', '.join('dhw'[3 - n :])}) or without n, no size of "
-            f"the last {n} being 0, got {input.shape}; unsqueeze(0) adds a missing dimension"
+            f"{name}: expected input (n, c, {', '.join('dhw'[3 - n :])}) or without n, no size but "
+            f"n being 0, got {input.shape}; unsqueeze(0) adds a missing dimension"
         )
         raise RuntimeError(message)
 
@@ -96,7 +96,7 @@ def _planned(
 ) -> tuple[Shape, Windows]:  # fmt: skip
     n = len(spatial)
     k = sizes(name, "kernel_size", kernel, n, 1)
-    absent = stride is None or (type(stride) is list and not stride)
+    absent = stride is None or (isinstance(stride, tuple | list) and not stride)
     s = k if absent else sizes(name, "stride", stride, n, 1)
     p = sizes(name, "padding", padding, n, 0)
     d = sizes(name, "dilation", dilation, n, 1)
@@ -146,6 +146,7 @@ def _fitted(
 def adaptive(name: str, input: Tensor, n: int, output_size: Any) -> tuple[Shape, Windows]:
     """The same for an output of given sizes, None being the input's."""
     check_input(name, input, n)
+    _common.require_float(name, "input", input)
     given = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * n
     spatial = tuple(input.shape[-n:])
     if len(given) != n:

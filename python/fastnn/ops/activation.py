@@ -195,7 +195,7 @@ def _checked(name: str, x: Any) -> Tensor:
     if x.array.dtype.kind == "b" and name.startswith("relu"):
         message = f"{name}: expected numbers, got a bool tensor; convert with .float()"
         raise RuntimeError(message)
-    if x.array.dtype.kind != "f" and not name.startswith("relu"):
+    if x.array.dtype.kind in "biu" and not name.startswith("relu"):
         return to(x, _dtypes.get_default_dtype())
     return x  # type: ignore[no-any-return]
 

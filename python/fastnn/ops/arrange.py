@@ -105,17 +105,17 @@ def _repeated(name: str, input: Tensor, times: tuple[int, ...]) -> Tensor:
     return reshape(clone(expand(reshape(input, apart), wide)), shape)
 
 
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, *sizes: Any, dims: Any = None) -> Tensor:
     """`repeat` with ones for the dimensions in front that have no number, as torch.tile."""
     _common.require_tensor("tile", "input", input)
-    times = _common.shape_argument("tile", dims)
+    times = _common.shape_argument("tile", sizes if dims is None else (dims,))
     return _repeated("tile", input, (1,) * (input.ndim - len(times)) + times)
 
 
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *sizes: Any, dims: Any = None) -> Tensor:
     """The order of the given dimensions turned round, as torch.flip: a copy."""
     _common.require_tensor("flip", "input", input)
-    given = _common.shape_argument("flip", dims)
+    given = _common.shape_argument("flip", sizes if dims is None else (dims,))
     turned = tuple([_common.one_dim("flip", d, input.ndim) for d in given])
     if len(set(turned)) != len(turned):
         message = f"flip: expected distinct dims, got {given}; name each once"

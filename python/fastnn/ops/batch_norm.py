@@ -122,6 +122,8 @@ def batch_norm(
     """
     op = "batch_norm"
     _normalization.check_input(op, input)
+    if input.shape == (0,):  # as torch: of nothing there is nothing to normalise
+        return input * 1.0
     if input.ndim < 2:
         message = f"{op}: expected input (n, c, ...), got {input.shape}; unsqueeze(0) adds a batch"
         raise RuntimeError(message)

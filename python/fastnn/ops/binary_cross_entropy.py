@@ -88,8 +88,8 @@ def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """-w (t log x + (1 - t) log(1 - x)), as torch.nn.functional.binary_cross_entropy.
@@ -102,7 +102,7 @@ def binary_cross_entropy(
     other types.
     """
     name = "binary_cross_entropy"
-    _losses.check_reduction(name, reduction, size_average, reduce)
+    reduction = _losses.check_reduction(name, reduction, size_average, reduce)
     _checked(name, input, target)
     options = (reduction != "none", _losses.divisor_of(reduction, input), ())
     operands = (input, target, _expanded(name, "weight", weight, input))
@@ -120,8 +120,8 @@ def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
@@ -134,7 +134,7 @@ def binary_cross_entropy_with_logits(
     Raises ValueError for other shapes or reductions, RuntimeError for other types.
     """
     name = "binary_cross_entropy_with_logits"
-    _losses.check_reduction(name, reduction, size_average, reduce)
+    reduction = _losses.check_reduction(name, reduction, size_average, reduce)
     _checked(name, input, target)
     options = (reduction != "none", _losses.divisor_of(reduction, input), ())
     weights = [

@@ -102,7 +102,7 @@ def bitwise_not(input: Tensor) -> Tensor:
     Shapes: (...) -> (...).   Raises RuntimeError for floats, TypeError for no tensor.
     """
     _common.require_tensor("bitwise_not", "input", input)
-    if input.array.dtype.kind == "f":
+    if input.array.dtype.kind not in "biu":
         message = (
             "bitwise_not: expected integers or bools, got floating-point numbers; convert it with "
             ".long()"

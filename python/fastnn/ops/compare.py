@@ -7,15 +7,19 @@ Comparisons with NaN are false, except ne, which is true; 0 and -0 are equal (IE
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastnn import _backend, _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.ops import _common
 from fastnn.ops._common import named
-from fastnn.ops.copy import to
+from fastnn.ops._in_place import InPlace, check_in_place
+from fastnn.ops.copy import copy_, to
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def _compare(kernel: str, a: Any, b: Any) -> Tensor:
@@ -137,6 +141,38 @@ def ge_tensors(input: Tensor, other: Any) -> Tensor:
 
 
 named(eq=eq_tensors, ne=ne_tensors, lt=lt_tensors, le=le_tensors, gt=gt_tensors, ge=ge_tensors)
+
+
+def _in_place(function: Callable[[Tensor, Any], Tensor]) -> InPlace[[Any]]:
+    """The form that writes 1 and 0 into its first argument, whose gradient from then on is 0."""
+    name = function.__name__ + "_"
+
+    def change(input: Tensor, other: Any) -> Tensor:
+        check_in_place(name, input, other)
+        out = function(input, other)
+        if out.shape != input.shape:
+            message = (
+                f"{name}: expected a result of shape {input.shape}, got {out.shape}; the operation "
+                "without _ makes a new tensor"
+            )
+            raise RuntimeError(message)
+        return copy_(input, out)
+
+    change.__name__ = change.__qualname__ = name
+    change.__doc__ = f"""`{function.__name__}` in place, 1 and 0 of the tensor's own type, as
+    torch.Tensor.{name}.
+
+    Raises what `{function.__name__}` does, and RuntimeError where the tensor cannot be changed.
+    """
+    return change
+
+
+eq_: InPlace[[Any]] = _in_place(eq_tensors)
+ne_: InPlace[[Any]] = _in_place(ne_tensors)
+lt_: InPlace[[Any]] = _in_place(lt_tensors)
+le_: InPlace[[Any]] = _in_place(le_tensors)
+gt_: InPlace[[Any]] = _in_place(gt_tensors)
+ge_: InPlace[[Any]] = _in_place(ge_tensors)
 
 _FAMILY = (
     (eq_tensors, "eq", lambda x, y: x == y),

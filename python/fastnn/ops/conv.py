@@ -48,12 +48,12 @@ def per_direction(op: str, name: str, value: Any, n: int, least: int) -> tuple[i
 
 
 def check_operands(op: str, n: int, input: Any, weight: Any, bias: Any) -> None:
-    """Tensors of one floating-point type with the right numbers of dimensions."""
+    """Tensors of one type of numbers with the right numbers of dimensions."""
     if _common.are_floats(input, weight, bias) and input.ndim == weight.ndim == n + 2:
         return
     _common.require_tensor(op, "input", input)
     _common.require_tensor(op, "weight", weight)
-    _common.require_float(op, "input", input)
+    _common.require_numbers(op, "input", input)
     if bias is not None:
         _common.require_tensor(op, "bias", bias)
     if input.ndim not in (n + 1, n + 2) or weight.ndim != n + 2:
@@ -293,7 +293,7 @@ ERRORS = [
     ErrorCase(conv2d, "conv2d", _OK, RuntimeError, "as large as the kernel", {"dilation": 5}),
     ErrorCase(conv2d, "conv2d", _OK, RuntimeError, "fewer than 2^60", {"padding": 2**62}),
     ErrorCase(conv2d, "conv2d", _OK, RuntimeError, "to 2^27", {"padding": 2**62, "stride": 2**62}),
-    ErrorCase(conv2d, "conv2d", [("int", (2, 4, 8, 8), 0, 9), _OK[1]], RuntimeError, "floating"),
+    ErrorCase(conv2d, "conv2d", [("int", (2, 4, 8, 8), 0, 9), _OK[1]], RuntimeError, "one type"),
     ErrorCase(conv1d, "conv1d", [(2, 4, 8), (6, 4, 9)], RuntimeError, "as large as the kernel"),
     ErrorCase(conv1d, "conv1d", [(2, 4, 8), _OK[1]], RuntimeError, "weight of 3"),
     ErrorCase(conv1d, "conv1d", [(2, 4, 8), [[1.0]]], TypeError, "weight as a Tensor"),

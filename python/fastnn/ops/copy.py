@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from fastnn import _backend, _dtypes
 from fastnn._backend import array_module, reference
 from fastnn._device import device as Device
+from fastnn._formats import check_formats
 from fastnn.autograd import Op
 from fastnn.ops import _common
-from fastnn.ops._in_place import check_in_place, store_result
+from fastnn.ops._in_place import check_in_place, overwrite
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
 
@@ -96,35 +97,21 @@ class Move(Op):
         return (to(g, self.back),)
 
 
-class Overwrite(Op):
-    """The second input in the place of the first, whose gradient is zero."""
-
-    def forward(self, x: Any, source: Any) -> Any:
-        y = self.kernels.empty(x.shape, x.dtype)
-        self.kernels.copy(source, y)
-        return y
-
-    def backward(self, g: Any) -> tuple[Any, ...]:
-        zero = None
-        if self.needs[0]:
-            zero = self.kernels.empty(g.shape, g.dtype)
-            self.kernels.fill(self.kernels.xp.zeros(1, g.dtype), zero)
-        return zero, g if self.needs[1] else None
-
-    def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
-        zero, _ = self.backward(g.array)
-        return None if zero is None else Tensor._wrap(zero), g if self.needs[1] else None
-
-
-def clone(input: Tensor) -> Tensor:
-    """A copy with memory of its own, as torch.clone; the gradient passes through."""
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
+    """A copy with memory of its own, contiguous in every memory format, as torch.clone; the
+    gradient passes through."""
     _common.require_tensor("clone", "input", input)
+    if memory_format is not None:
+        check_formats("clone", memory_format=memory_format)
     return Clone.apply((input,))  # type: ignore[no-any-return]
 
 
-def contiguous(input: Tensor) -> Tensor:
-    """The tensor itself if its memory is C-contiguous, else a copy that is."""
+def contiguous(input: Tensor, memory_format: Any = None) -> Tensor:
+    """The tensor itself if its memory is C-contiguous, else a copy that is; memory formats change
+    nothing."""
     _common.require_tensor("contiguous", "input", input)
+    if memory_format is not None:
+        check_formats("contiguous", memory_format=memory_format)
     return input if input.array.flags.c_contiguous else clone(input)
 
 
@@ -165,13 +152,16 @@ def to(
     device: Any = None,
     non_blocking: bool = False,  # noqa: ARG001  (torch's signature; copies are ordered anyway)
     copy: bool = False,
+    memory_format: Any = None,
 ) -> Tensor:
     """The tensor in another type or on another device, as torch.Tensor.to.
 
     ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``. Returns ``input`` itself if
-    nothing changes and ``copy`` is false.
+    nothing changes and ``copy`` is false; memory formats change nothing.
     """
     _common.require_tensor("to", "input", input)
+    if memory_format is not None:
+        check_formats("to", memory_format=memory_format)
     dtype_, device_, flags = _to_arguments(args)
     dtype = _dtypes.argument("to", dtype, dtype_)
     target = _device(device) if device is not None else device_
@@ -192,11 +182,12 @@ def type_as(input: Tensor, other: Tensor) -> Tensor:
     return to(input, other.dtype)
 
 
-def converter(name: str, target: _dtypes.dtype | str) -> Callable[[Tensor], Tensor]:
+def converter(name: str, target: _dtypes.dtype | str) -> Callable[..., Tensor]:
     """A method that is ``to`` with one argument: float(), cpu() and the like."""
 
-    def convert(input: Tensor) -> Tensor:
-        return to(input, target)
+    def convert(input: Tensor, memory_format: Any = None) -> Tensor:
+        _common.require_tensor(name, "input", input)
+        return to(input, target, memory_format=memory_format)
 
     convert.__name__ = convert.__qualname__ = name
     convert.__doc__ = f"``to({target!r})``, as torch.Tensor.{name}."
@@ -215,8 +206,8 @@ def copy_(t: Tensor, source: Any) -> Tensor:
         message = f"copy_: expected a source that fits {t.shape}, got {source.shape}; reshape() it"
         raise RuntimeError(message)
     if recording:
-        wide = expand(to(source, t.dtype), t.shape)
-        return store_result("copy_", t, Overwrite.apply((t, wide)))
+        overwrite(t, expand(to(source, t.dtype), t.shape))
+        return t
     table = _backend.kernels(t.array)
     array = source.array
     if type(array) is not type(t.array):
@@ -245,9 +236,9 @@ def fill_(t: Tensor, value: Any) -> Tensor:
     table = _backend.kernels(t.array)
     cell = table.xp.asarray(number).reshape(1)
     if recording:
-        out = table.empty(t.shape, t.array.dtype)
-        table.fill(cell, out)
-        return store_result("fill_", t, Overwrite.apply((t, Tensor._wrap(out))))
+        wide = _common.broadcast_array(table, cell.reshape(()), t.shape)
+        overwrite(t, Tensor._wrap(wide))
+        return t
     table.fill(cell, t.array)
     t.storage.version += 1
     return t

@@ -10,10 +10,10 @@ import numpy as np
 
 from fastnn import _backend, _dtypes
 from fastnn._device import device as Device
+from fastnn._formats import check_formats
 from fastnn.ops import _common
 from fastnn.ops._given_data import array_from, foreign_array, native_order
 from fastnn.ops.copy import clone, to
-from fastnn.ops.view import view
 from fastnn.tensor import Tensor
 
 
@@ -32,13 +32,19 @@ def _finish(t: Tensor, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
 
 
 def tensor(
-    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    data: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """A new tensor with a copy of ``data``: numbers, nested lists, arrays or tensors, also those
     of other libraries.
 
     Python floats become the default type (float32), ints int64, bools bool; arrays keep their type.
     """
+    check_formats("tensor", pin_memory=pin_memory)
     dtype = _dtypes.argument("tensor", dtype)
     if isinstance(data, Tensor):
         made = clone(data.detach())
@@ -66,7 +72,35 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return tensor(data, dtype=dtype, device=device)
 
 
-asarray = as_tensor
+def asarray(
+    obj: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`as_tensor`, but without the history of a tensor unless ``requires_grad``, as torch.asarray.
+
+    copy: True always copies, False never (ValueError where something has to be converted).
+    """
+    kind = _dtypes.argument("asarray", dtype)
+    if copy:
+        return tensor(obj, dtype=kind, device=device, requires_grad=requires_grad)
+    shared = foreign_array(obj) if not isinstance(obj, Tensor) else obj.array
+    made = as_tensor(obj, kind, device)
+    kept = shared is not None and _backend.kernels(made.array).xp.may_share_memory(
+        shared, made.array
+    )
+    if copy is False and not kept and made.numel():
+        message = (
+            "asarray: expected data on whose memory a tensor can be, got what has to be copied; "
+            "leave copy out"
+        )
+        raise ValueError(message)
+    if isinstance(obj, Tensor) and not requires_grad:
+        return made.detach() if made.requires_grad else made
+    return made.requires_grad_() if requires_grad else made
 
 
 def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
@@ -123,54 +157,18 @@ def _fitting(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
     return shape
 
 
-def legacy(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    """What ``Tensor(...)`` makes: ``Tensor(2, 3)`` uninitialised memory, ``Tensor([2, 3])`` these
-    numbers, both in the default type; ``Tensor(tensor)`` a tensor on the same memory."""
-    device = kwargs.pop("device", None)
-    if len(args) + len(kwargs) > 1 and (kwargs or not all(_is_whole(a) for a in args)):
-        given = ", ".join([*map(repr, args), *(f"{k}={v!r}" for k, v in kwargs.items())])
-        message = (
-            "Tensor: expected sizes, Tensor(2, 3), or data, Tensor([2.0, 3.0]), got "
-            f"Tensor({given}); fastnn.tensor(data, dtype=...) makes any type"
-        )
-        raise TypeError(message)
-    if "size" in kwargs:
-        return empty(size=kwargs["size"], device=device)
-    if set(kwargs) - {"data"}:
-        message = (
-            f"Tensor: expected data, size or device as keyword, got {next(iter(kwargs))}; "
-            "fastnn.tensor(...) takes dtype"
-        )
-        raise TypeError(message)
-    if not args and not kwargs:
-        return empty(0, device=device)
-    data = kwargs["data"] if kwargs else args[0]
-    if isinstance(data, Tensor):
-        return _placed(view(data, data.shape), device) if device else view(data, data.shape)
-    if not kwargs and _is_whole(data):
-        return empty(args, device=device)
-    if isinstance(data, str | bytes) or not hasattr(data, "__len__"):
-        message = (
-            f"Tensor: expected data as a sequence, got {type(data).__name__}; for one number "
-            "call fastnn.tensor(...)"
-        )
-        raise TypeError(message)
-    kind = _dtypes.get_default_dtype()
-    return (as_tensor if isinstance(data, np.ndarray) else tensor)(data, dtype=kind, device=device)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
 def empty(
     *sizes: Any,
     size: Any = None,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
+    memory_format: Any = None,
 ) -> Tensor:
     """A tensor with arbitrary contents."""
+    check_formats("empty", layout=layout, pin_memory=pin_memory, memory_format=memory_format)
     shape = size_argument("empty", sizes, size)
     kind = _dtypes.argument("empty", dtype, _dtypes.get_default_dtype())
     made = Tensor._wrap(_backend.empty(shape, kind.numpy))
@@ -182,10 +180,13 @@ def full(
     fill_value: Any,
     *,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """A tensor with one number everywhere."""
+    check_formats("full", layout=layout, pin_memory=pin_memory)
     shape = _fitting("full", (size,))
     _common.as_operand("full", fill_value)
     kind = _dtypes.argument("full", dtype) or _common.result_type(fill_value)
@@ -199,10 +200,13 @@ def zeros(
     *sizes: Any,
     size: Any = None,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """A tensor of zeros."""
+    check_formats("zeros", layout=layout, pin_memory=pin_memory)
     shape = size_argument("zeros", sizes, size)
     kind = _dtypes.argument("zeros", dtype, _dtypes.get_default_dtype())
     return full(shape, 0, dtype=kind, device=device, requires_grad=requires_grad)
@@ -212,59 +216,39 @@ def ones(
     *sizes: Any,
     size: Any = None,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """A tensor of ones."""
+    check_formats("ones", layout=layout, pin_memory=pin_memory)
     shape = size_argument("ones", sizes, size)
     kind = _dtypes.argument("ones", dtype, _dtypes.get_default_dtype())
     return full(shape, 1, dtype=kind, device=device, requires_grad=requires_grad)
 
 
-def empty_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """`empty` of the shape, type and device of a tensor."""
-    _common.require_tensor("empty_like", "input", input)
-    kind = _dtypes.argument("empty_like", dtype, input.dtype)
-    return empty(input.shape, dtype=kind, device=input.device, requires_grad=requires_grad)
-
-
-def zeros_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """`zeros` of the shape, type and device of a tensor."""
-    _common.require_tensor("zeros_like", "input", input)
-    kind = _dtypes.argument("zeros_like", dtype, input.dtype)
-    return zeros(input.shape, dtype=kind, device=input.device, requires_grad=requires_grad)
-
-
-def ones_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """`ones` of the shape, type and device of a tensor."""
-    _common.require_tensor("ones_like", "input", input)
-    kind = _dtypes.argument("ones_like", dtype, input.dtype)
-    return ones(input.shape, dtype=kind, device=input.device, requires_grad=requires_grad)
-
-
-def full_like(
-    input: Tensor, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """`full` of the shape, type and device of a tensor."""
-    _common.require_tensor("full_like", "input", input)
-    kind = _dtypes.argument("full_like", dtype, input.dtype)
-    return full(
-        input.shape, fill_value, dtype=kind, device=input.device, requires_grad=requires_grad
-    )
-
-
 def arange(
-    start: Any,
+    start: Any = None,
     end: Any = None,
     step: Any = 1,
     *,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
+    pin_memory: bool = False,
     requires_grad: bool = False,
 ) -> Tensor:
-    """start, start + step, ... below ``end``; with one argument from 0."""
+    """start, start + step, ... below ``end``, as torch.arange; with one argument from 0.
+
+    Of floats the type is the default one, else int64; for an integer type the three numbers lose
+    their fractions first.   Raises TypeError for what are no numbers, RuntimeError for numbers that
+    are not finite, a step of 0 or away from end, and a type of bool.
+    """
+    check_formats("arange", layout=layout, pin_memory=pin_memory)
     if end is None:
         start, end = 0, start
+    start = 0 if start is None else start
     dtype = _dtypes.argument("arange", dtype)
     for name, value in (("start", start), ("end", end), ("step", step)):
         if not _common.is_operand(value):
@@ -278,8 +262,20 @@ def arange(
         given = ", ".join(map(_common.shown, (start, end, step)))
         message = f"arange: expected finite numbers, got {given}; replace the others"
         raise RuntimeError(message)
+    if dtype is None:
+        whole = all(isinstance(v, numbers.Integral) for v in (start, end, step))
+        dtype = _dtypes.int64 if whole else _dtypes.get_default_dtype()
+    if dtype.category == 0:
+        message = "arange: expected a type of numbers, got fastnn.bool; convert the result"
+        raise RuntimeError(message)
+    if dtype.category == 1:
+        # Narrower types than int64 count by the numbers as they are.
+        span = (int(end) - int(start), int(step)) if dtype is _dtypes.int64 else (end - start, step)
+        start, end, step = int(start), int(end), int(step)
+    else:
+        span = (end - start, step)
     if step == 0:
-        message = "arange: expected a step other than 0, got 0; the default is 1"
+        message = f"arange: expected a step other than 0, got 0 in {dtype}; the default is 1"
         raise RuntimeError(message)
     if (end - start) * step < 0:
         message = (
@@ -287,10 +283,7 @@ def arange(
             "its sign"
         )
         raise RuntimeError(message)
-    if dtype is None:
-        whole = all(isinstance(v, numbers.Integral) for v in (start, end, step))
-        dtype = _dtypes.int64 if whole else _dtypes.get_default_dtype()
-    count = max(0, int(np.ceil((end - start) / step)))
+    count = max(0, int(np.ceil(span[0] / span[1])))
     _common.check_extent("arange", (count,))
     values = (start + np.arange(count) * step).astype(dtype.numpy)
     return _finish(Tensor._wrap(values), dtype, device, requires_grad)

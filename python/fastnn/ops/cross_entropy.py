@@ -19,15 +19,9 @@ from typing import Any
 from fastnn import _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
-from fastnn.ops import _common
-from fastnn.ops._losses import (
-    REDUCTIONS,
-    check_reduction,
-    class_weights,
-    label_share,
-    plain_classes,
-    promoted,
-)
+from fastnn.ops import _common, _losses
+from fastnn.ops._losses import REDUCTIONS, plain_classes
+from fastnn.ops._scores import warn_of_probabilities
 from fastnn.ops._soft_cross_entropy import SmoothCrossEntropy, SoftCrossEntropy
 from fastnn.ops.copy import to
 from fastnn.ops.nll import class_shape, kept_targets, no_class
@@ -153,8 +147,8 @@ def _soft(
             f"{ignore_index}; set the rows of target to 0 instead"
         )
         raise RuntimeError(message)
-    x, p = promoted("cross_entropy", input, target)
-    class_weights("cross_entropy", weight, x, x.shape[x.ndim > 1])
+    x, p = _losses.promoted("cross_entropy", input, target)
+    _losses.class_weights("cross_entropy", weight, x, x.shape[x.ndim > 1])
     out = SoftCrossEntropy.apply(
         (_rows(x), _rows(p), weight), REDUCTIONS[reduction], float(smoothing)
     )
@@ -166,9 +160,9 @@ def cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
-    reduce: None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
@@ -183,11 +177,13 @@ def cross_entropy(
 
     Raises ValueError for shapes that do not go together (a target is never broadcast), IndexError
     for a class that does not exist, RuntimeError for other types and a smoothing outside [0, 1].
+    Warns once for each calling line where input holds probabilities: the softmax is part of this.
     """
     name = "cross_entropy"
     if plain_classes(input, target, weight, ignore_index, label_smoothing) and (
         size_average is reduce is None and reduction == "mean"
     ):
+        warn_of_probabilities(name, input)
         try:
             return CrossEntropy.apply((input, target), 1, ignore_index)  # type: ignore[no-any-return]
         except IndexError:
@@ -195,15 +191,16 @@ def cross_entropy(
     _common.require_tensor(name, "input", input)
     _common.require_tensor(name, "target", target)
     _common.require_float(name, "input", input)
-    check_reduction(name, reduction, size_average, reduce)
+    reduction = _losses.check_reduction(name, reduction, size_average, reduce)
     if type(label_smoothing) is not float or not 0.0 <= label_smoothing <= 1.0:
-        label_smoothing = label_share(name, label_smoothing, RuntimeError)
+        label_smoothing = _losses.label_share(name, label_smoothing, RuntimeError)
     if type(ignore_index) is not int or ignore_index != -100:
         ignore_index = _common.integer(name, "ignore_index", ignore_index)
-    if target.shape == input.shape and input.ndim > 0 and target.array.dtype.kind == "f":
+    warn_of_probabilities(name, input)
+    if target.shape == input.shape and input.ndim > 0 and target.array.dtype.kind not in "biu":
         return _soft(input, target, weight, ignore_index, reduction, label_smoothing)
     c = class_shape(name, input, target)[1]
-    class_weights(name, weight, input, c)
+    _losses.class_weights(name, weight, input, c)
     numbers = to(target, _dtypes.int64).reshape(-1)
     options: tuple[Any, ...] = REDUCTIONS[reduction], ignore_index
     try:

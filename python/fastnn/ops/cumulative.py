@@ -6,7 +6,7 @@
 Shapes:   prod: x (...) -> the kept dimensions; cumsum, cumprod: (...) -> (...).
 Backward: prod: dx_j = g times the product of the others;  cumsum: the running sum of g from the
           end;  cumprod: dx_j = y_(j-1) r_j, r_j = g_j + x_(j+1) r_(j+1). Nothing is divided by x,
-          so a zero is a number like others; gradients of these gradients are for x without zeros.
+          so a zero is a number like others, and so it is in gradients of these gradients.
 """
 
 from __future__ import annotations
@@ -77,15 +77,6 @@ def cumprod_backward(x: Any, y: Any, grad_y: Any, grad_x: Any) -> None:
         grad_x[:, j] = y[:, j - 1] * rest if j else rest
 
 
-def _without_zeros(name: str, x: Tensor) -> None:
-    if x.array.size and not bool((x.detach() != 0).all()):
-        message = (
-            f"{name}: the second derivative of a product with a zero is not there yet; leave "
-            "create_graph out, or zeros out of the input"
-        )
-        raise NotImplementedError(message)
-
-
 class Prod(Op):
     """The product over dimensions."""
 
@@ -106,9 +97,21 @@ class Prod(Op):
         return (fold.unfold(table, out),)
 
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
-        x, y = self.saved_tensors()
-        _without_zeros("prod", x)
-        return ((g * y).reshape(self.fold.kept_shape) / x,)
+        from fastnn.ops.recurrence import shifted  # noqa: PLC0415  (made of what lies above)
+        from fastnn.ops.view import permute  # noqa: PLC0415
+
+        x, _ = self.saved_tensors()
+        fold = self.fold
+        if not x.ndim:
+            return (g,)
+        order = (*fold.kept, *fold.dims)
+        rows = permute(x, order).reshape(fold.outer * fold.inner, fold.n)
+        # The products of what lies before each element and of what lies behind.
+        before = CumProd.apply((shifted(rows, 1, False, 1.0),), 1)
+        behind = CumProd.apply((shifted(rows.flip(1), 1, False, 1.0),), 1).flip(1)
+        out = before * behind * g.reshape(-1, 1)
+        back = sorted(range(x.ndim), key=order.__getitem__)
+        return (permute(out.reshape([x.shape[d] for d in order]), back),)
 
 
 class Cumulative(Op):
@@ -160,14 +163,18 @@ class CumProd(Cumulative):
         return (out.reshape(fold.shape),)
 
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
+        from fastnn.ops.recurrence import recurrence, shifted  # noqa: PLC0415  (lies above)
+
         x, y = self.saved_tensors()
-        _without_zeros("cumprod", x)
-        return (CumSum.apply((g * y,), self.dim, True) / x,)
+        if not x.ndim:
+            return (g,)
+        rest = recurrence(g, shifted(x, self.dim, True), self.dim, True)
+        return (shifted(y, self.dim, False, 1.0) * rest,)
 
 
 def _typed(name: str, input: Tensor, dtype: Any) -> Tensor:
     _common.require_tensor(name, "input", input)
-    if dtype is None and input.array.dtype.kind != "f":
+    if dtype is None and input.array.dtype.kind in "biu":
         dtype = _dtypes.int64
     return input if dtype is None else to(input, _dtypes.argument(name, dtype))
 

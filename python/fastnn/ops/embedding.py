@@ -129,9 +129,10 @@ def embedding(
     max_norm: rows that input names and whose norm of order ``norm_type`` is larger are first scaled
     to it, in ``weight`` itself and unseen by autograd.
     scale_grad_by_freq: the gradient of a row is divided by how often input names it.
+    sparse: taken; the gradient is dense all the same.
 
     Raises IndexError for a number out of range, RuntimeError for types and shapes that do not fit,
-    TypeError and ValueError for options that are none, NotImplementedError for sparse.
+    TypeError and ValueError for options that are none.
     """
     _common.require_tensor("embedding", "input", input)
     _common.require_tensor("embedding", "weight", weight)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Numbers that are not finite: where they are (isnan, isinf, isfinite), and in their place others.
+"""Numbers that are not finite: where they are (isnan, isinf, isposinf, isneginf, isfinite), and in
+their place others.
 
 Shapes:   x (...) -> bool (...), of nan_to_num (...).      Backward: nan_to_num: 0 where replaced.
-Also logical_not, which asks for zeros, and heaviside. All are comparisons (ops/compare.py).
+Also logical_not, which asks for zeros, signbit, isreal and heaviside. All but signbit are
+comparisons (ops/compare.py).
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from fastnn._backend import array_module
+from fastnn import _dtypes
+from fastnn._backend import array_module, reference
 from fastnn.ops import _common
 from fastnn.ops._elementwise import number
 from fastnn.ops._in_place import InPlace, in_place
+from fastnn.ops.bitwise import bitwise_or_tensors
 from fastnn.ops.compare import eq_tensors, gt_tensors, lt_tensors, ne_tensors
 from fastnn.ops.copy import clone, to
 from fastnn.ops.rounding import abs
@@ -31,17 +35,60 @@ def isnan(input: Tensor) -> Tensor:
 def isinf(input: Tensor) -> Tensor:
     """Where input is infinite, of either sign, as torch.isinf.  Shapes: (...) -> bool (...)."""
     _common.require_tensor("isinf", "input", input)
-    if input.array.dtype.kind != "f":
+    if input.array.dtype.kind in "biu":
         return ne_tensors(input, input)
     return eq_tensors(abs(input.detach()), math.inf)
+
+
+def isposinf(input: Tensor) -> Tensor:
+    """Where input is infinite and positive, as torch.isposinf.  Shapes: (...) -> bool (...)."""
+    _common.require_tensor("isposinf", "input", input)
+    if input.array.dtype.kind in "biu":
+        return ne_tensors(input, input)
+    return eq_tensors(input, math.inf)
+
+
+def isneginf(input: Tensor) -> Tensor:
+    """Where input is infinite and negative, as torch.isneginf.  Shapes: (...) -> bool (...)."""
+    _common.require_tensor("isneginf", "input", input)
+    if input.array.dtype.kind in "biu":
+        return ne_tensors(input, input)
+    return eq_tensors(input, -math.inf)
+
+
+def isreal(input: Tensor) -> Tensor:
+    """True everywhere, as torch.isreal: no type is complex.  Shapes: (...) -> bool (...)."""
+    _common.require_tensor("isreal", "input", input)
+    return bitwise_or_tensors(eq_tensors(input, input), True)
 
 
 def isfinite(input: Tensor) -> Tensor:
     """Where input is neither infinite nor NaN, as torch.isfinite.  Shapes: (...) -> bool (...)."""
     _common.require_tensor("isfinite", "input", input)
-    if input.array.dtype.kind != "f":
+    if input.array.dtype.kind in "biu":
         return eq_tensors(input, input)
     return lt_tensors(abs(input.detach()), math.inf)
+
+
+@reference
+def signbit_forward(x: Any, y: Any) -> None:
+    """y = whether the sign of x is set, of -0 and NaN too."""
+    xp = array_module(y)
+    xp.signbit(x.astype("float32") if x.dtype.itemsize == 2 else x, out=y)
+
+
+def signbit(input: Tensor) -> Tensor:
+    """Where input has a negative sign, -0 and such NaN included, as torch.signbit.
+
+    Shapes: (...) -> bool (...).   Raises TypeError for no tensor.
+    """
+    _common.require_tensor("signbit", "input", input)
+    if input.array.dtype.kind in "biu":
+        return lt_tensors(input, 0)
+    table = _common.table_of(input, op="signbit")
+    out = table.empty(input.shape, _dtypes.bool_.numpy)
+    table.signbit_forward(_common.contiguous_array(table, input.array), out)
+    return Tensor._wrap(out)
 
 
 def logical_not(input: Tensor) -> Tensor:
@@ -59,7 +106,7 @@ def nan_to_num(
     Shapes: (...) -> (...).   Raises TypeError for no tensor.
     """
     _common.require_tensor("nan_to_num", "input", input)
-    if input.array.dtype.kind != "f":
+    if input.array.dtype.kind in "biu":
         return clone(input)
     top = {2: 65504.0, 4: (2.0 - 2.0**-23) * 2.0**127, 8: (2.0 - 2.0**-52) * 2.0**1023}
     largest = top.get(input.array.dtype.itemsize, top[8])
@@ -90,6 +137,7 @@ def heaviside(input: Tensor, values: Tensor) -> Tensor:
 
 
 logical_not_: InPlace[[]] = in_place(logical_not)
+heaviside_: InPlace[...] = in_place(heaviside)
 nan_to_num_: InPlace[...] = in_place(nan_to_num)
 
 
@@ -97,10 +145,18 @@ def _numpy(name: str) -> Any:
     return lambda x, **options: getattr(array_module(x), name)(x, **options)
 
 
-_FAMILY = (isnan, isinf, isfinite, logical_not)
+def _plain_test(name: str) -> Any:
+    if name == "signbit":
+        return lambda x: x < 0
+    if name in ("isposinf", "isneginf"):
+        return lambda x: x == (math.inf if name == "isposinf" else -math.inf)
+    return _numpy(name)
+
+
+_FAMILY = (isnan, isinf, isfinite, isposinf, isneginf, isreal, signbit, logical_not)
 CASES = [
     *(
-        OpCase(f, f.__name__, [s], ref=_numpy(f.__name__), grad=False)
+        OpCase(f, f.__name__, [s], ref=_plain_test(f.__name__), grad=False)
         for f in _FAMILY
         for s in ((3, 5), (), (0, 4), ("int", (3, 5), 0, 3), ("bool", (4,)))
     ),

@@ -108,7 +108,8 @@ def _plan(op: str, size: Any, kernel: Any, dilation: Any, padding: Any, stride: 
 
 def _check(op: str, input: Any, low: int, shape: str) -> None:
     _common.require_tensor(op, "input", input)
-    _common.require_float(op, "input", input)
+    if op == "fold":
+        _common.require_float(op, "input", input)
     if input.ndim not in (low, low + 1):
         message = (
             f"{op}: expected input {shape}, batched or not, got {input.shape}; unsqueeze(0) adds a "
@@ -252,8 +253,7 @@ ERRORS = [
         {"kernel_size": 2, "padding": 2**62},
     ),
     ErrorCase(
-        unfold, "unfold", [("int", (2, 3, 4, 4), 0, 9)], RuntimeError, "floating",
-        {"kernel_size": 2},
+        unfold, "unfold", [[1.0]], TypeError, "input as a Tensor", {"kernel_size": 2}
     ),
     ErrorCase(
         fold, "fold", [(2, 35, 36)], RuntimeError, "a multiple of 9, 36",

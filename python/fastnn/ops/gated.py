@@ -19,6 +19,7 @@ from fastnn.ops import _common
 from fastnn.ops._elementwise import floats_only
 from fastnn.ops._formulas import ArrayMath
 from fastnn.ops.activation import sigmoid
+from fastnn.ops.copy import to
 from fastnn.ops.extremum import max as _max
 from fastnn.ops.softmax import softmax
 from fastnn.ops.view import reshape
@@ -204,14 +205,15 @@ def softmin(input: Tensor, dim: Any = None, *, dtype: Any = None) -> Tensor:
 
     Shapes: (...) -> (...).   Raises as `softmax`.
     """
-    x = floats_only("softmin", input)
+    _common.require_tensor("softmin", "input", input)
+    x = floats_only("softmin", input if dtype is None else to(input, dtype))
     if dim is None:
         message = (
             "softmin: expected dim, the dimension along which the outputs sum to one, got None; "
             "-1 is the last one"
         )
         raise TypeError(message)
-    return softmax(-x, _common.one_dim("softmin", dim, x.ndim), dtype=dtype)
+    return softmax(-x, _common.one_dim("softmin", dim, x.ndim))
 
 
 def _plain_glu(x: Any, dim: int = -1) -> Any:

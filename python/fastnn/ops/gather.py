@@ -129,9 +129,12 @@ def prepared(name: str, input: Any, dim: Any, index: Any, src: Any = None) -> tu
             f"it with .to({input.dtype})"
         )
         raise RuntimeError(message)
-    fits = index.ndim == input.ndim and (src is None or src.ndim == input.ndim)
-    for i, n in enumerate(index.shape if fits else ()):
-        fits = fits and (i == d or n <= input.shape[i]) and (src is None or n <= src.shape[i])
+    # A tensor without dimensions counts as one of size 1.
+    shape, wanted = input.shape or (1,), index.shape or (1,)
+    given = wanted if src is None else src.shape or (1,)
+    fits = len(shape) == len(wanted) == len(given)
+    for i, n in enumerate(wanted if fits else ()):
+        fits = fits and (i == d or n <= shape[i]) and n <= given[i]
     if index.array.size and not fits:
         beside = "" if src is None else f", src {src.shape}"
         message = (
@@ -146,16 +149,17 @@ def prepared(name: str, input: Any, dim: Any, index: Any, src: Any = None) -> tu
 
 def run(name: str, op: type[Op], tensors: tuple[Any, ...], d: int) -> Tensor:
     """Applies an operation; 0-d tensors go through it as if they had a dimension."""
-    scalar = tensors[0].ndim == 0
+    shape = tensors[1 if op is Gather else 0].shape
+    scalar = any(t.ndim == 0 for t in tensors)
     if scalar:
-        tensors = tuple([t.reshape(1) for t in tensors])
+        tensors = tuple([t if t.ndim else t.reshape(1) for t in tensors])
     try:
         out = op.apply(tensors, d)
     except IndexError:
         n = tensors[0].shape[d]
         bad = next(i for i in tensors[1].reshape(-1).tolist() if not 0 <= i < n)
         raise _common.index_error(name, bad, n, False) from None
-    return out.reshape(()) if scalar and out.shape == (1,) else out  # type: ignore[no-any-return]
+    return out.reshape(shape) if scalar else out  # type: ignore[no-any-return]
 
 
 def gather_elements(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -166,6 +170,8 @@ def gather_elements(input: Tensor, dim: int, index: Tensor) -> Tensor:
     Raises IndexError for a number out of range, RuntimeError where shapes do not go together.
     """
     d, numbers = prepared("gather", input, dim, index)
+    if index.array.size == 0:  # of any shape
+        return input.reshape(-1)[:0].reshape(index.shape)
     return run("gather", Gather, (input, numbers), d)
 
 

@@ -101,6 +101,7 @@ class Gru(RecurrentLayer):
     """The layer; its inputs in the order of `gru_layer` with h0 second."""
 
     name = "gru_layer"
+    instead = "write the step of the GRU cell in operations that have one"
 
     def forward(self, *arrays: Any) -> Any:
         table = self.kernels

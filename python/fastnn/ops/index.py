@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastnn._view_history import mark_opaque
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops._index_expression import (
@@ -133,6 +134,7 @@ def split(input: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
         index = (*[slice(None)] * d, slice(start, start + s), Ellipsis)
         pieces.append(BasicIndex.apply((input,), index))
         start += s
+    mark_opaque(pieces, "split")
     return tuple(pieces)
 
 

@@ -13,15 +13,17 @@ from typing import Any
 
 from fastnn import _backend
 from fastnn._backend import array_module, reference
+from fastnn._view_history import check_view
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops._binary_op import sum_to_graph
-from fastnn.ops._in_place import check_in_place, store_result
+from fastnn.ops._in_place import check_history, check_memory, overwrite, take_over
 from fastnn.ops._index_expression import Picks, basic_index, out_of_range, outside, picks
 from fastnn.ops._index_parts import has_byte_mask
 from fastnn.ops.copy import clone, copy_, fill_, to
-from fastnn.ops.index import picked
+from fastnn.ops.index import BasicIndex, picked
 from fastnn.ops.rows import taken
+from fastnn.ops.view import expand
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
 
@@ -134,8 +136,10 @@ def setitem(t: Tensor, index: Any, value: Any) -> None:
     name = "index assignment"
     basic = basic_index(index, t.ndim, t.shape)
     value = _common.as_operand(name, value)
-    recording = check_in_place(name, t, value)
+    _common.require_tensor(name, "the tensor to change", t)
+    recording = check_history(name, t, (value,))
     if basic is None:
+        check_memory(name, t, t)
         p = picks(index, t, name)
         one = not isinstance(value, Tensor) or value.numel() == 1
         if one and p.kept is not None and has_byte_mask(index):
@@ -147,16 +151,16 @@ def setitem(t: Tensor, index: Any, value: Any) -> None:
         _put_picks(t, p, value, recording)
         return
     try:
-        place = Tensor._view_of(t, t.array[basic])
+        place = BasicIndex.apply((t,), basic) if recording else Tensor._sharing(t, t.array[basic])
     except IndexError:
         raise outside(t.shape, index, name) from None
-    if not recording:
-        if isinstance(value, Tensor):
-            copy_(place, _spread(value, place.shape))
-        else:
-            fill_(place, value)
-        return
-    _record(t, basic, _fitted(t, value, place.shape))
+    check_memory(name, place, t)
+    if recording:
+        _overwrite(place, value)
+    elif isinstance(value, Tensor):
+        copy_(place, _spread(value, place.shape))
+    else:
+        fill_(place, value)
 
 
 def _fitted(t: Tensor, value: Any, shape: tuple[int, ...]) -> Tensor:
@@ -181,8 +185,37 @@ def _spread(value: Tensor, shape: tuple[int, ...]) -> Tensor:
     return value
 
 
-def _record(t: Tensor, index: Any, value: Tensor) -> None:
-    store_result("index assignment", t, IndexPut.apply((clone(t), value), index))
+def _overwrite(place: Tensor, value: Any) -> None:
+    same = isinstance(value, Tensor) and value.storage is place.storage
+    if same and _is_same_memory(value.array, place.array):
+        place._bump_version()  # what `x[i] += y` ends with: the sum is in its place already
+        return
+    value = _fitted(place, value, place.shape)
+    overwrite(place, value if value.shape == place.shape else expand(value, place.shape))
+
+
+def _is_same_memory(a: Any, b: Any) -> bool:
+    same = a.shape == b.shape and a.strides == b.strides and a.dtype == b.dtype
+    return same and bool(_address(a) == _address(b))
+
+
+def _address(array: Any) -> Any:
+    return array.__array_interface__["data"] if hasattr(array, "ctypes") else array.data.ptr
+
+
+def _record(t: Tensor, index: Picks, value: Tensor, table: Any) -> None:
+    check_view(IndexPut.name, value)
+    node = IndexPut()
+    node.kernels, node.needs = table, (t._requires_grad, value._requires_grad)
+    node.index, node.shape = index, value.shape
+    array = value.array
+    if table.xp.may_share_memory(array, t.array):
+        array = clone(value.detach()).array
+    put(table, t.array, index, array)
+    t._bump_version()
+    out = Tensor._wrap(t.array)
+    node.record((t, value), (out,))
+    take_over(t, out)
 
 
 def _put_picks(t: Tensor, p: Picks, value: Any, recording: bool) -> None:
@@ -196,7 +229,7 @@ def _put_picks(t: Tensor, p: Picks, value: Any, recording: bool) -> None:
             p.numbers = None if p.numbers is None else clone(p.numbers)
             p.kept = None if p.kept is None else p.kept.own(table)
         if recording:
-            _record(t, p, value)
+            _record(t, p, value, table)
             return
         array = value.array
         if table.xp.may_share_memory(array, t.array):

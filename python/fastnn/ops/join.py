@@ -69,6 +69,9 @@ def _given(name: str, tensors: Any) -> list[Tensor]:
     return list(tensors)
 
 
+_AT_ONCE = 60  # of all operands of an operation, native code takes 63
+
+
 def _joined(name: str, tensors: list[Tensor], d: int) -> Tensor:
     first = tensors[0].shape
     for i, t in enumerate(tensors):
@@ -80,7 +83,11 @@ def _joined(name: str, tensors: list[Tensor], d: int) -> Tensor:
             raise RuntimeError(message)
     _common.table_of(*tensors, op=name)
     dtype = _common.result_type(*tensors)
-    return Cat.apply(tuple([to(t, dtype) for t in tensors]), d)  # type: ignore[no-any-return]
+    parts = [to(t, dtype) for t in tensors]
+    while len(parts) > _AT_ONCE:
+        groups = range(0, len(parts), _AT_ONCE)
+        parts = [Cat.apply(tuple(parts[i : i + _AT_ONCE]), d) for i in groups]
+    return Cat.apply(tuple(parts), d)  # type: ignore[no-any-return]
 
 
 def cat(tensors: Any, dim: int = 0) -> Tensor:

@@ -38,8 +38,8 @@ class KLDiv(PointwiseLoss):
 def kl_div(
     input: Tensor,
     target: Tensor,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
     log_target: bool = False,
 ) -> Tensor:
@@ -53,9 +53,10 @@ def kl_div(
     Raises ValueError for other shapes or reductions, RuntimeError for integers.
     Source: Kullback and Leibler 1951.
     """
-    _losses.check_reduction("kl_div", reduction, size_average, reduce, ("batchmean",))
+    legacy = size_average is not None or reduce is not None
+    reduction = _losses.check_reduction("kl_div", reduction, size_average, reduce, ("batchmean",))
     _losses.check_pair("kl_div", input, target)
-    if reduction == "mean":
+    if reduction == "mean" and not legacy:
         warnings.warn(
             "kl_div: reduction='mean' divides by the number of elements, not of samples; the "
             "divergence is reduction='batchmean'",

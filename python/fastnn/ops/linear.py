@@ -125,13 +125,15 @@ def _usual(input: Any, weight: Any, bias: Any, activation: Any) -> bool:
 def _check(input: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None) -> None:
     for name, value in (("input", input), ("weight", weight)):
         _common.require_tensor("linear", name, value)
-    _common.require_float("linear", "input", input)
+    _common.require_numbers("linear", "input", input)
     if activation not in ACTIVATIONS:
         message = (
             f"linear: expected activation None, 'relu', 'tanh' or 'sigmoid', got {activation!r}; "
             "None leaves it out"
         )
         raise ValueError(message)
+    if activation is not None:
+        _common.require_float("linear", "input", input)
     if input.ndim == 0 or weight.ndim != 2 or input.shape[-1] != weight.shape[1]:
         message = (
             f"linear: expected input (..., k) and weight (o, k), got {input.shape} and "
@@ -207,7 +209,7 @@ ERRORS = [
     ),
     ErrorCase(linear, "linear", [(3, 4), [[1.0]]], TypeError, "expected weight as a Tensor"),
     ErrorCase(
-        linear, "linear", [("int", (3, 4), 0, 9), (5, 4)], RuntimeError, "floating-point type"
+        linear, "linear", [("bool", (3, 4)), ("bool", (5, 4))], RuntimeError, "input of numbers"
     ),
     ErrorCase(
         linear,

@@ -36,7 +36,7 @@ def local_response_norm(
 
     Shapes: (n, c, ...) -> (n, c, ...); an input without elements is returned.   Raises TypeError
     for no tensor and for options that are no numbers, ValueError for fewer than three dimensions,
-    RuntimeError for integers and size < 1.
+    RuntimeError for bools and size < 1.
     """
     name = "local_response_norm"
     _common.require_tensor(name, "input", input)
@@ -46,7 +46,7 @@ def local_response_norm(
             "unsqueeze adds a dimension"
         )
         raise ValueError(message)
-    _common.require_float(name, "input", input)
+    _common.require_numbers(name, "input", input)
     if isinstance(size, bool) or not hasattr(size, "__index__"):
         message = f"{name}: expected size as an int, got {type(size).__name__}; convert with int()"
         raise TypeError(message)
@@ -96,7 +96,7 @@ CASES = [
 _BAD: list[tuple[list[Any], type[Exception], str]] = [
     ([[1.0], 2], TypeError, "expected input as a Tensor"),
     ([(2, 3), 2], ValueError, "3 or more dimensions"),
-    ([("int", (2, 3, 4), 0, 9), 2], RuntimeError, "floating-point type"),
+    ([("bool", (2, 3, 4)), 2], RuntimeError, "input of numbers"),
     ([(2, 3, 4), 0], RuntimeError, "expected size >= 1, got 0"),
     ([(2, 3, 4), 2.0], TypeError, "expected size as an int, got float"),
     ([(2, 3, 4), 2, "a"], TypeError, "expected alpha as a number"),

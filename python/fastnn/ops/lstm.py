@@ -110,6 +110,7 @@ class Lstm(RecurrentLayer):
     """The layer; its inputs in the order of `lstm_layer` with h0 second and c0 last."""
 
     name = "lstm_layer"
+    instead = "write the step of the LSTM cell in operations that have one"
 
     def forward(self, *arrays: Any) -> Any:
         table = self.kernels

@@ -44,6 +44,7 @@ class LstmVariant(RecurrentLayer):
     """The layer; inputs: x, h0, w_ih, w_hh, b_ih, b_hh, lengths, c0, w_hr, peephole, norm."""
 
     name = "lstm_variant_layer"
+    instead = "write the step of the LSTM cell in operations that have one"
 
     def forward(self, *arrays: Any) -> Any:
         table = self.kernels

@@ -167,9 +167,9 @@ def nll_loss(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
-    reduce: None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """-weight[t] input[t] of the target classes t, as torch.nn.functional.nll_loss.
@@ -182,7 +182,7 @@ def nll_loss(
     class that does not exist, RuntimeError for other types.
     """
     name = "nll_loss"
-    _losses.check_reduction(name, reduction, size_average, reduce)
+    reduction = _losses.check_reduction(name, reduction, size_average, reduce)
     _common.require_tensor(name, "input", input)
     _common.require_tensor(name, "target", target)
     _common.require_float(name, "input", input)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastnn._view_history import mark_opaque
 from fastnn.ops import _common
 from fastnn.ops.index import BasicIndex, split
 from fastnn.ops.view import expand, permute, reshape, view
@@ -54,7 +55,9 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     _common.require_dims("unbind", input)
     d = _common.one_dim("unbind", dim, input.ndim)
     lead = (slice(None),) * d
-    return tuple(BasicIndex.apply((input,), (*lead, i, Ellipsis)) for i in range(input.shape[d]))
+    parts = [BasicIndex.apply((input,), (*lead, i, Ellipsis)) for i in range(input.shape[d])]
+    mark_opaque(parts, "unbind")
+    return tuple(parts)
 
 
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:

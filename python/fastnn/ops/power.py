@@ -18,8 +18,8 @@ from fastnn.ops import _common
 from fastnn.ops._binary_op import Binary, binary, binary_, common_type
 from fastnn.ops._formulas import tensor_math
 from fastnn.ops._in_place import InPlace, in_place
+from fastnn.ops._like import ones_like
 from fastnn.ops.copy import clone, to
-from fastnn.ops.creation import ones_like
 from fastnn.ops.elementwise_math import reciprocal, rsqrt, sqrt
 from fastnn.ops.rounding import square
 from fastnn.tensor import Tensor
@@ -105,7 +105,7 @@ def _shortcut(x: Tensor, exponent: float) -> Tensor | None:
         return clone(x)
     if exponent == 3:
         return x * x * x
-    if x.array.dtype.kind != "f":
+    if x.array.dtype.kind in "biu":
         return None
     if exponent == 0.5:
         return sqrt(x)
@@ -143,6 +143,18 @@ def float_power(input: Any, exponent: Any) -> Tensor:
     pair = [_common.as_operand("float_power", v) for v in (input, exponent)]
     pair = [to(v, _dtypes.float64) if isinstance(v, Tensor) else float(v) for v in pair]
     return pow_tensors(*pair)
+
+
+def float_power_(t: Tensor, exponent: Any) -> Tensor:
+    """t becomes float_power(t, exponent), as torch.Tensor.float_power_; t must be of float64."""
+    _common.require_tensor("float_power_", "the tensor to change", t)
+    if t.dtype is not _dtypes.float64:
+        message = (
+            f"float_power_: expected a tensor of fastnn.float64, the result's type, got {t.dtype}; "
+            "float_power makes a new tensor"
+        )
+        raise RuntimeError(message)
+    return pow_(t, exponent)
 
 
 def atan2_tensors(input: Tensor, other: Tensor) -> Tensor:

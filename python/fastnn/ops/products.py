@@ -66,7 +66,8 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     return mul_tensors(unsqueeze(input, 1), unsqueeze(vec2, 0))
 
 
-def _add_product(name: str, input: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
+def add_product(name: str, input: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
+    """beta input + alpha product; of integers the factors are cut to integers, as torch does."""
     _common.require_tensor(name, "input", input)
     if input.array.dtype != product.array.dtype:
         message = (
@@ -81,7 +82,10 @@ def _add_product(name: str, input: Tensor, product: Tensor, beta: Any, alpha: An
         )
         raise RuntimeError(message)
     number(name, "beta", beta)
-    if number(name, "alpha", alpha) != 1:
+    number(name, "alpha", alpha)
+    if product.array.dtype.kind != "f":
+        beta, alpha = int(beta), int(alpha)
+    if alpha != 1:
         product = mul_tensors(product, alpha)
     if beta == 0:  # then also infinities and NaN of input do not count
         return product
@@ -97,7 +101,7 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
     """
     a, b = checked_pair("addmm", mat1, mat2)
     require_matrices("addmm", a.shape, b.shape)
-    return _add_product("addmm", input, mm(a, b), beta, alpha)
+    return add_product("addmm", input, mm(a, b), beta, alpha)
 
 
 def baddbmm(
@@ -110,7 +114,7 @@ def baddbmm(
     """
     a, b = checked_pair("baddbmm", batch1, batch2)
     require_batches("baddbmm", a.shape, b.shape)
-    return _add_product("baddbmm", input, bmm_tensors(a, b), beta, alpha)
+    return add_product("baddbmm", input, bmm_tensors(a, b), beta, alpha)
 
 
 def _plain(c: Any, a: Any, b: Any, beta: float = 1, alpha: float = 1) -> Any:

@@ -15,7 +15,7 @@ from fastnn import _backend
 from fastnn._backend import array_module, reference
 from fastnn.ops import _common
 from fastnn.ops._elementwise import number
-from fastnn.ops._in_place import check_in_place
+from fastnn.ops._in_place import check_in_place, overwrite
 from fastnn.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -91,18 +91,22 @@ def normal(y: Any, state: Any, mean: float, std: float) -> None:
     y[...] = (mean + std * z).astype(y.dtype).reshape(y.shape)
 
 
-def _target(name: str, t: Tensor, generator: Generator | None) -> tuple[Any, Any]:
+def _target(name: str, t: Tensor, generator: Generator | None) -> tuple[bool, Any]:
+    """Whether the change is recorded, and the generator's cell."""
     from fastnn.random import cell_of  # noqa: PLC0415
 
-    if check_in_place(name, t):
-        message = f"{name}: expected a tensor without grad, got one that requires it; use no_grad()"
-        raise RuntimeError(message)
+    recording = check_in_place(name, t)
     _common.require_float(name, "the tensor", t)
-    return _backend.kernels(t.array), cell_of(name, generator)
+    return recording, cell_of(name, generator)
 
 
-def _run(t: Tensor, kernel: str, *args: Any) -> Tensor:
+def _run(t: Tensor, recording: bool, kernel: str, *args: Any) -> Tensor:
     table = _backend.kernels(t.array)
+    if recording:
+        made = table.empty(t.array.shape, t.array.dtype)
+        getattr(table, kernel)(made, *args)
+        overwrite(t, Tensor._wrap(made))
+        return t
     if t.array.flags.c_contiguous:
         getattr(table, kernel)(t.array, *args)
     else:
@@ -117,7 +121,7 @@ def uniform_(
     t: Tensor, low: float = 0.0, high: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
     """Fills a tensor with uniform numbers from [low, high)."""
-    _, cell = _target("uniform_", t, generator)
+    recording, cell = _target("uniform_", t, generator)
     a, b = number("uniform_", "low", low), number("uniform_", "high", high)
     if not a <= b:
         message = f"uniform_: expected low <= high, got {low} and {high}; exchange them"
@@ -128,16 +132,16 @@ def uniform_(
             "choose nearer ones"
         )
         raise ValueError(message)
-    return _run(t, "uniform", cell, a, b)
+    return _run(t, recording, "uniform", cell, a, b)
 
 
 def normal_(
     t: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
     """Fills a tensor with normally distributed numbers."""
-    _, cell = _target("normal_", t, generator)
+    recording, cell = _target("normal_", t, generator)
     centre, width = number("normal_", "mean", mean), number("normal_", "std", std)
     if not width >= 0:
         message = f"normal_: expected std >= 0, got {std}; it is the root of the variance"
         raise ValueError(message)
-    return _run(t, "normal", cell, centre, width)
+    return _run(t, recording, "normal", cell, centre, width)

@@ -14,8 +14,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from fastnn._backend import array_module
+from fastnn.ops import _common
 from fastnn.ops._elementwise import define, floats_only, number
 from fastnn.ops._in_place import InPlace, in_place
+from fastnn.ops._integer_rectifiers import held_integers, integers_above
 from fastnn.testing import ErrorCase, OpCase
 
 if TYPE_CHECKING:
@@ -95,20 +97,24 @@ def _celu(input: Tensor, alpha: float = 1.0) -> Tensor:
 
 
 def _hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
-    x = floats_only("hardtanh", input)
+    _common.require_tensor("hardtanh", "input", input)
     low, high = number("hardtanh", "min_val", min_val), number("hardtanh", "max_val", max_val)
     if low > high:
         message = (
             f"hardtanh: expected min_val <= max_val, got {min_val} and {max_val}; exchange them"
         )
         raise ValueError(message)
-    return Hardtanh.apply((x,), low, high)  # type: ignore[no-any-return]
+    if input.array.dtype.kind in "biu":
+        return held_integers("hardtanh", input, low, high)
+    return Hardtanh.apply((input,), low, high)  # type: ignore[no-any-return]
 
 
 def _threshold(input: Tensor, threshold: float, value: float) -> Tensor:
-    x = floats_only("threshold", input)
+    _common.require_tensor("threshold", "input", input)
     options = (number("threshold", "threshold", threshold), number("threshold", "value", value))
-    return Threshold.apply((x,), *options)  # type: ignore[no-any-return]
+    if input.array.dtype.kind in "biu":
+        return integers_above("threshold", input, *options)
+    return Threshold.apply((input,), *options)  # type: ignore[no-any-return]
 
 
 for _f in (_leaky_relu, _elu, _selu, _celu, _hardtanh, _threshold):
@@ -158,8 +164,8 @@ def hardtanh(
 ) -> Tensor:
     """input held between min_val and max_val; at the ends the gradient is 0.
 
-    Shapes: (...) -> (...).   Raises TypeError for no tensor, RuntimeError for integers, ValueError
-    if min_val > max_val.
+    Shapes: (...) -> (...).   Raises TypeError for no tensor, RuntimeError for bools, ValueError if
+    min_val > max_val.
     """
     return (hardtanh_ if inplace else _hardtanh)(input, min_val, max_val)
 
@@ -167,16 +173,17 @@ def hardtanh(
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """input held between 0 and 6.
 
-    Shapes: (...) -> (...).   Raises TypeError for no tensor, RuntimeError for integers.
+    Shapes: (...) -> (...).   Raises TypeError for no tensor, RuntimeError for bools.
     """
-    floats_only("relu6", input)
+    _common.require_tensor("relu6", "input", input)
+    _common.require_numbers("relu6", "input", input)
     return hardtanh(input, 0.0, 6.0, inplace)
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """input where it is above the threshold, else ``value``.
+    """input where it is above the threshold, else ``value``; both cut to integers for integers.
 
-    Shapes: (...) -> (...).   Raises TypeError for no tensor, RuntimeError for integers.
+    Shapes: (...) -> (...).   Raises TypeError for no tensor, RuntimeError for bools.
     """
     return (threshold_ if inplace else _threshold)(input, threshold, value)
 
@@ -272,6 +279,7 @@ CASES = [
     for f, ref, k, (low, high), kink in _FAMILY
     for s in ((3, 5), (), (0, 4), (7, 1, 33), *(((1024, 4096),) if f in (leaky_relu, elu) else ()))
 ]
+_BOOLS = ("bool", (3,))
 _OPTIONS: dict[Any, list[Any]] = {threshold: [0.0, 1.0]}
 ERRORS = [
     *(
@@ -280,13 +288,7 @@ ERRORS = [
         for case in (
             ErrorCase(f, f.__name__, [1.0, *_OPTIONS.get(f, [])], TypeError, "input as a Tensor"),
             ErrorCase(f, f.__name__, [None, *_OPTIONS.get(f, [])], TypeError, "got NoneType"),
-            ErrorCase(
-                f,
-                f.__name__,
-                [("int", (3,), 0, 9), *_OPTIONS.get(f, [])],
-                RuntimeError,
-                "floating-point type",
-            ),
+            ErrorCase(f, f.__name__, [_BOOLS, *_OPTIONS.get(f, [])], RuntimeError, ".float()"),
         )
     ),
     ErrorCase(leaky_relu, "leaky_relu", [(3,), "a"], TypeError, "negative_slope as a number"),

@@ -113,7 +113,7 @@ def sum(
     if axis is not None or keepdims is not None:
         dim, keepdim = _numpy_names("sum", dim, keepdim, axis, keepdims)
     dims = _common.many_dims("sum", dim, input.ndim)
-    if dtype is None and input.array.dtype.kind != "f":
+    if dtype is None and input.array.dtype.kind in "biu":
         dtype = _dtypes.int64
     x = input if dtype is None else to(input, _dtypes.argument("sum", dtype))
     return Sum.apply((x,), dims, keepdim, 1.0)  # type: ignore[no-any-return]
@@ -198,7 +198,7 @@ def _place(name: str, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
     x = _common.reshaped(table, x, (outer, n, inner))
     if name == "argmin":
         turned = table.empty(x.shape, x.dtype)
-        (table.neg_forward if x.dtype.kind == "f" else table.bitwise_not_forward)(x, turned)
+        (table.neg_forward if x.dtype.kind not in "biu" else table.bitwise_not_forward)(x, turned)
         x = turned
     out = table.empty((outer, inner), _dtypes.int64.numpy)
     table.argmax_forward(x, out)

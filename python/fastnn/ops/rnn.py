@@ -85,6 +85,7 @@ class Rnn(RecurrentLayer):
     """The layer; its inputs in the order of `rnn_layer` with h0 second."""
 
     name = "rnn_layer"
+    instead = "write the step of the RNN cell in operations that have one"
 
     def forward(self, *arrays: Any) -> Any:
         table = self.kernels

@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from fastnn import _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops._in_place import InPlace, in_place
-from fastnn.ops.copy import clone
+from fastnn.ops.copy import clone, to
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
 
@@ -121,7 +122,7 @@ class Abs(Simple):
 
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
         (x,) = self.saved_tensors()
-        return (g * sign(x.detach()),)
+        return (g * sign(x),)
 
 
 class Square(Simple):
@@ -159,7 +160,7 @@ def _rounding(name: str, what: str) -> Function:
 
     def function(input: Tensor) -> Tensor:
         x = _numbers(name, input)
-        if x.array.dtype.kind != "f":
+        if x.array.dtype.kind in "biu":
             return clone(x)
         return op.apply((x,))  # type: ignore[no-any-return]
 
@@ -220,11 +221,13 @@ def sign(input: Tensor) -> Tensor:
 
 
 def square(input: Tensor) -> Tensor:
-    """input^2, elementwise, as torch.square; integers wrap around.
+    """input^2, elementwise, as torch.square; integers wrap around, bools become int64.
 
-    Shapes: input (...) -> (...).   Raises TypeError for no tensor, RuntimeError for bool.
+    Shapes: input (...) -> (...).   Raises TypeError for no tensor.
     """
-    return Square.apply((_numbers("square", input),))  # type: ignore[no-any-return]
+    _common.require_tensor("square", "input", input)
+    x = to(input, _dtypes.int64) if input.array.dtype.kind == "b" else input
+    return Square.apply((x,))  # type: ignore[no-any-return]
 
 
 abs_: InPlace[[]] = in_place(abs, "abs_forward")
@@ -250,33 +253,30 @@ _FAMILY = (
     (trunc, lambda x: array_module(x).sign(x) * (array_module(x).abs(x) // 1.0)),
     (round, _plain_round),
 )
+_INT = ("int", (3, 5), -9, 9)
+_WHOLE = (floor, ceil, trunc, round)
 CASES = [
     *(
         OpCase(f, f.__name__, [s], ref=ref, kink=0.0, low=-0.45, high=0.45)
         for f, ref in _FAMILY
         for s in ((3, 5), (), (0, 4), (7, 133))
     ),
-    *(
-        OpCase(f, f.__name__, [("int", (3, 5), -9, 9)], ref=lambda x: x, grad=False)
-        for f in (floor, ceil, trunc, round)
-    ),
+    *(OpCase(f, f.__name__, [_INT], ref=lambda x: x, grad=False) for f in _WHOLE),
     OpCase(floor, "floor", [(7, 33)], ref=lambda x: x // 1.0, low=1.6, high=1.9),
     OpCase(ceil, "ceil", [(7, 33)], ref=lambda x: -(-x // 1.0), low=-1.9, high=-1.1),
     OpCase(trunc, "trunc", [(7, 33)], ref=lambda x: -(-x // 1.0), low=-1.9, high=-1.1),
     OpCase(round, "round", [(7, 33)], ref=_plain_round, low=-1.4, high=-0.6),
     OpCase(
-        round,
-        "round",
-        [(7, 33)],
-        kwargs={"decimals": 1},
+        *(round, "round", [(7, 33)], {"decimals": 1}),
         ref=lambda x, decimals: array_module(x).round(x, decimals),
         low=1.06,
         high=1.14,
     ),
-    OpCase(abs, "abs", [("int", (3, 5), -9, 9)], ref=lambda x: (x * x) ** 0.5, grad=False),
+    OpCase(abs, "abs", [_INT], ref=lambda x: (x * x) ** 0.5, grad=False),
     OpCase(sign, "sign", [("int", (3, 5), -2, 3)], ref=_FAMILY[1][1], grad=False),
     OpCase(sign, "sign", [("bool", (3, 5))], ref=lambda x: x, grad=False),
-    OpCase(square, "square", [("int", (3, 5), -9, 9)], ref=lambda x: x * x, grad=False),
+    OpCase(square, "square", [_INT], ref=lambda x: x * x, grad=False),
+    OpCase(square, "square", [("bool", (4,))], ref=lambda x: x * 1, grad=False),
     OpCase(abs, "abs", [(1024, 4096)], ref=_FAMILY[0][1], kink=0.0, bench=True),
 ]
 ERRORS = [
@@ -292,7 +292,7 @@ ERRORS = [
     *(
         ErrorCase(f, f.__name__, [("bool", (3,))], RuntimeError, "got a bool tensor")
         for f, _ in _FAMILY
-        if f is not sign
+        if f not in (sign, square)
     ),
     ErrorCase(
         round, "round", [("int", (3,), 0, 9)], RuntimeError, "floating-point", {"decimals": 1}

@@ -114,6 +114,15 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     Shapes:   input (..., n, ...), index (m) of integers in [0, n) -> (..., m, ...).
     Raises IndexError for an index out of range, RuntimeError for one that is no row of integers.
     """
+    if isinstance(input, Tensor) and input.ndim == 0:
+        taken = select_rows("index_select", input.reshape(1), dim, index, negative=False)
+        if taken.shape != (1,):
+            message = (
+                f"index_select: expected one index for a 0-d tensor, got {index.shape}; expand() "
+                "repeats it"
+            )
+            raise IndexError(message)
+        return taken.reshape(())
     return select_rows("index_select", input, dim, index, negative=False)
 
 
@@ -130,10 +139,15 @@ def index_add(
     _common.require_tensor("index_add", "index", index)
     _common.require_tensor("index_add", "source", source)
     d = _common.one_dim("index_add", dim, input.ndim)
+    if index.ndim == 0:
+        index = index.reshape(1)
+    if input.ndim == 0:  # as a tensor of one element
+        one = source if source.ndim else source.reshape(1)
+        return index_add(input.reshape(1), 0, index, one, alpha=alpha).reshape(())
     _require_row("index_add", index, 1)
     wanted = (*input.shape[:d], index.shape[0], *input.shape[d + 1 :])
     same_type = source.array.dtype == input.array.dtype
-    if input.ndim == 0 or source.shape != wanted or not same_type:
+    if source.shape != wanted or not same_type:
         message = (
             f"index_add: expected source {wanted} of {input.dtype}, got {source.shape} of "
             f"{source.dtype}; reshape() it, and convert it with .to({input.dtype})"

@@ -13,7 +13,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from fastnn._backend import array_module
-from fastnn.ops._elementwise import define, floats_only, number
+from fastnn.ops import _common
+from fastnn.ops._elementwise import define, floating, floats_only, number
 from fastnn.ops._in_place import in_place
 from fastnn.testing import ErrorCase, OpCase
 
@@ -167,20 +168,26 @@ def logsigmoid(input: Tensor) -> Tensor:
     return Logsigmoid.apply((floats_only("logsigmoid", input),))  # type: ignore[no-any-return]
 
 
-def softsign(input: Tensor) -> Tensor:
-    """input / (1 + |input|).
+def _numbers(name: str, input: Tensor) -> Tensor:
+    x = floating(name, input)
+    _common.require_numbers(name, "input", input)
+    return x
 
-    Shapes: (...) -> (...).   Raises TypeError for no tensor, RuntimeError for integers.
+
+def softsign(input: Tensor) -> Tensor:
+    """input / (1 + |input|); of integers in the default type.
+
+    Shapes: (...) -> (...).   Raises TypeError for no tensor, RuntimeError for bools.
     """
-    return Softsign.apply((floats_only("softsign", input),))  # type: ignore[no-any-return]
+    return Softsign.apply((_numbers("softsign", input),))  # type: ignore[no-any-return]
 
 
 def tanhshrink(input: Tensor) -> Tensor:
-    """input - tanh(input).
+    """input - tanh(input); of integers in the default type.
 
-    Shapes: (...) -> (...).   Raises TypeError for no tensor, RuntimeError for integers.
+    Shapes: (...) -> (...).   Raises TypeError for no tensor, RuntimeError for bools.
     """
-    return Tanhshrink.apply((floats_only("tanhshrink", input),))  # type: ignore[no-any-return]
+    return Tanhshrink.apply((_numbers("tanhshrink", input),))  # type: ignore[no-any-return]
 
 
 def _plain_gelu(x: Any, approximate: str = "none") -> Any:
@@ -227,7 +234,7 @@ ERRORS = [
         for case in (
             ErrorCase(f, f.__name__, [1.0], TypeError, "input as a Tensor"),
             ErrorCase(f, f.__name__, [None], TypeError, "got NoneType"),
-            ErrorCase(f, f.__name__, [("int", (3,), 0, 9)], RuntimeError, "floating-point type"),
+            ErrorCase(f, f.__name__, [("bool", (3,))], RuntimeError, ".float()"),
         )
     ),
     ErrorCase(gelu, "gelu", [(3,)], RuntimeError, "'none' or 'tanh'", {"approximate": "x"}),

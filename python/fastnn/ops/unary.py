@@ -83,7 +83,7 @@ class Log(Unary):
 
 def _floating(name: str, input: Tensor) -> Tensor:
     _common.require_tensor(name, "input", input)
-    return input if input.array.dtype.kind == "f" else to(input, _dtypes.get_default_dtype())
+    return input if input.array.dtype.kind not in "biu" else to(input, _dtypes.get_default_dtype())
 
 
 def exp(input: Tensor) -> Tensor:

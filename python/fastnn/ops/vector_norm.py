@@ -104,9 +104,15 @@ def norm(
 ) -> Tensor:
     """The norm of order p over ``dim`` (an int, a tuple, or None for all), as torch.norm.
 
-    p: a number, inf, -inf, or 'fro' for 2.   Raises TypeError for no tensor, RuntimeError for
-    integers, IndexError for a bad dim.
+    p: a number, inf, -inf, 'fro' for 2, or 'nuc' for matrices.   Raises TypeError for no tensor,
+    RuntimeError for integers, IndexError for a bad dim.
     """
+    if p == "nuc":
+        from fastnn.ops.matrix_norm import matrix_norm  # noqa: PLC0415  (lies above)
+
+        _common.require_tensor("norm", "input", input)
+        dims = (-2, -1) if dim is None else dim
+        return matrix_norm(input, "nuc", dims, keepdim, dtype=dtype)
     x, order, dims = _checked("norm", input, p, dim, dtype)
     return _norm("norm", x, order, dims, keepdim)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastnn import _backend
 from fastnn._grad_mode import _mode
-from fastnn._op import check_view
+from fastnn._view_history import check_view, link
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops._view_shape import can_view, fitted
@@ -20,21 +20,29 @@ from fastnn.testing import ErrorCase, OpCase
 
 
 class View(Op):
-    """An operation whose result shares the memory of its input."""
+    """An operation whose result shares the memory of its input.
+
+    ``forward`` gives a view of every array that is laid out in memory as the input is, one that can
+    be written: it is run again on the base as it is later, and on gradients of the base.
+    """
 
     @classmethod
     def apply(cls, tensors: tuple[Any, ...], *options: Any) -> Any:
         (t,) = tensors
-        if _mode.enabled:
+        recording = _mode.enabled
+        if recording and t._rebase_stamp is not None:
             check_view(cls.name, t)
         node = cls()
         node.kernels = _backend.kernels(t.array)
         node.needs = (t._requires_grad,)
-        result = Tensor._view_of(t, node.forward(t.array, *options))
-        if _mode.enabled and t._requires_grad:
-            node.record(tensors, (result,))
-        elif t._no_grad_view or t._requires_grad:
+        result = Tensor._wrap(node.forward(t.array, *options))
+        storage = t.storage
+        result.storage, result._rebase_stamp = storage, storage.rebased
+        result._view = link(t, cls, options)
+        if not recording or t._no_grad_view:
             result._no_grad_view = True
+        if recording and t._requires_grad:
+            node.record(tensors, (result,))
         return result
 
 
@@ -137,10 +145,10 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return reshape(input, *shape[:start], merged, *shape[end + 1 :])
 
 
-def permute(input: Tensor, *dims: Any) -> Tensor:
-    """The dimensions in the order ``dims``, as torch.permute."""
+def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
+    """The dimensions in another order, as torch.permute."""
     _common.require_tensor("permute", "input", input)
-    given = _common.shape_argument("permute", dims)
+    given = _common.shape_argument("permute", order if dims is None else (dims,))
     order = tuple(_common.one_dim("permute", d, input.ndim) for d in given)
     if sorted(order) != list(range(input.ndim)):
         message = (

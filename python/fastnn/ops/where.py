@@ -10,7 +10,7 @@ Saved:    condition.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 from fastnn import _dtypes
 from fastnn._backend import array_module, reference
@@ -67,8 +67,13 @@ class Where(Op):
         return None, gx, gy
 
 
-def where(condition: Tensor, input: Any, other: Any) -> Tensor:
+@overload
+def where(condition: Tensor) -> tuple[Tensor, ...]: ...
+@overload
+def where(condition: Tensor, input: Any, other: Any) -> Tensor: ...
+def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """``input`` where the condition holds, else ``other`` (tensors or numbers), as torch.where.
+    With a condition alone the indices of what is not 0, a tensor for each dimension.
 
     Shapes: condition (...), input (...), other (...) -> their common broadcast shape, in the
     promoted type of input and other. What is not chosen gets a gradient of 0, even where it is NaN.
@@ -76,6 +81,10 @@ def where(condition: Tensor, input: Any, other: Any) -> Tensor:
     RuntimeError if the condition is not of type bool or the shapes do not broadcast.
     """
     _common.require_tensor("where", "condition", condition)
+    if input is None and other is None:
+        from fastnn.ops.counting import nonzero  # noqa: PLC0415  (written in terms of this)
+
+        return nonzero(condition, as_tuple=True)
     input, other = _common.as_operand("where", input), _common.as_operand("where", other)
     if condition.array.dtype.kind != "b":
         message = f"where: expected a condition of type bool, got {condition.dtype}; use .bool()"
@@ -88,7 +97,7 @@ def where(condition: Tensor, input: Any, other: Any) -> Tensor:
         else Tensor._wrap(_common.scalar_array(table, v, dtype, op="where"))
         for v in (input, other)
     ]
-    return Where.apply((condition, *pair))  # type: ignore[no-any-return]
+    return Where.apply((condition, *pair))
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
@@ -168,5 +177,6 @@ ERRORS = [
     ErrorCase(where, "where", [(3,), (3,), (3,)], RuntimeError, "condition of type bool"),
     ErrorCase(where, "where", [True, (3,), (3,)], TypeError, "expected condition as a Tensor"),
     ErrorCase(where, "where", [("bool", (3,)), (4,), (3,)], RuntimeError, "shapes that broadcast"),
+    ErrorCase(where, "where", [("bool", (3,)), (3,)], TypeError, "got NoneType"),
     ErrorCase(where, "where", [("bool", (3,)), "a", (3,)], TypeError, "a tensor or a number"),
 ]

@@ -16,7 +16,7 @@ def check_common(owner: str, options: dict[str, Any]) -> None:
     """The options that every optimiser has."""
     for name in NUMBERS & options.keys():
         check_number(owner, name, options[name])
-    lr, decay = options["lr"], options["weight_decay"]
+    lr, decay = options["lr"], options.get("weight_decay", 0)
     if isinstance(lr, Tensor) and lr.numel() != 1:
         message = (
             f"{owner}: expected lr as a number or a 1-element Tensor, got shape {tuple(lr.shape)}; "
@@ -25,7 +25,7 @@ def check_common(owner: str, options: dict[str, Any]) -> None:
         raise ValueError(message)
     require(owner, "learning rate", lr, lr >= 0.0, "lr >= 0")
     require(owner, "weight_decay value", decay, decay >= 0.0, "weight_decay >= 0")
-    if options["differentiable"]:
+    if options.get("differentiable"):
         message = (
             f"{owner}: expected differentiable=False, got True: the update is one fused kernel; to "
             "differentiate through it, write the step in Tensor operations"
@@ -34,6 +34,32 @@ def check_common(owner: str, options: dict[str, Any]) -> None:
 
 
 NUMBERS = frozenset({"lr", "weight_decay", "momentum", "dampening", "eps"})
+
+
+def check_not_negative(owner: str, what: dict[str, str], options: dict[str, Any]) -> None:
+    """Raise unless the options that ``what`` names in words are numbers >= 0."""
+    for name, words in what.items():
+        check_number(owner, name, options[name])
+        require(owner, words, options[name], options[name] >= 0.0, f"{name} >= 0")
+
+
+def check_tuple(owner: str, name: str, values: Any, example: str) -> None:
+    """TypeError unless an option is as many numbers as ``example``, in words, shows."""
+    count = example.count(",") + 1
+    if not isinstance(values, tuple | list) or len(values) != count:
+        words = {2: "two", 3: "three"}[count]
+        message = f"{owner}: expected {name} as {words} numbers, got {values!r}; try {example}"
+        raise TypeError(message)
+    for i, value in enumerate(values):
+        check_number(owner, f"{name}[{i}]", value)
+
+
+def check_betas(owner: str, betas: Any, example: str = "(0.9, 0.999)") -> None:
+    """Raise unless betas are two numbers in [0, 1)."""
+    check_tuple(owner, "betas", betas, example)
+    for i, beta in enumerate(betas):
+        what = f"beta parameter at index {i}"
+        require(owner, what, beta, 0.0 <= beta < 1.0, "0 <= beta < 1")
 
 
 def check_number(owner: str, name: str, value: Any) -> None:

@@ -28,10 +28,11 @@ _ORDER_WARNING = (
 
 def rates_of(optimizer: Optimizer, key: str = "lr") -> list[Rate]:
     """The rates of all groups; of tensors copies."""
-    return [_copied(group[key]) for group in optimizer.param_groups]
+    return [copied(group[key]) for group in optimizer.param_groups]
 
 
-def _copied(rate: Rate) -> Rate:
+def copied(rate: Rate) -> Rate:
+    """The rate; of a tensor a copy."""
     return rate.detach().clone() if isinstance(rate, Tensor) else rate
 
 
@@ -107,7 +108,7 @@ class LRScheduler:
         self.optimizer = optimizer
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
-                group.setdefault("initial_lr", _copied(group["lr"]))
+                group.setdefault("initial_lr", copied(group["lr"]))
             elif "initial_lr" not in group:
                 message = (
                     f"{name}: expected 'initial_lr' in param_groups[{i}] to resume with last_epoch "

@@ -9,7 +9,7 @@ from typing import Any
 from fastnn._dtypes import float32
 from fastnn.ops import tensor
 from fastnn.optim._groups import rate_cell
-from fastnn.optim._lists import buckets, check_common, check_number, require, update, zeros_like
+from fastnn.optim._lists import buckets, check_betas, check_common, require, update, zeros_like
 from fastnn.optim.optimizer import Optimizer
 from fastnn.tensor import Tensor
 
@@ -65,14 +65,7 @@ class Adam(Optimizer):
         owner = type(self).__name__
         check_common(owner, defaults)
         require(owner, "epsilon value", eps, eps >= 0.0, "eps >= 0")
-        given: object = betas
-        if not isinstance(given, tuple | list) or len(given) != 2:
-            message = f"{owner}: expected betas as two numbers, got {betas!r}; try (0.9, 0.999)"
-            raise TypeError(message)
-        for i, beta in enumerate(betas):
-            check_number(owner, f"betas[{i}]", beta)
-            what = f"beta parameter at index {i}"
-            require(owner, what, beta, 0.0 <= beta < 1.0, "0 <= beta < 1")
+        check_betas(owner, betas)
         super().__init__(params, defaults)
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -13,95 +13,45 @@ schedules multiply the rate of the step before, so that several can act on one o
 from __future__ import annotations
 
 import math
-import types
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from fastnn.ops._common import shown
-from fastnn.optim._plateau import ReduceLROnPlateau
-from fastnn.optim._scheduler import (
-    LRScheduler,
-    Rate,
-    check_numbers,
-    check_period,
-    require_optimizer,
+from fastnn.optim._cyclic import CyclicLR
+from fastnn.optim._decays import (
+    ConstantLR,
+    CosineAnnealingWarmRestarts,
+    InverseTimeLR,
+    PolynomialLR,
 )
-from fastnn.optim._sequential import SequentialLR
+from fastnn.optim._lambda import LambdaLR, MultiplicativeLR
+from fastnn.optim._one_cycle import OneCycleLR
+from fastnn.optim._plateau import ReduceLROnPlateau
+from fastnn.optim._scheduler import LRScheduler, Rate, check_numbers, check_period
+from fastnn.optim._sequential import ChainedScheduler, SequentialLR
 from fastnn.optim.optimizer import Optimizer
 
 __all__ = [
+    "ChainedScheduler",
+    "ConstantLR",
     "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
     "ExponentialLR",
+    "InverseTimeLR",
     "LRScheduler",
     "LambdaLR",
     "LinearLR",
     "MultiStepLR",
+    "MultiplicativeLR",
+    "OneCycleLR",
+    "PolynomialLR",
     "ReduceLROnPlateau",
     "SequentialLR",
     "StepLR",
 ]
-
-
-class LambdaLR(LRScheduler):
-    """b f(t), for a function f of the step, or a list of one for each group.
-
-    The state holds the attributes of functions that are objects, and nothing of others.
-    Errors: ValueError for a list of another length.
-    """
-
-    lr_lambdas: list[Callable[[int], float]]
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        lr_lambda: Callable[[int], float] | list[Callable[[int], float]],
-        last_epoch: int = -1,
-    ) -> None:
-        require_optimizer("LambdaLR", optimizer)
-        for function in lr_lambda if isinstance(lr_lambda, list | tuple) else (lr_lambda,):
-            if not callable(function):
-                message = (
-                    "LambdaLR: expected lr_lambda as a function of the step, got "
-                    f"{shown(function)}; pass one such as lambda t: 0.95**t"
-                )
-                raise TypeError(message)
-        groups = len(optimizer.param_groups)
-        if not isinstance(lr_lambda, list | tuple):
-            self.lr_lambdas = [lr_lambda] * groups
-        elif len(lr_lambda) != groups:
-            message = (
-                f"LambdaLR: expected {groups} lr_lambdas, got {len(lr_lambda)}; give one function "
-                "for all groups, or one for each"
-            )
-            raise ValueError(message)
-        else:
-            self.lr_lambdas = list(lr_lambda)
-        super().__init__(optimizer, last_epoch)
-
-    def get_lr(self) -> list[Rate]:
-        """The rates at ``last_epoch``."""
-        self._rates()
-        pairs = zip(self.lr_lambdas, self.base_lrs, strict=True)
-        return [base * function(self.last_epoch) for function, base in pairs]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimiser and plain functions."""
-        state = super().state_dict()
-        state["lr_lambdas"] = [
-            None if isinstance(f, types.FunctionType) else f.__dict__.copy()
-            for f in self.lr_lambdas
-        ]
-        return state
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes over what `state_dict` gave; the attributes of functions go into those given."""
-        state = dict(state_dict)
-        for function, attributes in zip(self.lr_lambdas, state.pop("lr_lambdas"), strict=False):
-            if attributes is not None:
-                function.__dict__.update(attributes)
-        super().load_state_dict(state)
 
 
 class StepLR(LRScheduler):

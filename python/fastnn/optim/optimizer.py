@@ -13,6 +13,7 @@ from fastnn._backend import bump_mutation_stamp
 from fastnn._grad_mode import _mode, enable_grad, no_grad
 from fastnn._hooks import RemovableHandle
 from fastnn.optim._groups import make_group, required
+from fastnn.optim._missing import saw_gradients
 from fastnn.optim._state import pack, unpack
 from fastnn.tensor import Tensor
 
@@ -43,6 +44,8 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
             result = step(self, *args, **kwargs)
         finally:
             _mode.enabled = before
+        if not self._saw_gradients:  # after the step, as a closure makes them in it
+            self._saw_gradients = saw_gradients(type(self).__name__, self.param_groups)
         for hook in list(hooks["step_post"].values()):
             hook(self, args, kwargs)
         return result
@@ -58,13 +61,15 @@ class Optimizer:
     defaults: the options of a group that does not name them.
 
     A subclass defines ``step(closure=None)``. ``param_groups`` is the list of groups and may be
-    edited; ``state`` holds what the method remembers of each parameter.
+    edited; ``state`` holds what the method remembers of each parameter. The first step that sees
+    gradients warns of parameters that require one and have none.
     """
 
     defaults: dict[str, Any]
     state: defaultdict[Tensor, dict[str, Any]]
     param_groups: list[dict[str, Any]]
     _hooks: dict[str, OrderedDict[int, Callable[..., Any]]]
+    _saw_gradients = False  # of all parameters there are: `_missing`
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -115,6 +120,7 @@ class Optimizer:
             )
             raise ValueError(message)
         bump_mutation_stamp()
+        self._saw_gradients = False
         self.param_groups.append(group)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -143,7 +149,9 @@ class Optimizer:
                     p.grad = None
                 else:
                     with no_grad():
-                        p.grad.detach_()
+                        if p.grad.grad_fn is not None:
+                            p.grad.detach_()
+                        p.grad.requires_grad_(False)
                         p.grad.zero_()
 
     # ---- hooks ----

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from fastnn.serialization.tensor_file import TensorFileError, encode_tensors, load_tensors
 from fastnn.train.checkpoint import (
     Checkpointer,
     CheckpointError,
@@ -18,7 +19,6 @@ from fastnn.train.loop import Callback, FitResult, fit
 from fastnn.train.position import BatchStats, EpochResult, Position, TrainingDiverged
 from fastnn.train.run import CsvLog, RunFolder
 from fastnn.train.save_point import SavePoint
-from fastnn.train.tensor_file import TensorFileError, encode_tensors, load_tensors
 
 __all__ = [
     "BatchStats",

@@ -2,9 +2,10 @@
 """Checkpoints: all that a run needs to go on as if it had never been stopped, in one file.
 
 A checkpoint is a tree of dictionaries, lists, tuples, numbers, texts and tensors. The tensors are
-the tensors of a safetensors file (see fastnn.train.tensor_file), the rest is JSON in its metadata,
-with {"$": kind, ...} for what JSON has no word for. Nothing is pickled. The file is written under
-another name, synced and renamed: the last good checkpoint stays until the next one is whole.
+the tensors of a safetensors file (see fastnn.serialization.tensor_file), the rest is JSON in its
+metadata, with {"$": kind, ...} for what JSON has no word for. Nothing is pickled. The file is
+written under another name, synced and renamed: the last good checkpoint stays until the next one is
+whole.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from typing import Any
 import numpy as np
 
 from fastnn.random import default_generator
+from fastnn.serialization.tensor_file import TensorFileError, encode_tensors, load_tensors
 from fastnn.tensor import Tensor
 from fastnn.train.learner import Learner
 from fastnn.train.loop import Callback
 from fastnn.train.position import BatchStats, EpochResult, Position
 from fastnn.train.run import write_atomically
 from fastnn.train.save_point import SavePoint
-from fastnn.train.tensor_file import TensorFileError, encode_tensors, load_tensors
 
 __all__ = [
     "CheckpointError",

@@ -14,71 +14,26 @@ import csv
 import io
 import json
 import os
-import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fastnn.serialization.files import named, sync_folder, temporary_file, write_atomically
+from fastnn.serialization.tensor_file import encode_tensors
 from fastnn.train.loop import Callback
 from fastnn.train.position import EpochResult
-from fastnn.train.tensor_file import encode_tensors
 
-__all__ = ["CHECKPOINT", "CURVES", "FILES", "CsvLog", "RunFolder", "write_atomically"]
+__all__ = ["CHECKPOINT", "CURVES", "FILES", "CsvLog", "RunFolder", "named", "write_atomically"]
 
 _CONFIG, _LOG, _MODEL, CURVES = "config.json", "log.csv", "model.safetensors", "curves.png"
 CHECKPOINT = "checkpoint.safetensors"
 FILES = (_MODEL, _LOG, _CONFIG, CURVES, CHECKPOINT)
 
 
-@contextlib.contextmanager
-def named(path: Path) -> Iterator[None]:
-    """The errors of writing ``path`` say which file it was."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is not None or error.errno is None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
-
-
-@contextlib.contextmanager
-def _temporary(path: Path, content: bytes) -> Iterator[Path]:
-    """A file with ``content``, on the disk, beside ``path``; gone afterwards."""
-    own = f"{os.getpid()}-{threading.get_ident()}"  # two threads may end a run
-    temporary = path.with_name(f".{path.name}.{own}.tmp")
-    try:
-        with named(path), temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        yield temporary
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-
-
-def _sync_folder(path: Path) -> None:
-    """A new name itself has to reach the disk too."""
-    if os.name != "posix":
-        return
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace ``path`` by ``content``, or raise, naming it, and leave it as it was."""
-    with _temporary(path, content) as temporary:
-        temporary.replace(path)
-    _sync_folder(path.parent)
-
-
 def _create_atomically(path: Path, content: bytes) -> bool:
     """Make ``path`` with ``content``, unless it is there: then False. It is never there in part."""
-    with _temporary(path, content) as temporary:
+    with temporary_file(path, content) as temporary:
         try:
             os.link(temporary, path)
         except FileExistsError:
@@ -87,7 +42,7 @@ def _create_atomically(path: Path, content: bytes) -> bool:
             if path.exists():
                 return False
             temporary.replace(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return True
 
 

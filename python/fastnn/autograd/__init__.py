@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Differentiation: backward, grad, hooks and the recording switches; `Op` for new operations."""
+"""Differentiation: backward, grad, hooks and the recording switches; `Function` for operations of
+one's own, `Op` for those of fastnn."""
 
 from __future__ import annotations
 
+import importlib
 import weakref
 from typing import TYPE_CHECKING, Any, cast
 
-from fastnn import _backend
+from fastnn import _backend, _engine
 from fastnn._engine import run_backward
 from fastnn._grad_mode import (
     enable_grad,
@@ -16,16 +18,36 @@ from fastnn._grad_mode import (
     set_grad_enabled,
 )
 from fastnn._gradcheck import gradcheck, gradgradcheck
+from fastnn._gradients import AfterAccumulation
 from fastnn._hooks import RemovableHandle
 from fastnn._op import Op, Storage, check_view, tensor_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fastnn.autograd import anomaly_mode, function, functional, grad_mode, graph, variable
+    from fastnn.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
+    from fastnn.autograd.function import Function
+    from fastnn.autograd.variable import Variable
     from fastnn.tensor import Tensor
 
+# Imported at first use.
+_MODULES = ("anomaly_mode", "function", "functional", "grad_mode", "graph", "variable")
+_HOMES = {
+    "Function": "function",
+    "Variable": "variable",
+    "detect_anomaly": "anomaly_mode",
+    "set_detect_anomaly": "anomaly_mode",
+}
 
-_tape = _backend.tape
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"fastnn.autograd.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"fastnn.autograd.{_HOMES[name]}"), name)
+    message = f"module 'fastnn.autograd' has no attribute {name!r}"
+    raise AttributeError(message)
 
 
 def _as_list(tensors: Any) -> list[Any]:
@@ -86,8 +108,9 @@ def backward(
     kept as by `retain_grad`.  ``grad_variables`` is the old name of ``grad_tensors``.
     """
     simple = grad_tensors is None and inputs is None and grad_variables is None
-    simple = simple and _tape is not None and not create_graph
-    if simple and _tape.backward_of(tensors, bool(retain_graph)):
+    native = _engine.native
+    simple = simple and native is not None and not create_graph
+    if simple and native.backward_of(tensors, bool(retain_graph)):
         return
     if grad_variables is not None:
         if grad_tensors is not None:
@@ -136,7 +159,7 @@ def grad(
     grads = _gradients(roots, grad_outputs)
     keep = create_graph if retain_graph is None else retain_graph
     for i, t in enumerate(wanted):
-        if not t._requires_grad:
+        if not t.requires_grad:
             message = (
                 f"grad: expected inputs that require grad, got input {i} without; call "
                 "requires_grad_() on it before the outputs are computed"
@@ -167,7 +190,7 @@ def grad(
 
 def add_hook(t: Any, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
     """Registers a function that sees, and may replace, the gradient of a tensor."""
-    if not t._requires_grad:
+    if not t.requires_grad:
         message = (
             "register_hook: expected a tensor that requires grad, got one without; call "
             "requires_grad_() first"
@@ -183,9 +206,35 @@ def add_hook(t: Any, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle
     return RemovableHandle(t._node.hooks.setdefault(t._output_nr, {}), hook)
 
 
+def add_hook_after(t: Any, hook: Callable[[Tensor], None]) -> RemovableHandle:
+    """Registers a function that sees a leaf once its ``.grad`` has been added to."""
+    name = "register_post_accumulate_grad_hook"
+    if not t._requires_grad:
+        message = (
+            f"{name}: expected a tensor that requires grad, got one without; call "
+            "requires_grad_() first"
+        )
+        raise RuntimeError(message)
+    if t._node is not None:
+        message = (
+            f"{name}: expected a leaf, got the result of an operation, which has no .grad to add "
+            "to; use register_hook"
+        )
+        raise RuntimeError(message)
+    if not callable(hook):
+        message = (
+            f"{name}: expected a hook that can be called, got {type(hook).__name__}; pass a "
+            "function"
+        )
+        raise TypeError(message)
+    if t._hooks is None:
+        t._hooks = {}
+    return RemovableHandle(t._hooks, AfterAccumulation(hook), t)
+
+
 def retain_grad(t: Any) -> None:
     """Keeps the gradient of a tensor that is no leaf in its ``.grad``."""
-    if not t._requires_grad:
+    if not t.requires_grad:
         message = (
             "retain_grad: expected a tensor that requires grad, got one without; call "
             "requires_grad_() first"
@@ -198,18 +247,34 @@ def retain_grad(t: Any) -> None:
         t._node.retained[t._output_nr] = weakref.ref(t)
 
 
+def is_retained(t: Any) -> bool:
+    """Whether the gradient of a tensor that is no leaf is kept in its ``.grad``."""
+    kept = None if t._node is None or t._node.retained is None else t._node.retained
+    return kept is not None and t._output_nr in kept and kept[t._output_nr]() is t
+
+
 __all__ = [
+    "Function",
     "Op",
     "RemovableHandle",
     "Storage",
+    "Variable",
+    "anomaly_mode",
     "backward",
+    "detect_anomaly",
     "enable_grad",
+    "function",
+    "functional",
     "grad",
+    "grad_mode",
     "gradcheck",
     "gradgradcheck",
+    "graph",
     "inference_mode",
     "is_grad_enabled",
     "no_grad",
     "retain_grad",
+    "set_detect_anomaly",
     "set_grad_enabled",
+    "variable",
 ]
