@@ -70,6 +70,6 @@ def test_layers_and_cells_refuse_and_name_the_cell(kind):
 
 def test_only_the_fused_kernels_are_without():
     """What the case table says is what the nodes say."""
-    operations = {c.name.split()[0] for c in CASES}  # "det singular" is a case of det
+    operations = {c.name.split()[0] for c in CASES}
     with_second = {c.name.split()[0] for c in CASES if c.double_grad}
     assert operations - with_second == set(FUSED)

@@ -200,7 +200,7 @@ EMULATOR = (
 
 def case_table(module: ModuleType) -> None:
     """The product's case table with the emulated kernels in the place of the references."""
-    from case_checks import HIGHER, assert_within, forward_and_gradients  # noqa: PLC0415
+    from case_checks import assert_as_exact_as_numpy, forward_and_gradients  # noqa: PLC0415
     from fastnn import _backend, testing  # noqa: PLC0415
 
     used: set[str] = set()
@@ -220,11 +220,7 @@ def case_table(module: ModuleType) -> None:
         for dtype in ("float32", "float64"):
             with _backend.use_kernels({name: counted(name) for name in product}):
                 got = forward_and_gradients(case, dtype)
-            with _backend.use("numpy"):
-                plain = forward_and_gradients(case, dtype)
-                exact = forward_and_gradients(case, HIGHER[dtype])
-            for values in zip(got, plain, exact, strict=True):
-                assert_within(*values, f"{case.id} emulated")
+            assert_as_exact_as_numpy(case, dtype, got, f"{case.id} emulated")
     assert used == set(product), "every kernel took part"
 
 

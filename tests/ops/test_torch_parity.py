@@ -21,7 +21,7 @@ OWN = (
     "maxout", "step", "__getitem__ slices", "gru_layer", "lstm_layer", "lstm_variant_layer",
     "rnn_layer", "multiclass_svm_loss", "perceptron_loss", "rrelu training", "gumbel_softmax",
     "embedding_bag weighted", "scaled_dot_product_attention -inf",
-    "recurrence", "unfold dimension", "det singular", "svd", "svd rebuilt", "cholesky factor",
+    "recurrence", "unfold dimension", "svd", "svd rebuilt", "cholesky factor",
     "index_put", "index_put by parts", "matrix_norm or vector_norm", "cov weighted", "meshgrid xy",
     "scatter multiply",
 )  # fmt: skip
