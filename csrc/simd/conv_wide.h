@@ -18,96 +18,20 @@
 #include "runtime/parallel.h"
 #include "runtime/pool.h"
 #include "simd/conv_direct.h"
+#include "simd/conv_wide_tile.h"
 
 namespace fastnn::FASTNN_ISA {
 
-inline constexpr int kWideRows = 8;  // of kTileRows * kTileVectors sums at least
-template <class T>                   // output channels of a group
+template <class T>  // output channels of a group
 inline constexpr idx kMostWide = kLanes<T> > kWideRows ? kLanes<T> : kWideRows;
 inline constexpr idx kLeastWide = 24;  // steps of k; below, ops/conv_depthwise.h has less to do
-
-// Vectors of a tile of so many rows; each has a pointer.
-constexpr int wide_vectors(int rows) {
-    const int fit = kTileRows * kTileVectors / rows;
-    return fit < kTileRows ? fit : kTileRows;
-}
-
-// Keeps a loaded vector in its register: left alone, GCC reads it anew for each multiply-add, and
-// the loads, most of which touch two lines, are what the kernel waits for.
-template <class V>
-FASTNN_SIMD_INLINE void keep_in_register(V& v) {
-#if FASTNN_SIMD_AVX512
-    __asm__("" : "+v"(v));
-#elif defined(__x86_64__)
-    __asm__("" : "+x"(v));
-#elif FASTNN_SIMD_NEON
-    __asm__("" : "+w"(v));
-#else
-    static_cast<void>(v);
-#endif
-}
-
-// Sums of a tile, (rows, V) whole vectors at c. W (depth, R) at a.
-template <class T, int R, int V>
-__attribute__((noinline)) void wide_kernel(const ConvTile<T>& t) {
-    constexpr int lanes = kLanes<T>;
-    const T* __restrict__ column[V];
-#pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) column[v] = t.b + t.rows[v];
-    const T* __restrict__ a = t.a;
-    const Offset* __restrict__ step = t.steps;
-    const Offset* const end = step + t.depth;
-    Vec<T> sum[R][V];
-#pragma GCC unroll 8
-    for (int i = 0; i < R; ++i)
-#pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) sum[i][v] = Vec<T>{};
-
-    for (; step != end; ++step, a += R) {
-        const idx at = *step;
-        // The fewer of the two are kept, so that nothing is spilled.
-        if constexpr (R > V) {
-            Vec<T> x[V];
-#pragma GCC unroll 8
-            for (int v = 0; v < V; ++v) {
-                x[v] = load(column[v] + at);
-                keep_in_register(x[v]);
-            }
-#pragma GCC unroll 8
-            for (int i = 0; i < R; ++i) {
-                const Vec<T> w = broadcast(a[i]);
-#pragma GCC unroll 8
-                for (int v = 0; v < V; ++v) sum[i][v] = fma(w, x[v], sum[i][v]);
-            }
-        } else {
-            Vec<T> w[R];
-#pragma GCC unroll 8
-            for (int i = 0; i < R; ++i) w[i] = broadcast(a[i]);
-#pragma GCC unroll 8
-            for (int v = 0; v < V; ++v) {
-                Vec<T> x = load(column[v] + at);
-                keep_in_register(x);
-#pragma GCC unroll 8
-                for (int i = 0; i < R; ++i) sum[i][v] = fma(w[i], x, sum[i][v]);
-            }
-        }
-    }
-
-    T* __restrict__ c = t.c;
-    const bool add = t.add;
-#pragma GCC unroll 8
-    for (int i = 0; i < R; ++i)
-#pragma GCC unroll 8
-        for (int v = 0; v < V; ++v, c += lanes) store<T>(c, add ? load(c) + sum[i][v] : sum[i][v]);
-}
-
-template <class T, int R = kWideRows>
-ConvTileKernel<T> find_wide_kernel(idx rows) {
-    if constexpr (R > 1) {
-        if (rows < R) return find_wide_kernel<T, R - 1>(rows);
-    }
-    return wide_kernel<T, R, wide_vectors(R)>;
-}
+// Of so few steps of k, with the widest vectors, more channels: what conv_direct.h spends on
+// transposing, as many steps as kTransposeSteps, weighs more than lanes that stand idle at the ends
+// of rows.
+inline constexpr idx kShallowDepth = 32;
+template <class T>
+inline constexpr idx kShallowWide = kVecBytes == 64 ? 32 : kMostWide<T>;
+inline constexpr idx kTransposeSteps = 8;
 
 // Vectors over the outputs of a box's plane.
 template <class T>
@@ -143,10 +67,12 @@ template <class T>
 bool plan_wide(ConvDirect<T>& p) {
     constexpr idx lanes = kLanes<T>;
     const ConvGrid& g = p.source.grid;
-    if (p.rows > kMostWide<T> || g.stride[2] != 1 || p.terms > kBoxElements ||
+    if (p.rows > kShallowWide<T> || g.stride[2] != 1 || p.terms > kBoxElements ||
         g.volume() > kBoxElements)
         return false;
     p.depth = p.terms * g.volume();
+    const bool shallow = p.rows > kMostWide<T>;
+    if (shallow && p.depth > kShallowDepth) return false;
     if (p.depth < kLeastWide || (p.terms == 1 && p.rows == 1)) return false;
     // One tap: instead comes simd/gemm_conv.h, which copies nothing and cuts k otherwise, so that
     // the choice must be the layer's alone.
@@ -169,16 +95,9 @@ bool plan_wide(ConvDirect<T>& p) {
     const idx wide = plane.vectors() * p.width;
     const idx channels = (p.rows + lanes - 1) / lanes;
     const idx direct = plane.rows * plane.columns * channels;
+    if (shallow) return wide * p.depth <= direct * (p.depth + kTransposeSteps);
     return g.volume() == 1 || wide * 5 <= direct * (channels == 1 ? 7 : 5);
 }
-
-// A vector of outputs of a box: where its sources stand, and where it is written. It may go on in
-// the next row.
-struct WideVector {
-    idx to, next_to;  // of y, without the channel
-    Offset from;
-    std::int16_t count, next, next_count;  // lanes
-};
 
 // Those of a box. Returns how many.
 template <class T>
@@ -248,14 +167,16 @@ FASTNN_SIMD_INLINE void place_lanes(const T* from, idx from_step, idx rows, int 
 // The sums of one box, and Y.
 template <class T>
 void run_wide_box(const ConvDirect<T>& p, idx group, const T* data, const WideVector* vectors,
-                  idx all) {
+                  idx all, bool ends) {
     constexpr idx lanes = kLanes<T>;
-    alignas(kVecBytes) T sums[kMostWide<T> / kWideRows * kTileRows * kTileVectors * lanes];
+    alignas(kVecBytes) T sums[kShallowWide<T> / kWideRows * kTileRows * kTileVectors * lanes];
     const int wide = wide_vectors(static_cast<int>(p.vectors));
     const idx sums_row = wide * lanes;
     T* y = p.y + group * p.rows * p.y_channel;
     const T* bias = p.bias == nullptr ? nullptr : p.bias + group * p.rows;
     const ConvTileKernel<T> kernel = find_wide_kernel<T>(p.vectors);
+    const WideOutputKernel<T> output =
+        ends && p.depth <= p.block && p.y_stride[2] == 1 ? find_wide_output<T>(p.vectors) : nullptr;
     ConvTile<T> tile;
     tile.b = data;
     for (idx first = 0; first < all; first += wide) {
@@ -264,6 +185,15 @@ void run_wide_box(const ConvDirect<T>& p, idx group, const T* data, const WideVe
         Offset places[kTileRows];
         for (int i = 0; i < wide; ++i) places[i] = i < n ? v[i].from : 0;
         tile.rows = places;
+        for (idx row = 0; output != nullptr && row < p.rows; row += p.vectors) {
+            const idx rows = p.rows - row < p.vectors ? p.rows - row : p.vectors;
+            tile.depth = p.depth;
+            tile.steps = p.steps;
+            tile.a = p.packed + (group * p.width + row) * p.depth;
+            output(tile, {v, static_cast<int>(n), static_cast<int>(rows), y + row * p.y_channel,
+                          p.y_channel, bias == nullptr ? bias : bias + row});
+        }
+        if (output != nullptr) continue;
         for (idx k = 0; k < p.depth; k += p.block) {
             tile.depth = p.depth - k < p.block ? p.depth - k : p.block;
             tile.steps = p.steps + k;
@@ -305,7 +235,8 @@ bool run_wide_task(const ConvDirect<T>* jobs, int count, idx group, idx box_numb
         const ConvBox box = conv_box(jobs[j].source.grid, p.boxes, p.images, box_number);
         if (box.outputs() == 0) continue;
         const idx all = fill_vectors(jobs[j], p.boxes, box, vectors);
-        run_wide_box(jobs[j], group, data, vectors, all);
+        const bool ends = !WideRows<T>(jobs[j].source.grid, p.boxes, box).flat;
+        run_wide_box(jobs[j], group, data, vectors, all, ends);
     }
     return true;
 }
