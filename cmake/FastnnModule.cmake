@@ -42,6 +42,11 @@ foreach(level IN LISTS FASTNN_LEVELS)
   else()
     target_compile_options(fastnn_${level} PRIVATE $<IF:$<CONFIG:Debug>,-O1,-O3>)
   endif()
+  if(level STREQUAL "x86_v2" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # For processors before 2013. The kernels are vectors already; what GCC makes of the loops that
+    # are not takes a sixth of the level's code (without it products and tanh take 1.2 of their time).
+    target_compile_options(fastnn_${level} PRIVATE -fvect-cost-model=very-cheap)
+  endif()
   if(FASTNN_HAVE_NO_UNWIND_TABLES AND NOT FASTNN_SANITIZE)
     target_compile_options(fastnn_${level} PRIVATE -fno-exceptions -fno-asynchronous-unwind-tables)
   endif()
