@@ -45,7 +45,7 @@ def exports(
     """A module's ``__getattr__`` and ``__dir__``: names by their homes, and the package's files."""
     space = vars(sys.modules[package])
 
-    def get(name: str) -> Any:
+    def __getattr__(name: str) -> Any:
         home = homes.get(name)
         if home is not None:
             space[name] = value = resolve(home)
@@ -55,12 +55,10 @@ def exports(
         message = f"module {package!r} has no attribute {name!r}"
         raise AttributeError(message)
 
-    def names() -> list[str]:
+    def __dir__() -> list[str]:
         return sorted({*space, *homes, *files})
 
-    get.__name__ = get.__qualname__ = "__getattr__"
-    names.__name__ = names.__qualname__ = "__dir__"
-    return get, names
+    return __getattr__, __dir__
 
 
 class Method:
@@ -76,10 +74,18 @@ class Method:
         # Not over what a user, or another thread, has put there in the meantime.
         if vars(self.owner).get(self.name) is self:
             setattr(self.owner, self.name, function)
-        return function.__get__(instance, owner)
+        return function.__get__(instance, owner) if hasattr(function, "__get__") else function
 
 
 def add_methods(owner: type, homes: Mapping[str, Home]) -> None:
     """Gives a class methods that are imported at first use."""
     for name, home in homes.items():
         setattr(owner, name, Method(owner, name, home))
+
+
+def namespace(homes: Mapping[str, Home]) -> type:
+    """The names as those of a class, for what calls them at every step: CPython 3.11 looks up names
+    in a module that has a ``__getattr__`` the long way, also those that are there."""
+    kind = type("namespace", (), {})
+    add_methods(kind, homes)
+    return kind

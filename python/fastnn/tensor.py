@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnn import _backend, _dtypes, _formats, _lazy, _native_tape, autograd
 from fastnn._device import device as Device
-from fastnn._homes import METHODS
+from fastnn._homes import METHODS, OPS
 from fastnn._view_history import base_of, check_view
 from fastnn.autograd import Storage
 
@@ -469,5 +469,9 @@ _native_tape.install(Tensor)
 
 _lazy.add_methods(Tensor, {**METHODS, "_legacy": "ops._constructor:legacy"})
 
-from fastnn import _repr  # noqa: E402
-from fastnn.ops import _calls as ops  # noqa: E402  (the operations are written in terms of Tensor)
+from fastnn import _repr  # noqa: E402  (written in terms of Tensor, as the operations are)
+
+if TYPE_CHECKING:
+    from fastnn import ops
+else:
+    ops = _lazy.namespace(OPS)

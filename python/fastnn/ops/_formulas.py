@@ -65,4 +65,4 @@ class ArrayMath:
 
 def tensor_math() -> Any:
     """The operations, as the ``m`` of formulas on tensors."""
-    return importlib.import_module("fastnn.ops._calls")
+    return importlib.import_module("fastnn.ops")
