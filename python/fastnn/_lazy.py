@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,13 +27,19 @@ if TYPE_CHECKING:
     Home = str | tuple[str, tuple[str, ...] | None, int | None]
 
 
+# Functions that make methods remember what they made, once for all threads; they import nothing.
+_making = threading.RLock()
+
+
 def resolve(home: Home) -> Any:
     """What lives there, imported if it was not yet."""
     if not isinstance(home, str):
         source, given, place = home
         value = resolve(source)
         if given is not None:
-            value = value(*[resolve(a) if ":" in a else a for a in given])
+            arguments = [resolve(a) if ":" in a else a for a in given]
+            with _making:
+                value = value(*arguments)
         return value if place is None else value[place]
     file, _, attribute = home.partition(":")
     module = importlib.import_module(f"fastnn.{file}")
