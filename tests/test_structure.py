@@ -24,7 +24,19 @@ OPS = sorted((PACKAGE / "ops").glob("*.py"))
 
 # The higher a name, the more it may import.
 LAYERS = [
-    {"_callers", "_dtype_info", "_dtypes", "_device", "_formats", "_hooks", "_startup", "_system"},
+    {
+        "_homes",
+        "_lazy",
+        "_callers",
+        "_dtype_info",
+        "_dtypes",
+        "_device",
+        "_formats",
+        "_hooks",
+        "_startup",
+        "_system",
+    },
+    {"_references"},
     {"_backend", "_bfloat16", "_config", "_grad_mode", "_view_history"},
     {
         "_native_tape",
@@ -167,6 +179,7 @@ def test_files_are_short() -> None:
     """A file over the limit holds two things; operations and layers are split by what they do."""
     thin = {PACKAGE / f"{name}.py" for name in ("tensor", "autograd", "compile")}
     limits = {p: 500 if p in thin else 300 for p in PACKAGE.rglob("*.py")}
+    del limits[PACKAGE / "_homes.py"]  # a table, written by tools/make_homes.py
     for folder in ("csrc", "cuda"):
         for kind in ("*.cpp", "*.cu", "*.h", "*.cuh"):
             limits |= dict.fromkeys((ROOT / folder).rglob(kind), 400)

@@ -3,7 +3,8 @@
 
 This is the only module that imports ``_cpu``, ``_cuda`` or ``cupy``. A column is a `Table`, an
 object with one attribute per kernel and an `empty`; `kernels(array)` finds the column for an
-array's type. The columns are filled as the operators are imported, so a call costs no ``if``:
+array's type. The columns are filled as the operations are imported, at the latest when one of their
+kernels is looked up for the first time, so a call costs no ``if``:
 
 * ``numpy``: the references, plain NumPy, always there;
 * ``cpu``: the native kernel where there is one, else the reference. A native kernel hands element
@@ -25,6 +26,8 @@ import numpy as np
 
 from fastnn import _startup
 from fastnn._bfloat16 import through_single
+from fastnn._homes import KERNELS
+from fastnn._references import References, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,10 +37,6 @@ _F = TypeVar("_F", bound="Callable[..., Any]")
 
 NAMES = ("numpy", "cpu", "cuda")
 REINSTALL = "pip install --no-cache-dir --force-reinstall <the fastnn-native you installed from>"
-
-
-def _truthy(name: str) -> bool:
-    return os.environ.get(name, "").strip().lower() not in ("", "0", "false", "off", "no")
 
 
 def _not_implemented(*_: Any) -> Any:
@@ -60,14 +59,17 @@ class Table:
         self.name = name
         self.xp = xp
         self.empty = empty
-        self.fast = types.SimpleNamespace()
+        # All from the start: a __getattr__ would make every look-up slower.
+        self.fast = types.SimpleNamespace(**dict.fromkeys(KERNELS, _not_implemented))
 
     def __getattr__(self, name: str) -> Any:
+        if load(name) and name in self.__dict__:
+            return self.__dict__[name]
         message = f"the {self.name} backend has no kernel named {name!r}"
         raise AttributeError(message)
 
 
-references: dict[str, Callable[..., Any]] = {}
+references: dict[str, Any] = References()
 native: dict[str, Any] = {}  # name -> Kernel of _cpu
 native_cuda: dict[str, Any] = {}
 reasons: dict[str, str] = {}  # backend -> why it is not used
@@ -136,7 +138,7 @@ def _choose() -> str:
     reasons.setdefault("cuda", "not asked for: arrays are on the CPU unless FASTNN_BACKEND=cuda")
     if cpu is not None:
         return "cpu"
-    if _truthy("FASTNN_REQUIRE_NATIVE"):
+    if _startup.is_on("FASTNN_REQUIRE_NATIVE"):
         message = f"FASTNN_REQUIRE_NATIVE=1: {reasons['cpu']}; {REINSTALL}"
         raise ImportError(message)
     _startup.warn(
@@ -158,6 +160,9 @@ _numpy_table = Table("numpy", np, _numpy_empty)
 _cpu_table = Table("cpu", np, _numpy_empty if cpu is None else cpu.empty)
 if cpu is not None:
     native.update(cpu.kernels)
+    vars(_cpu_table.fast).update(
+        {k: own.allocating for k, own in native.items() if own.is_allocating}
+    )
 name = _choose()
 tape: Any = None if name == "numpy" else cpu  # has the hot part of the tape in C++ (csrc/tape)
 _tables: dict[type, Table] = {np.ndarray: _cpu_table if cpu is not None else _numpy_table}
@@ -200,18 +205,16 @@ def reference(function: _F) -> _F:
     quiet: Any = np.errstate(all="ignore")(through_single(function))
     references[kernel] = quiet
     setattr(_numpy_table, kernel, quiet)
-    setattr(_numpy_table.fast, kernel, _not_implemented)
     own = native.get(kernel)
     if own is not None:
         own.fallback = quiet
     setattr(_cpu_table, kernel, quiet if own is None else own)
-    fast = own.allocating if own is not None and own.is_allocating else _not_implemented
-    setattr(_cpu_table.fast, kernel, fast)
     if cupy is not None:
         table = _tables[cupy.ndarray]
         gpu = native_cuda.get(kernel)
         setattr(table, kernel, quiet if gpu is None else _of_floats(_with_stream(gpu), quiet))
-        setattr(table.fast, kernel, _not_implemented)
+    for table in (_numpy_table, _cpu_table, *_tables.values()):
+        vars(table.fast).setdefault(kernel, _not_implemented)
     return quiet  # type: ignore[no-any-return]
 
 
@@ -267,7 +270,6 @@ def use_kernels(kernels: dict[str, Callable[..., Any]]) -> AbstractContextManage
     for kernel, function in references.items():
         own = kernels.get(kernel)
         setattr(table, kernel, function if own is None else _of_floats(own, function))
-        setattr(table.fast, kernel, _not_implemented)
     return _arrays_on(table)
 
 

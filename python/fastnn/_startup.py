@@ -31,6 +31,11 @@ def is_command(argv: Sequence[str], orig_argv: Sequence[str]) -> bool:
     return argv[0].rpartition(os.sep)[2] == "fastnn"
 
 
+def is_on(name: str) -> bool:
+    """Whether a switch of the environment is set, to anything but a word for no."""
+    return os.environ.get(name, "").strip().lower() not in ("", "0", "false", "off", "no")
+
+
 def blas_settings(environment: Mapping[str, str], has_native: bool) -> dict[str, str]:
     """Environment variables that keep NumPy's BLAS to one thread where fastnn computes with it:
     the threads of OpenBLAS wait spinning, and on a busy machine small products then take many

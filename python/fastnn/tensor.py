@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from fastnn import _backend, _dtypes, _formats, _native_tape, autograd
+from fastnn import _backend, _dtypes, _formats, _lazy, _native_tape, autograd
 from fastnn._device import device as Device
+from fastnn._homes import METHODS, OPS
 from fastnn._view_history import base_of, check_view
 from fastnn.autograd import Storage
 
@@ -37,6 +38,7 @@ class Tensor(Methods):
     # NumPy's arrays and numbers leave mixed arithmetic to the tensor.
     __array_priority__ = 1000
     _base: ClassVar[type[Tensor]]
+    _legacy: ClassVar[Callable[[tuple[Any, ...], dict[str, Any]], Tensor]]
     # Slots, and named here alone: csrc/tape reads and writes them at their places.
     __slots__ = (
         "__dict__",
@@ -72,7 +74,7 @@ class Tensor(Methods):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """``Tensor(2, 3)``, ``Tensor([2.0, 3.0])``; `fastnn.tensor` and `fastnn.empty` say more."""
-        made = ops._constructor.legacy(args, kwargs)
+        made = Tensor._legacy(args, kwargs)
         for slot in Tensor.__slots__[2:]:
             if slot != "_view" or made._rebase_stamp is not None:
                 setattr(self, slot, getattr(made, slot))
@@ -465,4 +467,11 @@ Tensor._base = Tensor
 
 _native_tape.install(Tensor)
 
-from fastnn import _repr, ops  # noqa: E402  (the operations are written in terms of Tensor)
+_lazy.add_methods(Tensor, {**METHODS, "_legacy": "ops._constructor:legacy"})
+
+from fastnn import _repr  # noqa: E402  (written in terms of Tensor, as the operations are)
+
+if TYPE_CHECKING:
+    from fastnn import ops
+else:
+    ops = _lazy.namespace(OPS)

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import pkgutil
 import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from fastnn._homes import FILES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,8 +102,7 @@ def _is_shape(argument: Any) -> bool:
 
 def operator_modules() -> list[Any]:
     """The operator files, by name."""
-    package = importlib.import_module("fastnn.ops")
-    names = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name[0] != "_")
+    names = [n for n in FILES["ops"] if not n.startswith("_")]
     return [importlib.import_module(f"fastnn.ops.{n}") for n in names]
 
 

@@ -7,8 +7,8 @@ import math
 import warnings
 from typing import Any
 
-from fastnn.nn import functional as F
 from fastnn.nn import init
+from fastnn.nn._calls import F
 from fastnn.nn.module import Module
 from fastnn.nn.parameter import Parameter
 from fastnn.nn.utils._packing import checked_sizes, lengths_of, pack_rows, padded_rows

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from fastnn.nn import functional as F
+from fastnn.nn._calls import F
 from fastnn.nn.module import Module
 from fastnn.ops._elementwise import number
 from fastnn.tensor import Tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnn.nn import functional as F
+from fastnn.nn._calls import F
 from fastnn.nn.linear import Linear
 from fastnn.nn.module import Module
 from fastnn.nn.parameter import Parameter

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from fastnn.autograd import no_grad
-from fastnn.nn import functional as F
 from fastnn.nn import init
+from fastnn.nn._calls import F
 from fastnn.nn.module import Module
 from fastnn.nn.parameter import Parameter
 from fastnn.ops import empty, empty_like, ones, tensor, zeros

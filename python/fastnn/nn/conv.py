@@ -7,8 +7,8 @@ import math
 from typing import Any, ClassVar
 
 from fastnn import ops
-from fastnn.nn import functional as F
 from fastnn.nn import init
+from fastnn.nn._calls import F
 from fastnn.nn.module import Module
 from fastnn.nn.parameter import Parameter
 from fastnn.ops import empty

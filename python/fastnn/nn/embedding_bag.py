@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn._grad_mode import no_grad
-from fastnn.nn import functional as F
+from fastnn.nn._calls import F
 from fastnn.nn.module import Module
 from fastnn.nn.parameter import Parameter
 from fastnn.ops import empty

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from fastnn.nn import functional as F
+from fastnn.nn._calls import F
 from fastnn.nn.module import Module
 from fastnn.tensor import Tensor
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastnn.nn import functional as F
+from fastnn.nn._calls import F
 from fastnn.nn.loss import _Loss
 from fastnn.ops._common import integer
 from fastnn.tensor import Tensor

@@ -6,8 +6,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from fastnn.nn import functional as F
 from fastnn.nn import init
+from fastnn.nn._calls import F
 from fastnn.nn.module import Module
 from fastnn.nn.parameter import Parameter
 from fastnn.ops import empty

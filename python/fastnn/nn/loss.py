@@ -9,7 +9,7 @@ the functions in `fastnn.nn.functional`.
 
 from __future__ import annotations
 
-from fastnn.nn import functional as F
+from fastnn.nn._calls import F
 from fastnn.nn.module import Module
 from fastnn.ops._common import integer
 from fastnn.ops._losses import check_reduction, label_share

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastnn.nn import functional as F
+from fastnn.nn._calls import F
 from fastnn.nn.distance import PairwiseDistance
 from fastnn.nn.loss import _Loss, _WeightedLoss
 from fastnn.ops._common import shown

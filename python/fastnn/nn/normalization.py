@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from fastnn.nn import functional as F
 from fastnn.nn import init
+from fastnn.nn._calls import F
 from fastnn.nn.batchnorm import _NormBase
 from fastnn.nn.module import Module
 from fastnn.nn.parameter import Parameter

@@ -8,8 +8,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from fastnn.nn import functional as F
 from fastnn.nn import init
+from fastnn.nn._calls import F
 from fastnn.nn.containers import ModuleList
 from fastnn.nn.module import Module
 from fastnn.nn.normalization import LayerNorm

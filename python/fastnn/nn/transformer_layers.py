@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastnn.nn import functional as F
+from fastnn.nn._calls import F
 from fastnn.nn.attention import MultiheadAttention
 from fastnn.nn.dropout import Dropout
 from fastnn.nn.linear import Linear

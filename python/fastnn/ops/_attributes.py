@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def is_tensor(obj: object) -> Any:
+    """Whether an object is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
 def numel(input: Tensor) -> int:
     """How many elements a tensor has, as torch.numel."""
     _common.require_tensor("numel", "input", input)

@@ -7,6 +7,7 @@ does so in place, and `operators` makes the methods behind Python's operators.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastnn import _backend, _dtypes, _native_tape
@@ -208,6 +209,7 @@ def binary_(op: type[Binary], t: Tensor, other: Any) -> Tensor:
     return t
 
 
+@functools.cache
 def operators(op: type[Binary], word: str) -> tuple[Method, Method, Method]:
     """The methods ``__word__``, ``__rword__`` and ``__iword__`` of an operator."""
 

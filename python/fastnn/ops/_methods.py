@@ -4,15 +4,13 @@
 ``exp = ops.exp`` makes ``t.exp()`` of ``fastnn.exp(input)``: a function whose first parameter is
 the tensor is a method as it is, with its own signature and docstring. Type checkers see `Methods`
 as the base of Tensor. At run time Tensor is defined before the operations, which are written in
-terms of it, so the functions are put into it here, once all of them are known.
+terms of it, and gets each function when it is first used: tools/make_homes.py reads these lines.
 
 A function that is called as its file (matmul in ops/matmul.py) is imported under another name: type
 checkers take ``ops.matmul`` for the file.
 """
 
 from __future__ import annotations
-
-import itertools
 
 from fastnn import _dtypes, ops
 from fastnn.ops._array_methods import ArrayMethods
@@ -21,7 +19,6 @@ from fastnn.ops.bmm import bmm_tensors as _bmm
 from fastnn.ops.logsumexp import logsumexp_tensor as _logsumexp
 from fastnn.ops.matmul import matmul as _matmul
 from fastnn.ops.softmax import softmax as _softmax
-from fastnn.tensor import Tensor
 
 
 class Methods(ArrayMethods, ElementwiseMethods):
@@ -223,9 +220,3 @@ class Methods(ArrayMethods, ElementwiseMethods):
     unsqueeze = ops.unsqueeze
     view = ops.view
     view_as = ops.view_as
-
-
-_members = [vars(kind).items() for kind in (ElementwiseMethods, ArrayMethods, Methods)]
-for _name, _function in itertools.chain(*_members):
-    if callable(_function) and _name not in ("__dict__", "__weakref__"):
-        setattr(Tensor, _name, _function)

@@ -192,11 +192,14 @@ class Sigmoid(Activation):
 
 def _checked(name: str, x: Any) -> Tensor:
     _common.require_tensor(name, "input", x)
-    if x.array.dtype.kind == "b" and name.startswith("relu"):
+    kind = x.array.dtype.kind
+    if kind not in "biu":
+        return x  # type: ignore[no-any-return]
+    if not name.startswith("relu"):
+        return to(x, _dtypes.get_default_dtype())
+    if kind == "b":
         message = f"{name}: expected numbers, got a bool tensor; convert with .float()"
         raise RuntimeError(message)
-    if x.array.dtype.kind in "biu" and not name.startswith("relu"):
-        return to(x, _dtypes.get_default_dtype())
     return x  # type: ignore[no-any-return]
 
 

@@ -6,6 +6,7 @@ Shapes:   x (...) -> (...).      Backward: the gradient itself, converted back t
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from fastnn import _backend, _dtypes
@@ -182,6 +183,7 @@ def type_as(input: Tensor, other: Tensor) -> Tensor:
     return to(input, other.dtype)
 
 
+@functools.cache
 def converter(name: str, target: _dtypes.dtype | str) -> Callable[..., Tensor]:
     """A method that is ``to`` with one argument: float(), cpu() and the like."""
 

@@ -167,9 +167,10 @@ def linear(
 
     Raises RuntimeError where sizes or types do not go together.
     """
+    number = 0
     if not _usual(input, weight, bias, activation):
         _check(input, weight, bias, activation)
-    number = ACTIVATIONS[activation]
+        number = ACTIVATIONS[activation]
     return Linear.apply((input, weight, bias), number)  # type: ignore[no-any-return]
 
 

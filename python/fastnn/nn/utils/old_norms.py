@@ -11,7 +11,7 @@ import warnings
 from typing import Any
 
 from fastnn._grad_mode import no_grad
-from fastnn.nn import functional as F
+from fastnn.nn._calls import F
 from fastnn.nn.module import Module
 from fastnn.nn.parameter import Parameter
 from fastnn.nn.utils.parametrizations import _WeightNorm, spectral_dim, tensor_of

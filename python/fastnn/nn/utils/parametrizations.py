@@ -7,7 +7,7 @@ import functools
 from typing import Any
 
 from fastnn._grad_mode import no_grad
-from fastnn.nn import functional as F
+from fastnn.nn._calls import F
 from fastnn.nn.conv import ConvTranspose1d, ConvTranspose2d
 from fastnn.nn.module import Module
 from fastnn.nn.utils.parametrize import register_parametrization
