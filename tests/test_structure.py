@@ -34,6 +34,7 @@ LAYERS = [
         "_watch",
         "_engine",
         "_gradients",
+        "_joint_hooks",
         "_gradcheck",
         "autograd",
         "_draws",

@@ -115,7 +115,7 @@ PyObject* with_number(const BinaryMethod* self, Operand& x, Operand& y, PyObject
 
 // NotImplemented where the short way does not apply.
 PyObject* short_way(const BinaryMethod* self, PyObject* a, PyObject* b) {
-    if (self->kernel == nullptr || !tape.bound ||
+    if (self->kernel == nullptr ||
         PyDict_GetItem(tape.tables, reinterpret_cast<PyObject*>(&PyArray_Type)) != tape.cpu_table)
         Py_RETURN_NOTIMPLEMENTED;
     Operand x{Py_None, nullptr}, y{Py_None, nullptr};
@@ -153,9 +153,12 @@ PyObject* call(PyObject* object, PyObject* const* args, size_t nargsf, PyObject*
         return nullptr;
     }
     PyObject* operands[] = {args[self->reflected ? 1 : 0], args[self->reflected ? 0 : 1]};
-    PyObject* result = short_way(self, operands[0], operands[1]);
-    if (result != Py_NotImplemented) return result;
-    Py_DECREF(result);
+    // Tensor.__radd__(2, t) is for the function to refuse.
+    if (tape.bound && is_tensor(args[0])) {
+        PyObject* result = short_way(self, operands[0], operands[1]);
+        if (result != Py_NotImplemented) return result;
+        Py_DECREF(result);
+    }
     return PyObject_Vectorcall(self->function, operands, 2, nullptr);
 }
 

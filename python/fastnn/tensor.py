@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnn import _backend, _dtypes, _formats, _native_tape, autograd
 from fastnn._device import device as Device
-from fastnn._view_history import base_of, check_view
+from fastnn._view_history import base_of, check_view, forget_turns
 from fastnn.autograd import Storage
 
 if TYPE_CHECKING:
@@ -214,6 +214,7 @@ class Tensor(Methods):
             raise RuntimeError(message)
         self.array, self.storage = value.array, value.storage
         self._rebase_stamp = None  # the memory is no other tensor's any more
+        forget_turns(self)
         _backend.bump_mutation_stamp()
 
     @property

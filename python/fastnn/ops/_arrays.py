@@ -18,7 +18,9 @@ from fastnn.ops.index_write import (
     index_copy, index_copy_, index_fill, index_fill_, index_put_, index_put_tensor as index_put,
     put, put_, take,
 )  # fmt: skip
+from fastnn.ops.index_reduce import index_reduce
 from fastnn.ops.inverse import cholesky, inv, inverse, matrix_power, solve
+from fastnn.ops.matrix_functions import householder_product, matrix_exp
 from fastnn.ops.matrix_norm import matrix_norm, svd, svdvals
 from fastnn.ops.multi_dot import multi_dot_tensors as multi_dot
 from fastnn.ops.nan_reductions import aminmax, diff, dist, nanmean, nansum, renorm, renorm_
@@ -43,13 +45,13 @@ __all__ = [
     "atleast_3d", "bincount", "block_diag", "broadcast_tensors", "bucketize", "cartesian_prod",
     "cdist", "cholesky", "column_stack", "combinations", "corrcoef", "cov", "cross", "cummax",
     "cummin", "det", "diag", "diag_embed", "diagonal", "diagonal_scatter", "diff", "dist", "dsplit",
-    "dstack", "einsum", "fliplr", "flipud", "hsplit", "index_copy", "index_copy_", "index_fill",
-    "index_fill_", "index_put", "index_put_", "inner", "inv", "inverse", "kron", "kthvalue",
-    "logcumsumexp", "logdet", "masked_scatter", "masked_scatter_", "matrix_norm", "matrix_power",
-    "median", "meshgrid", "mode", "moveaxis", "msort", "multi_dot", "nanmean", "nanmedian",
-    "nanquantile", "nansum", "nonzero", "put", "put_", "quantile", "ravel", "renorm", "renorm_",
-    "repeat_interleave", "reshape_as", "rot90", "scatter_reduce", "scatter_reduce_", "searchsorted",
-    "select_scatter", "slice_scatter", "slogdet", "solve", "sort", "svd", "svdvals", "swapaxes",
-    "take", "tensor_split", "tensordot", "topk", "trace", "unique", "unique_consecutive", "vdot",
-    "vecdot", "vsplit",
+    "dstack", "einsum", "fliplr", "flipud", "householder_product", "hsplit", "index_copy",
+    "index_copy_", "index_fill", "index_fill_", "index_put", "index_put_", "index_reduce", "inner",
+    "inv", "inverse", "kron", "kthvalue", "logcumsumexp", "logdet", "masked_scatter",
+    "masked_scatter_", "matrix_exp", "matrix_norm", "matrix_power", "median", "meshgrid", "mode",
+    "moveaxis", "msort", "multi_dot", "nanmean", "nanmedian", "nanquantile", "nansum", "nonzero",
+    "put", "put_", "quantile", "ravel", "renorm", "renorm_", "repeat_interleave", "reshape_as",
+    "rot90", "scatter_reduce", "scatter_reduce_", "searchsorted", "select_scatter", "slice_scatter",
+    "slogdet", "solve", "sort", "svd", "svdvals", "swapaxes", "take", "tensor_split", "tensordot",
+    "topk", "trace", "unique", "unique_consecutive", "vdot", "vecdot", "vsplit",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ import itertools
 from fastnn import _dtypes, ops
 from fastnn.ops._array_methods import ArrayMethods
 from fastnn.ops._elementwise_methods import ElementwiseMethods
+from fastnn.ops._in_place_methods import InPlaceMethods
 from fastnn.ops.bmm import bmm_tensors as _bmm
 from fastnn.ops.logsumexp import logsumexp_tensor as _logsumexp
 from fastnn.ops.matmul import matmul as _matmul
@@ -24,7 +25,7 @@ from fastnn.ops.softmax import softmax as _softmax
 from fastnn.tensor import Tensor
 
 
-class Methods(ArrayMethods, ElementwiseMethods):
+class Methods(ArrayMethods, ElementwiseMethods, InPlaceMethods):
     """What Tensor gets from the operations."""
 
     # Arithmetic
@@ -225,7 +226,9 @@ class Methods(ArrayMethods, ElementwiseMethods):
     view_as = ops.view_as
 
 
-_members = [vars(kind).items() for kind in (ElementwiseMethods, ArrayMethods, Methods)]
+_members = [
+    vars(kind).items() for kind in (InPlaceMethods, ElementwiseMethods, ArrayMethods, Methods)
+]
 for _name, _function in itertools.chain(*_members):
     if callable(_function) and _name not in ("__dict__", "__weakref__"):
         setattr(Tensor, _name, _function)

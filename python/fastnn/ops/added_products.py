@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn.ops import _common
+from fastnn.ops._in_place import InPlace, in_place
 from fastnn.ops.binary import mul_tensors
 from fastnn.ops.bmm import checked_pair, require_batches
 from fastnn.ops.matmul import matmul
@@ -108,6 +109,9 @@ def addbmm(
 
 
 _common.named(vecdot=vecdot_tensors)
+addmv_: InPlace[...] = in_place(addmv)
+addr_: InPlace[...] = in_place(addr)
+addbmm_: InPlace[...] = in_place(addbmm)
 
 
 def _plain_addr(c: Any, x: Any, y: Any, beta: float = 1, alpha: float = 1) -> Any:
