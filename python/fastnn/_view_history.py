@@ -24,7 +24,7 @@ _LONGEST = 64  # of a chain: beyond it every view of a view would cost as much a
 _TOO_LONG = f"a chain of more than {_LONGEST} views"
 
 # Tensors that own their memory and were given another shape in place: by id a weak reference, the
-# operations that lead from the first shape to the present one, and their inverses.
+# operations that lead from the first shape to the present one, and those that lead back.
 _turned: dict[int, tuple[Any, tuple[Step, ...], tuple[Step, ...]]] = {}
 
 
@@ -44,13 +44,13 @@ def chain_of(t: Any) -> tuple[Step, ...]:
     base, chain, _ = t._view
     if not _turned or id(base) not in _turned:
         return chain  # type: ignore[no-any-return]
-    _, turns, inverses = _turned[id(base)]
+    _, turns, back = _turned[id(base)]
     same = 0
     for mine, theirs in zip(chain, turns, strict=False):
         if mine is not theirs:
             break
         same += 1
-    return (*inverses[same:][::-1], *chain[same:])
+    return (*back[: len(back) - same], *chain[same:])
 
 
 def turn(t: Any, step: Step, inverse: Step) -> None:
@@ -68,25 +68,30 @@ def turn(t: Any, step: Step, inverse: Step) -> None:
         _note_turn(t, step, inverse)
     else:
         base, chain, opaque = t._view
-        if chain and chain[-1] == inverse:
-            chain = chain[:-1]
-        elif len(chain) < _LONGEST:
-            chain = (*chain, step)
-        else:
-            opaque = opaque or _TOO_LONG
-        t._view = base, chain, opaque
+        chain = _longer(chain, step)
+        t._view = base, chain, opaque or (_TOO_LONG if len(chain) > _LONGEST else None)
     t.storage.version += 1
     _backend.bump_mutation_stamp()
+
+
+def _longer(chain: tuple[Step, ...], step: Step) -> tuple[Step, ...]:
+    """A chain and one step more: two of a kind are one, or none at all."""
+    kind, options = step
+    if not chain or chain[-1][0] is not kind:
+        return (*chain, step)
+    both = kind.joined(chain[-1][1], options)
+    return chain[:-1] if both is None else (*chain[:-1], (kind, both))
 
 
 def _note_turn(t: Any, step: Step, inverse: Step) -> None:
     key = id(t)
     known = _turned.get(key)
-    ref, turns, inverses = known or (weakref.ref(t, lambda _: _turned.pop(key, None)), (), ())
-    if inverses and inverses[-1] == step:  # there and back
-        _turned[key] = ref, turns[:-1], inverses[:-1]
-    else:
-        _turned[key] = ref, (*turns, step), (*inverses, inverse)
+    ref, turns, back = known or (weakref.ref(t, lambda _: _turned.pop(key, None)), (), ())
+    now = _longer(turns, step)
+    if len(now) == len(turns):
+        inverse = inverse[0], inverse[0].joined(inverse[1], back[0][1])
+    shorter = back[1:] if len(now) <= len(turns) else back
+    _turned[key] = ref, now, shorter if len(now) < len(turns) else (inverse, *shorter)
 
 
 def forget_turns(t: Any) -> None:

@@ -23,7 +23,7 @@ OWN = (
     "embedding_bag weighted", "scaled_dot_product_attention -inf",
     "recurrence", "unfold dimension", "svd", "svd rebuilt", "cholesky factor",
     "index_put", "index_put by parts", "matrix_norm or vector_norm", "cov weighted", "meshgrid xy",
-    "scatter multiply",
+    "scatter multiply", "matrix_exp scaled",
 )  # fmt: skip
 CASES = [
     c for c in testing.all_cases(bench=False) if c.name not in OWN and "activation" not in c.kwargs

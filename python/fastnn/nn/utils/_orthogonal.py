@@ -56,7 +56,7 @@ def _reflections(q: Tensor) -> Tensor:
     return a
 
 
-class Orthogonal(Module):
+class _Orthogonal(Module):
     """An orthogonal matrix from any matrix of its shape; with a ``base`` times that."""
 
     base: Tensor | None

@@ -10,7 +10,7 @@ from fastnn._grad_mode import no_grad
 from fastnn.nn import functional as F
 from fastnn.nn.conv import ConvTranspose1d, ConvTranspose2d
 from fastnn.nn.module import Module
-from fastnn.nn.utils._orthogonal import MAPS, Orthogonal
+from fastnn.nn.utils._orthogonal import MAPS, _Orthogonal
 from fastnn.nn.utils.parametrize import register_parametrization
 from fastnn.ops import dot, empty, mv, norm
 from fastnn.ops._common import integer, one_dim
@@ -184,5 +184,5 @@ def orthogonal(
     if orthogonal_map not in MAPS:
         text = f"orthogonal_map as {', '.join(MAPS)}"
         raise refusal(ValueError, op, text, repr(orthogonal_map), "leave it out for the usual one")
-    made = Orthogonal(weight, orthogonal_map, use_trivialization)
+    made = _Orthogonal(weight, orthogonal_map, use_trivialization)
     return register_parametrization(module, name, made, unsafe=True)
