@@ -79,6 +79,7 @@ EIGHT_DIGITS = ("digamma", "polygamma")
 
 
 @pytest.mark.filterwarnings("ignore:std.*degrees of freedom")
+@pytest.mark.filterwarnings("ignore:index_reduce.* is in beta")
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)

@@ -137,6 +137,9 @@ CASES = [
         )
         for s, k in (((() if f is addmv else (4,), *shapes), {}), (((1,), *shapes), _SCALED))
     ),
+    OpCase(addmv, "addmv", [(3,), (3, 4), (4,)], ref=lambda c, a, x: c + a @ x),
+    OpCase(addr, "addr", [(3, 4), (3,), (4,)], ref=_plain_addr),
+    OpCase(addbmm, "addbmm", [(3, 4), (2, 3, 5), (2, 5, 4)], ref=_plain_sum),
     OpCase(addr, "addr", [("bool", (2, 3)), ("bool", (2,)), ("bool", (3,))],
            ref=lambda c, x, y: c | (x[:, None] & y), grad=False),
 ]  # fmt: skip

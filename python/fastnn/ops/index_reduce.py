@@ -16,7 +16,7 @@ from fastnn import _dtypes
 from fastnn._backend import array_module
 from fastnn.ops import _common
 from fastnn.ops._in_place import InPlace, in_place
-from fastnn.ops.copy import clone, to
+from fastnn.ops.copy import to
 from fastnn.ops.scatter_reduce import reduced
 from fastnn.ops.view import expand, reshape
 from fastnn.tensor import Tensor
@@ -72,8 +72,6 @@ def index_reduce(
         raise RuntimeError(message)
     _common.require_numbers(_NAME, "input", x)
     _common.table_of(x, row, src, op=_NAME)
-    if row.numel() == 0:
-        return clone(input)
     places = expand(reshape(row, *(1,) * d, -1, *(1,) * (x.ndim - d - 1)), *wanted)
     return reshape(reduced(_NAME, x, d, places, src, reduce, include_self), input.shape)
 
