@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from fastnn import linalg
 from fastnn._dtype_info import finfo
@@ -118,7 +117,7 @@ class _Orthogonal(Module):
             original.diagonal(0, -2, -1).fill_(-1.0)
             return original
 
-    def _inverse(self, q: Tensor) -> Any:
+    def _inverse(self, q: Tensor) -> Tensor:
         if self.orthogonal_map != "householder":
             message = (
                 "orthogonal: expected use_trivialization=True to assign to a weight made by "
