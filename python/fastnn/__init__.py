@@ -83,13 +83,13 @@ from fastnn.ops import (
     tril_indices, triu, triu_indices, true_divide, trunc, trunc_, unbind, unflatten, unsqueeze, var,
     var_mean, vstack, where, xlogy, xlogy_, zero_, zeros, zeros_like,
 )  # fmt: skip
+from fastnn.ops._arrays import index_reduce, matrix_exp
 from fastnn.ops._arrays import (
     addbmm, addmv, addr, aminmax, argsort, argwhere, atleast_1d, atleast_2d, atleast_3d, bincount,
     block_diag, broadcast_tensors, bucketize, cartesian_prod, cdist, column_stack, combinations,
     corrcoef, cov, cross, cummax, cummin, det, diag, diag_embed, diagonal, diagonal_scatter, diff,
     dist, dsplit, dstack, einsum, fliplr, flipud, hsplit, index_copy, index_fill, index_put,
-    index_put_, index_reduce, inner, inverse, kron, kthvalue, logcumsumexp, logdet, masked_scatter,
-    matrix_exp, matrix_power,
+    index_put_, inner, inverse, kron, kthvalue, logcumsumexp, logdet, masked_scatter, matrix_power,
     median, meshgrid, mode, moveaxis, msort, nanmean, nanmedian, nanquantile, nansum, nonzero, put,
     quantile, ravel, renorm, repeat_interleave, rot90, scatter_reduce, searchsorted, select_scatter,
     slice_scatter, slogdet, sort, swapaxes, take, tensor_split, tensordot, topk, trace, unique,
@@ -230,16 +230,17 @@ __all__ = [
     "use_deterministic_algorithms", "var", "var_mean", "vstack", "where", "xlogy", "xlogy_",
     "zero_", "zeros", "zeros_like",
 ]  # fmt: skip
+__all__ += ["index_reduce", "matrix_exp"]
 __all__ += [
     "addbmm", "addmv", "addr", "aminmax", "argsort", "argwhere", "atleast_1d", "atleast_2d",
     "atleast_3d", "bincount", "block_diag", "broadcast_tensors", "bucketize", "cartesian_prod",
     "cdist", "column_stack", "combinations", "corrcoef", "cov", "cross", "cummax", "cummin", "det",
     "diag", "diag_embed", "diagonal", "diagonal_scatter", "diff", "dist", "dsplit", "dstack",
     "einsum", "fliplr", "flipud", "hsplit", "index_copy", "index_fill", "index_put", "index_put_",
-    "index_reduce", "inner", "inverse", "kron", "kthvalue", "logcumsumexp", "logdet",
-    "masked_scatter", "matrix_exp", "matrix_power", "median", "meshgrid", "mode", "moveaxis",
-    "msort", "nanmean", "nanmedian", "nanquantile", "nansum", "nonzero", "put", "quantile", "ravel",
-    "renorm", "repeat_interleave", "rot90", "scatter_reduce", "searchsorted", "select_scatter",
-    "slice_scatter", "slogdet", "sort", "swapaxes", "take", "tensor_split", "tensordot", "topk",
-    "trace", "unique", "unique_consecutive", "vdot", "vsplit",
+    "inner", "inverse", "kron", "kthvalue", "logcumsumexp", "logdet", "masked_scatter",
+    "matrix_power", "median", "meshgrid", "mode", "moveaxis", "msort", "nanmean", "nanmedian",
+    "nanquantile", "nansum", "nonzero", "put", "quantile", "ravel", "renorm", "repeat_interleave",
+    "rot90", "scatter_reduce", "searchsorted", "select_scatter", "slice_scatter", "slogdet", "sort",
+    "swapaxes", "take", "tensor_split", "tensordot", "topk", "trace", "unique",
+    "unique_consecutive", "vdot", "vsplit",
 ]  # fmt: skip

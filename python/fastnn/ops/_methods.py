@@ -34,6 +34,7 @@ class Methods(ArrayMethods, ElementwiseMethods, InPlaceMethods):
     __mul__, __rmul__, __imul__ = ops.operators(ops.Mul, "mul")
     __truediv__, __rtruediv__, __itruediv__ = ops.operators(ops.Div, "truediv")
     __rdiv__ = __rtruediv__
+    __idiv__ = __itruediv__
     __and__, __rand__, __iand__ = ops.operators(ops.BitwiseAnd, "and")
     __or__, __ror__, __ior__ = ops.operators(ops.BitwiseOr, "or")
     __xor__, __rxor__, __ixor__ = ops.operators(ops.BitwiseXor, "xor")
