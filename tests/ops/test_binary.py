@@ -304,6 +304,14 @@ def test_the_gradient_of_the_angle_of_no_point_is_zero() -> None:
     assert all(g.isnan().item() for g in fastnn.autograd.grad(y.atan2(x), [y, x], nan))
 
 
+def test_the_older_names_of_division() -> None:
+    """torch keeps those of Python 2."""
+    x = fastnn.tensor([1.0, 4.0])
+    assert x.__rdiv__(2).tolist() == [2.0, 0.5]
+    assert x.__idiv__(2) is x
+    assert x.tolist() == [0.5, 2.0]
+
+
 WORDS = (
     "add", "sub", "mul", "truediv", "mod", "floordiv", "pow", "and", "or", "xor", "lshift",
     "rshift",
