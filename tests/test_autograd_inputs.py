@@ -149,8 +149,23 @@ def test_backward_takes_the_arguments_of_torch():
         ),
         (
             lambda y, x: autograd.grad(y, x, is_grads_batched=True),
-            NotImplementedError,
-            "is_grads_batched",
+            RuntimeError,
+            r"gradients of shape \(n, \*\(2,\)\) with is_grads_batched=True, got NoneType",
+        ),
+        (
+            lambda y, x: autograd.grad(y, x, y, is_grads_batched=True),
+            RuntimeError,
+            r"is_grads_batched=True, got \(2,\); stack\(\)",
+        ),
+        (
+            lambda y, x: autograd.grad(y, x, fastnn.ones(0, 2), is_grads_batched=True),
+            RuntimeError,
+            r"at least one, for every output .* got \[0\]",
+        ),
+        (
+            lambda y, x: autograd.grad([y, y], x, [fastnn.ones(2, 2)], is_grads_batched=True),
+            RuntimeError,
+            "one batch of gradients per output, 2, got 1",
         ),
         (lambda _y, x: autograd.grad([], [x]), RuntimeError, "that depend on input 0, got others"),
     ],

@@ -46,6 +46,7 @@ LAYERS = [
         "_watch",
         "_engine",
         "_gradients",
+        "_joint_hooks",
         "_gradcheck",
         "autograd",
         "_draws",

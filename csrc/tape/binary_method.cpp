@@ -21,6 +21,7 @@ struct BinaryMethod {
     // Bits of `needs` for which backward wants the operand: 1 the first's gradient, 2 the second's.
     int saves_x, saves_y;
     bool reflected;
+    bool takes_float;  // whether the operation is one of floating-point numbers too
 };
 
 PyTypeObject method_type = blank_type();
@@ -98,8 +99,8 @@ PyObject* with_number(const BinaryMethod* self, Operand& x, Operand& y, PyObject
     Operand& missing = x.tensor == Py_None ? x : y;
     PyArrayObject* array = reinterpret_cast<PyArrayObject*>(given.array);
     const int type = PyArray_TYPE(array);
-    if ((type != NPY_FLOAT32 && type != NPY_FLOAT64) || PyArray_NDIM(array) > 8 ||
-        !PyArray_ISCARRAY_RO(array))
+    if (!self->takes_float || (type != NPY_FLOAT32 && type != NPY_FLOAT64) ||
+        PyArray_NDIM(array) > 8 || !PyArray_ISCARRAY_RO(array))
         Py_RETURN_NOTIMPLEMENTED;
     missing.array = spread_number(number, array);
     if (missing.array == nullptr) {
@@ -115,7 +116,7 @@ PyObject* with_number(const BinaryMethod* self, Operand& x, Operand& y, PyObject
 
 // NotImplemented where the short way does not apply.
 PyObject* short_way(const BinaryMethod* self, PyObject* a, PyObject* b) {
-    if (self->kernel == nullptr || !tape.bound ||
+    if (self->kernel == nullptr ||
         PyDict_GetItem(tape.tables, reinterpret_cast<PyObject*>(&PyArray_Type)) != tape.cpu_table)
         Py_RETURN_NOTIMPLEMENTED;
     Operand x{Py_None, nullptr}, y{Py_None, nullptr};
@@ -153,9 +154,12 @@ PyObject* call(PyObject* object, PyObject* const* args, size_t nargsf, PyObject*
         return nullptr;
     }
     PyObject* operands[] = {args[self->reflected ? 1 : 0], args[self->reflected ? 0 : 1]};
-    PyObject* result = short_way(self, operands[0], operands[1]);
-    if (result != Py_NotImplemented) return result;
-    Py_DECREF(result);
+    // Tensor.__radd__(2, t) is for the function to refuse.
+    if (tape.bound && is_tensor(args[0])) {
+        PyObject* result = short_way(self, operands[0], operands[1]);
+        if (result != Py_NotImplemented) return result;
+        Py_DECREF(result);
+    }
     return PyObject_Vectorcall(self->function, operands, 2, nullptr);
 }
 
@@ -207,6 +211,9 @@ PyObject* make(PyObject*, PyObject* args) {
                      Py_TYPE(kernel)->tp_name);
         return nullptr;
     }
+    Ref floats(PyObject_GetAttrString(op, "takes_float"));
+    const int takes_float = floats ? PyObject_IsTrue(floats.get()) : -1;
+    if (takes_float < 0) return nullptr;
     BinaryMethod* self = PyObject_New(BinaryMethod, &method_type);
     if (self == nullptr) return nullptr;
     self->vectorcall = call;
@@ -218,6 +225,7 @@ PyObject* make(PyObject*, PyObject* args) {
     self->saves_x = saves_x;
     self->saves_y = saves_y;
     self->reflected = reflected != 0;
+    self->takes_float = takes_float != 0;
     return reinterpret_cast<PyObject*>(self);
 }
 

@@ -81,6 +81,7 @@ from fastnn.ops import (
     tril_indices, triu, triu_indices, true_divide, trunc, trunc_, unbind, unflatten, unsqueeze, var,
     var_mean, vstack, where, xlogy, xlogy_, zero_, zeros, zeros_like,
 )  # fmt: skip
+from fastnn.ops._arrays import index_reduce, matrix_exp
 from fastnn.ops._arrays import (
     addbmm, addmv, addr, aminmax, argsort, argwhere, atleast_1d, atleast_2d, atleast_3d, bincount,
     block_diag, broadcast_tensors, bucketize, cartesian_prod, cdist, column_stack, combinations,
@@ -199,6 +200,7 @@ __all__ = [
     "use_deterministic_algorithms", "var", "var_mean", "vstack", "where", "xlogy", "xlogy_",
     "zero_", "zeros", "zeros_like",
 ]  # fmt: skip
+__all__ += ["index_reduce", "matrix_exp"]
 __all__ += [
     "addbmm", "addmv", "addr", "aminmax", "argsort", "argwhere", "atleast_1d", "atleast_2d",
     "atleast_3d", "bincount", "block_diag", "broadcast_tensors", "bucketize", "cartesian_prod",

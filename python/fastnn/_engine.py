@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from fastnn import _backend
+from fastnn import _backend, _joint_hooks
 from fastnn._grad_mode import _mode
 from fastnn._gradients import AfterAccumulation, Pending, add_to_grad, is_fresh, run_hooks
 from fastnn._op import Op, check_view, tensor_class
@@ -240,10 +240,14 @@ def run_backward(
         raise RuntimeError(message)
     before = _mode.enabled
     _mode.enabled = graph
+    noted = False
     try:
         arrays = [_root_gradient(t, g, graph) for t, g in zip(roots, gradients, strict=True)]
         fresh = [g is None for g in gradients]
         work = _Pass(roots, keep, graph, inputs, accumulate)
+        if _joint_hooks.waiting:
+            _joint_hooks.begin(roots, work.wanted, work.leaf_ids)
+            noted = True
         plain = native is not None and inputs is None and not graph
         if plain and native.backward_pass(roots, arrays, fresh, bool(keep)):
             return work
@@ -255,4 +259,6 @@ def run_backward(
         work.run()
     finally:
         _mode.enabled = before
+        if noted:
+            _joint_hooks.end()
     return work

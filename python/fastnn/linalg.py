@@ -11,7 +11,9 @@ from typing import Any
 from fastnn.ops._arrays import (
     cholesky,
     det,
+    householder_product,
     inv,
+    matrix_exp,
     matrix_norm,
     matrix_power,
     multi_dot,
@@ -47,7 +49,7 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> A
 
 
 __all__ = [
-    "LinAlgError", "cholesky", "cross", "det", "diagonal", "inv", "matmul", "matrix_norm",
-    "matrix_power", "multi_dot", "norm", "slogdet", "solve", "svd", "svdvals", "vecdot",
-    "vector_norm",
+    "LinAlgError", "cholesky", "cross", "det", "diagonal", "householder_product", "inv", "matmul",
+    "matrix_exp", "matrix_norm", "matrix_power", "multi_dot", "norm", "slogdet", "solve", "svd",
+    "svdvals", "vecdot", "vector_norm",
 ]  # fmt: skip

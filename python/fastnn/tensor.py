@@ -14,7 +14,7 @@ import numpy as np
 from fastnn import _backend, _dtypes, _formats, _lazy, _native_tape, autograd
 from fastnn._device import device as Device
 from fastnn._homes import METHODS, OPS
-from fastnn._view_history import base_of, check_view
+from fastnn._view_history import base_of, check_view, forget_turns
 from fastnn.autograd import Storage
 
 if TYPE_CHECKING:
@@ -216,6 +216,7 @@ class Tensor(Methods):
             raise RuntimeError(message)
         self.array, self.storage = value.array, value.storage
         self._rebase_stamp = None  # the memory is no other tensor's any more
+        forget_turns(self)
         _backend.bump_mutation_stamp()
 
     @property

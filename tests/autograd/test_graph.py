@@ -5,13 +5,14 @@
 # ruff: noqa: ARG005
 from __future__ import annotations
 
+import gc
 import threading
 
 import numpy as np
 import pytest
 
 import fastnn
-from fastnn import autograd, nn
+from fastnn import _joint_hooks, autograd, nn
 from fastnn.autograd import graph
 from fastnn.nn import functional as F
 
@@ -351,6 +352,142 @@ def test_saving_on_the_cpu():
         y = (x.exp() * x).sum()
     y.backward()
     np.testing.assert_allclose(x.grad.numpy(), np.exp([1.0, 2.0]) * [2.0, 3.0])
+
+
+# ---- hooks of several tensors --------------------------------------------------------------------
+
+
+def test_one_hook_for_all_gradients_of_a_pass():
+    a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    c, d = a * b, a * b
+    seen = []
+    handle = graph.register_multi_grad_hook((a, b, c, d), seen.append)
+    c.sum().backward(retain_graph=True)
+    (found,) = seen
+    assert [None if g is None else g.tolist() for g in found] == [
+        [3.0, 4.0], [1.0, 2.0], [1.0, 1.0], None,
+    ]  # fmt: skip
+    for run, want in (
+        (lambda: c.sum().backward(inputs=(a,), retain_graph=True), [True, False, True, False]),
+        (lambda: autograd.grad(d.sum(), b, retain_graph=True), [False, True, False, True]),
+        (lambda: (c + d).sum().backward(retain_graph=True), [True] * 4),
+        (lambda: autograd.grad(c.exp().sum(), a, create_graph=True), [True, False, True, False]),
+    ):
+        seen.clear()
+        run()
+        assert [[g is not None for g in grads] for grads in seen] == [want]
+    with handle:
+        pass
+    seen.clear()
+    c.sum().backward()
+    assert seen == []
+
+
+def test_one_hook_for_the_first_gradient_of_a_pass():
+    a, plain = leaf(1.0, 2.0), fastnn.ones(2)
+    b = a * 3.0
+    seen = []
+    handle = graph.register_multi_grad_hook([a, b, plain], seen.append, mode="any")
+    for _ in range(2):
+        (b * b).sum().backward(retain_graph=True)
+    assert [g.tolist() for g in seen] == [[6.0, 12.0]] * 2
+    handle.remove()
+    handle.remove()
+    (b * b).sum().backward()
+    assert len(seen) == 2
+
+
+def test_a_pass_inside_of_a_hook_has_a_count_of_its_own():
+    a, b = leaf(1.0), leaf(2.0)
+    seen = []
+    graph.register_multi_grad_hook([a, b], lambda grads: seen.append([g.item() for g in grads]))
+    y = a * b
+
+    def inner(_):
+        with fastnn.enable_grad():
+            (a * 5.0 + b * 7.0).backward()
+
+    y.register_hook(inner)
+    y.backward()
+    assert seen == [[5.0, 7.0], [2.0, 1.0]]
+    assert (a.grad.item(), b.grad.item()) == (7.0, 8.0)
+
+
+def test_a_hook_that_comes_during_a_pass_waits_for_the_next(monkeypatch):
+    monkeypatch.setattr(_joint_hooks, "waiting", {})
+    a, seen = leaf(1.0), []
+    y = a * 2.0
+    handle = y.register_hook(lambda g: graph.register_multi_grad_hook([a], seen.append) and None)
+    y.backward(retain_graph=True)
+    handle.remove()
+    assert seen == []
+    y.backward()
+    assert len(seen) == 1
+
+
+def test_hooks_of_tensors_that_are_gone_cost_nothing():
+    gc.collect()
+    known = len(_joint_hooks.waiting)
+    a = leaf(1.0)
+    graph.register_multi_grad_hook([a, a * 2.0], print)
+    assert len(_joint_hooks.waiting) == known + 1
+    del a
+    gc.collect()
+    assert len(_joint_hooks.waiting) == known
+
+
+def test_an_error_in_a_pass_ends_it():
+    a = leaf(1.0)
+    seen = []
+    graph.register_multi_grad_hook([a], seen.append)
+    y = a * 2.0
+    handle = y.register_hook(lambda g: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        y.backward(retain_graph=True)
+    handle.remove()
+    assert _joint_hooks._running.passes == []
+    y.backward()
+    assert [[g.item() for g in grads] for grads in seen] == [[2.0]]
+
+
+def test_hooks_of_several_tensors_that_are_refused():
+    a, plain = leaf(1.0), fastnn.ones(1)
+    for tensors, fn, mode, error, text in (
+        ([a], print, "some", ValueError, "mode as 'all' or 'any', got 'some'"),
+        ([a], 3, "all", TypeError, "a hook that can be called, got int"),
+        ([3], print, "all", TypeError, "expected tensors, got int"),
+        ([a, plain], print, "all", RuntimeError, "require grad, got 1 without of 2"),
+        ([plain], print, "any", RuntimeError, "require grad, got 1 without of 1"),
+        ([], print, "all", RuntimeError, "got 0 without of 0"),
+    ):
+        with pytest.raises(error, match=text):
+            graph.register_multi_grad_hook(tensors, fn, mode=mode)
+
+
+# ---- batches of gradients ------------------------------------------------------------------------
+
+
+def test_a_batch_of_gradients_is_a_jacobian():
+    x, unused = leaf(1.0, 2.0, 3.0), leaf(1.0)
+    y = x * x * 2.0
+    rows, none = autograd.grad(
+        y, [x, unused], fastnn.eye(3, dtype=fastnn.float64), create_graph=True, allow_unused=True,
+        is_grads_batched=True,
+    )  # fmt: skip
+    assert none is None
+    assert rows.tolist() == np.diag([4.0, 8.0, 12.0]).tolist()
+    (second,) = autograd.grad(rows.sum(), x, retain_graph=True)
+    assert second.tolist() == [4.0] * 3
+    (zeros,) = autograd.grad(
+        [y, y.sum()], unused, [fastnn.ones(2, 3), fastnn.ones(2)], materialize_grads=True,
+        retain_graph=True, is_grads_batched=True,
+    )  # fmt: skip
+    assert zeros.tolist() == [[0.0], [0.0]]
+    weight = leaf(1.0, 2.0).reshape(2, 1) * fastnn.ones(3)
+    (g,) = autograd.grad(y, x, weight, is_grads_batched=True)
+    assert g.tolist() == [[4.0, 8.0, 12.0], [8.0, 16.0, 24.0]]
+    with pytest.raises(RuntimeError, match="retain_graph=True"):  # the last one freed the graph
+        autograd.grad(y, x, weight, is_grads_batched=True)
 
 
 def test_versions_can_be_raised_by_hand():

@@ -271,6 +271,149 @@ def test_the_older_forms_warn():
         nn.utils.spectral_norm(linear())
 
 
+# ---- orthogonal weights --------------------------------------------------------------------------
+
+MAPS = ("matrix_exp", "cayley", "householder")
+SHAPES = ((3, 3), (5, 3), (2, 4), (2, 4, 3), (1, 1), (0, 2, 2), (3, 0))
+
+
+def holder(*shape, dtype=None):
+    module = nn.Module()
+    module.weight = nn.Parameter(fastnn.randn(*shape, dtype=dtype))
+    return module
+
+
+def off(weight):
+    """How far the columns, or the rows if there are fewer, are from orthonormal."""
+    w = weight.detach().numpy()
+    w = w if w.shape[-2] >= w.shape[-1] else w.swapaxes(-1, -2)
+    return abs(w.swapaxes(-1, -2) @ w - np.eye(w.shape[-1])).max(initial=0.0)
+
+
+@pytest.mark.parametrize("trivial", [True, False])
+@pytest.mark.parametrize("kind", MAPS)
+def test_orthogonal_weights(kind, trivial):
+    fastnn.manual_seed(0)
+    for shape in SHAPES:
+        module = holder(*shape, dtype=fastnn.float64)
+        before = module.weight.detach().clone()
+        assert parametrizations.orthogonal(module, "weight", kind, use_trivialization=trivial)
+        assert off(module.weight) < 1e-13
+        if (trivial or kind == "householder") and shape[-2] == shape[-1]:
+            # The nearest in the sense of QR: the triangle is what is left.
+            rest = module.weight.detach().mT @ before
+            close(rest.tril(-1), fastnn.zeros_like(rest), 1e-12)
+            assert (rest.diagonal(0, -2, -1) >= 0).all()
+        original = module.parametrizations.weight.original
+        (module.weight * fastnn.randn_like(before)).sum().backward()
+        with fastnn.no_grad():
+            original -= 0.5 * original.grad
+        assert off(module.weight) < 1e-13
+
+
+@pytest.mark.parametrize("trivial", [True, False])
+@pytest.mark.parametrize("kind", MAPS)
+def test_the_gradients_of_orthogonal_weights(kind, trivial):
+    fastnn.manual_seed(1)
+    for shape in ((3, 3), (3, 2), (2, 3)):
+        module = holder(*shape, dtype=fastnn.float64)
+        parametrizations.orthogonal(module, "weight", kind, use_trivialization=trivial)
+        held = module.parametrizations.weight
+        signs = held.original.detach().triu().tril()  # cut to whole numbers: of no gradient
+        lower = fastnn.randn(*shape, dtype=fastnn.float64).tril(-1).requires_grad_()
+        assert fastnn.autograd.gradcheck(lambda x, s=signs, f=held[0]: f(x.tril(-1) + s), (lower,))
+
+
+def test_assigning_to_an_orthogonal_weight():
+    fastnn.manual_seed(2)
+    for shape in ((3, 3), (4, 2), (2, 4)):
+        for kind, trivial in ((k, t) for k in MAPS for t in (True, False)):
+            module, other = holder(*shape), holder(*shape)
+            parametrizations.orthogonal(module, "weight", kind, use_trivialization=trivial)
+            nn.init.orthogonal_(other.weight)
+            if kind != "householder" and not trivial:
+                with pytest.raises(NotImplementedError, match="use_trivialization=True to assign"):
+                    module.weight = other.weight.detach()
+                continue
+            module.weight = other.weight.detach()
+            close(module.weight, other.weight)
+            module.weight = other.weight.detach() * 3.0  # which is not orthogonal
+            close(module.weight, other.weight)
+
+
+def test_what_orthogonal_refuses():
+    vector = linear()
+    for call, text in (
+        (lambda: parametrizations.orthogonal(linear(), "none"), "orthogonal: expected the name of"),
+        (lambda: parametrizations.orthogonal(vector, "bias"), "a matrix, or a batch of matrices"),
+        (
+            lambda: parametrizations.orthogonal(linear(), orthogonal_map="qr"),
+            "orthogonal_map as matrix_exp, cayley, householder, got 'qr'",
+        ),
+        (
+            lambda: setattr(parametrizations.orthogonal(linear()), "weight", fastnn.ones(2, 2)),
+            "a matrix or matrices of shape",
+        ),
+    ):
+        with pytest.raises(ValueError, match=text):
+            call()
+    assert not parametrize.is_parametrized(vector)
+
+
+def test_parametrizations_are_handed_over():
+    a, b, c = nn.Linear(3, 3), nn.Linear(3, 3), nn.Module()
+    parametrizations.orthogonal(a)
+    parametrize.register_parametrization(a, "weight", Scaled(2.0))
+    parametrizations.weight_norm(a, "bias", None)
+    assert parametrize.transfer_parametrizations_and_params(a, b, "weight") is b
+    assert parametrize.is_parametrized(b, "weight")
+    assert not parametrize.is_parametrized(b, "bias")
+    close(a.weight, b.weight)
+    parametrize.transfer_parametrizations_and_params(a, c)
+    for name in ("weight", "bias"):
+        close(getattr(a, name), getattr(c, name))
+    for p, q in zip(a.parameters(), c.parameters(), strict=True):
+        assert p is q
+    assert [*a.state_dict()] == [*c.state_dict()]
+    plain = nn.Linear(3, 3)
+    assert parametrize.transfer_parametrizations_and_params(nn.Linear(3, 3), plain) is plain
+    assert not parametrize.is_parametrized(plain)
+    with pytest.raises(ValueError, match="the name of a parametrised tensor, got 'bias'"):
+        parametrize.transfer_parametrizations_and_params(b, plain, "bias")
+
+
+@pytest.mark.torch
+def test_orthogonal_weights_are_torchs():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(3)
+    for shape in SHAPES[:5]:
+        values = rng.normal(size=shape)
+        for kind, trivial in ((k, t) for k in (None, *MAPS) for t in (True, False)):
+            pair = []
+            for lib, tensor in ((torch, torch.tensor(values)), (fastnn, fastnn.tensor(values))):
+                module = lib.nn.Module()
+                module.weight = lib.nn.Parameter(tensor)
+                orthogonal = lib.nn.utils.parametrizations.orthogonal
+                orthogonal(module, "weight", kind, use_trivialization=trivial)
+                pair.append(module)
+            theirs, ours = pair
+            assert list(theirs.state_dict()) == list(ours.state_dict())
+            assert repr(theirs) == repr(ours)
+            if not trivial or shape[-2] == shape[-1]:  # no columns at random
+                close(ours.weight, theirs.weight, 1e-12)
+                close(*(m.parametrizations.weight.original for m in (ours, theirs)), 1e-12)
+            changed = theirs.state_dict()
+            lower = np.tril(rng.normal(size=shape), -1)
+            changed["parametrizations.weight.original"] += torch.tensor(lower)
+            theirs.load_state_dict(changed)
+            ours.load_state_dict(theirs.state_dict())
+            close(ours.weight, theirs.weight, 1e-12)
+            weight = rng.normal(size=shape)
+            (theirs.weight * torch.tensor(weight)).sum().backward()
+            (ours.weight * fastnn.tensor(weight)).sum().backward()
+            close(*(m.parametrizations.weight.original.grad for m in (ours, theirs)), 1e-11)
+
+
 @pytest.mark.torch
 def test_normalised_weights_are_torchs():
     torch = pytest.importorskip("torch")

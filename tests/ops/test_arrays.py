@@ -364,3 +364,28 @@ def test_changes_in_place_give_the_tensor_itself() -> None:
     same(x, [[0, 4, 2], [7, 7, 6]])
     x.scatter_reduce_(1, fastnn.tensor([[0, 0]]), fastnn.tensor([[5.0, 3.0]]), "sum")
     same(x, [[8, 4, 2], [7, 7, 6]])
+
+
+def test_exponentials_of_matrices_of_every_size() -> None:
+    """Of what is skew-symmetric they are orthogonal; one batch holds norms from 0 to thousands."""
+    x = fastnn.randn(6, 3, 3, dtype=fastnn.float64)
+    scale = fastnn.tensor([0.0, 1e-9, 0.3, 1.0, 30.0, 3000.0], dtype=x.dtype).reshape(6, 1, 1)
+    skew = ((x - x.mT) * scale).requires_grad_()
+    q = fastnn.matrix_exp(skew)
+    one = fastnn.eye(3, dtype=x.dtype)
+    off = (q @ q.mT - one).detach().abs().amax((1, 2)).numpy()
+    assert (off < [1e-15, 1e-15, 1e-14, 1e-14, 1e-12, 1e-10]).all()
+    assert q[0].tolist() == one.tolist()
+    (g,) = fastnn.autograd.grad((q * x).sum(), skew)
+    assert bool(g.isfinite().all())
+    np.testing.assert_allclose(g[0].numpy(), x[0].numpy(), rtol=1e-14)
+    assert not bool(fastnn.matrix_exp(fastnn.full((2, 2), float("nan"))).isfinite().any())
+    turned = fastnn.linalg.matrix_exp(fastnn.tensor([[0.0, -np.pi / 2], [np.pi / 2, 0.0]]))
+    np.testing.assert_allclose(turned.numpy(), [[0.0, -1.0], [1.0, 0.0]], atol=2e-7)
+
+
+def test_products_of_no_reflections_and_of_ones_that_are_none() -> None:
+    v = fastnn.randn(2, 4, 3, dtype=fastnn.float64)
+    for tau in (fastnn.zeros(2, 0, dtype=v.dtype), fastnn.zeros(2, 3, dtype=v.dtype)):
+        q = fastnn.linalg.householder_product(v, tau)
+        assert q.tolist() == fastnn.eye(4, 3, dtype=v.dtype).expand(2, 4, 3).tolist()

@@ -302,3 +302,41 @@ def test_the_gradient_of_the_angle_of_no_point_is_zero() -> None:
     y, x = (fastnn.zeros(1, requires_grad=True) for _ in range(2))
     nan = fastnn.tensor([float("nan")])
     assert all(g.isnan().item() for g in fastnn.autograd.grad(y.atan2(x), [y, x], nan))
+
+
+def test_the_older_names_of_division() -> None:
+    """torch keeps those of Python 2."""
+    x = fastnn.tensor([1.0, 4.0])
+    assert x.__rdiv__(2).tolist() == [2.0, 0.5]
+    assert x.__idiv__(2) is x
+    assert x.tolist() == [0.5, 2.0]
+
+
+WORDS = (
+    "add", "sub", "mul", "truediv", "mod", "floordiv", "pow", "and", "or", "xor", "lshift",
+    "rshift",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_method_of_an_operator_is_refused_to_what_is_no_tensor(word: str) -> None:
+    """Not even where a tensor is the other operand, which Python itself never asks for."""
+    whole = fastnn.tensor([1, 2])
+    for other in (whole, whole.float(), 2, None):
+        for prefix in ("", "r", "i"):
+            name = f"__{prefix}{word}__"
+            for owner in (2, 2.0, True, None, "a", np.ones(2), object):
+                with pytest.raises(TypeError, match=r"expected .*, got"):
+                    getattr(fastnn.Tensor, name)(owner, other)
+            for arguments in ((), (whole,), (whole, 2, 3)):
+                with pytest.raises(TypeError):
+                    getattr(fastnn.Tensor, name)(*arguments)
+
+
+@pytest.mark.parametrize("word", ["and", "or", "xor", "lshift", "rshift"])
+def test_an_operator_of_integers_refuses_a_fraction_beside_a_number(word: str) -> None:
+    x = fastnn.tensor([1.0, 2.0])
+    for name in (f"__{word}__", f"__r{word}__", f"__i{word}__"):
+        for other in (2, 2.0):
+            with pytest.raises(RuntimeError, match="expected integers or bools, got floating"):
+                getattr(x, name)(other)

@@ -23,7 +23,7 @@ OWN = (
     "embedding_bag weighted", "scaled_dot_product_attention -inf",
     "recurrence", "unfold dimension", "svd", "svd rebuilt", "cholesky factor",
     "index_put", "index_put by parts", "matrix_norm or vector_norm", "cov weighted", "meshgrid xy",
-    "scatter multiply",
+    "scatter multiply", "matrix_exp scaled",
 )  # fmt: skip
 CASES = [
     c for c in testing.all_cases(bench=False) if c.name not in OWN and "activation" not in c.kwargs
@@ -79,6 +79,7 @@ EIGHT_DIGITS = ("digamma", "polygamma")
 
 
 @pytest.mark.filterwarnings("ignore:std.*degrees of freedom")
+@pytest.mark.filterwarnings("ignore:index_reduce.* is in beta")
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)

@@ -8,7 +8,7 @@ import importlib
 import weakref
 from typing import TYPE_CHECKING, Any, cast
 
-from fastnn import _backend, _engine
+from fastnn import _backend, _engine, _joint_hooks
 from fastnn._engine import run_backward
 from fastnn._grad_mode import (
     enable_grad,
@@ -21,6 +21,7 @@ from fastnn._gradcheck import gradcheck, gradgradcheck
 from fastnn._gradients import AfterAccumulation
 from fastnn._hooks import RemovableHandle
 from fastnn._op import Op, Storage, check_view, tensor_class
+from fastnn.autograd._batches import grad_of_batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +110,7 @@ def backward(
     """
     simple = grad_tensors is None and inputs is None and grad_variables is None
     native = _engine.native
-    simple = simple and native is not None and not create_graph
+    simple = simple and native is not None and not create_graph and not _joint_hooks.waiting
     if simple and native.backward_of(tensors, bool(retain_graph)):
         return
     if grad_variables is not None:
@@ -144,11 +145,9 @@ def grad(
     but for tensors between them that `retain_grad` was called on.
 
     For an input that the outputs do not depend on: None with ``allow_unused``, zeros with
-    ``materialize_grads``, else RuntimeError.
+    ``materialize_grads``, else RuntimeError. ``is_grads_batched``: the first dimension of all
+    grad_outputs, and of what is returned, counts gradients, each of which has a pass of its own.
     """
-    if is_grads_batched:
-        message = "grad: is_grads_batched: not there yet; call grad once per gradient"
-        raise NotImplementedError(message)
     if materialize_grads and allow_unused is False:
         message = (
             "grad: expected allow_unused to be True or left out with materialize_grads=True, got "
@@ -158,6 +157,11 @@ def grad(
     roots, wanted = _as_list(outputs), _wanted("grad", inputs)
     grads = _gradients(roots, grad_outputs)
     keep = create_graph if retain_graph is None else retain_graph
+    if is_grads_batched:
+        options = {"allow_unused": allow_unused, "materialize_grads": materialize_grads}
+        return grad_of_batch(
+            grad, roots, grads, keep, inputs=wanted, create_graph=create_graph, **options
+        )
     for i, t in enumerate(wanted):
         if not t.requires_grad:
             message = (

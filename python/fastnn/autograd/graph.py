@@ -7,8 +7,10 @@ import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastnn import _watch
+from fastnn._hooks import RemovableHandle
+from fastnn._joint_hooks import JointHook
 from fastnn._node import AccumulateGrad, Node
-from fastnn._op import tensor_class
+from fastnn._op import check_view, tensor_class
 from fastnn._packed import local
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ __all__ = [
     "disable_saved_tensors_hooks",
     "get_gradient_edge",
     "increment_version",
+    "register_multi_grad_hook",
     "save_on_cpu",
     "saved_tensors_hooks",
 ]
@@ -53,6 +56,57 @@ def increment_version(tensor: Any) -> None:
     tensors: Iterable[Any] = [tensor] if isinstance(tensor, tensor_class()) else tensor
     for t in tensors:
         t._bump_version()
+
+
+class _Handles(RemovableHandle):
+    """The handles of the tensors' own hooks, removed together."""
+
+    def __init__(self, handles: list[RemovableHandle]) -> None:
+        self.handles = handles
+
+    def remove(self) -> None:
+        """Takes the hook back."""
+        for handle in self.handles:
+            handle.remove()
+
+
+def register_multi_grad_hook(
+    tensors: Iterable[Any], fn: Callable[[Any], Any], *, mode: str = "all"
+) -> RemovableHandle:
+    """A hook for the gradients of several tensors, as torch's; its handle's ``remove()`` takes it
+    back.
+
+    mode: all, ``fn(grads)`` runs in every backward pass once it has come to all of the tensors
+    that it comes to, with None for the others; any, ``fn(grad)`` at the first one. What fn returns
+    is left alone. Leaves come last. The hook lives as long as the tensors.
+    Raises ValueError for another mode, TypeError for what cannot be called, RuntimeError for a
+    tensor without grad (any: where none has it).
+    """
+    name = "register_multi_grad_hook"
+    if mode not in ("all", "any"):
+        message = f"{name}: expected mode as 'all' or 'any', got {mode!r}; 'all' is usual"
+        raise ValueError(message)
+    if not callable(fn):
+        message = (
+            f"{name}: expected a hook that can be called, got {type(fn).__name__}; pass a function"
+        )
+        raise TypeError(message)
+    given = list(tensors)
+    for t in given:
+        if not isinstance(t, tensor_class()):
+            message = f"{name}: expected tensors, got {type(t).__name__}; pass a list of them"
+            raise TypeError(message)
+    taken = [t for t in given if t.requires_grad]
+    if not taken or (mode == "all" and len(taken) < len(given)):
+        message = (
+            f"{name}: expected tensors that require grad, got {len(given) - len(taken)} without of "
+            f"{len(given)}; call requires_grad_() first"
+        )
+        raise RuntimeError(message)
+    for t in taken:
+        check_view(name, t)
+    hook = JointHook(fn, taken, mode == "any")
+    return _Handles([t.register_hook(hook.one(i)) for i, t in enumerate(taken)])
 
 
 class saved_tensors_hooks:

@@ -47,6 +47,7 @@ class ArrayMethods:
     logdet = arrays.logdet
     masked_scatter = arrays.masked_scatter
     masked_scatter_ = arrays.masked_scatter_
+    matrix_exp = arrays.matrix_exp
     matrix_power = arrays.matrix_power
     median = arrays.median
     mode = arrays.mode

@@ -18,7 +18,9 @@ from fastnn.ops.index_write import (
     index_copy, index_copy_, index_fill, index_fill_, index_put_, index_put_tensor as index_put,
     put, put_, take,
 )  # fmt: skip
+from fastnn.ops.index_reduce import index_reduce
 from fastnn.ops.inverse import cholesky, inv, inverse, matrix_power, solve
+from fastnn.ops.matrix_functions import householder_product, matrix_exp
 from fastnn.ops.matrix_norm import matrix_norm, svd, svdvals
 from fastnn.ops.multi_dot import multi_dot_tensors as multi_dot
 from fastnn.ops.nan_reductions import aminmax, diff, dist, nanmean, nansum, renorm, renorm_
@@ -53,3 +55,4 @@ __all__ = [
     "take", "tensor_split", "tensordot", "topk", "trace", "unique", "unique_consecutive", "vdot",
     "vecdot", "vsplit",
 ]  # fmt: skip
+__all__ += ["householder_product", "index_reduce", "matrix_exp"]

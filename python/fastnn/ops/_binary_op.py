@@ -213,12 +213,13 @@ def binary_(op: type[Binary], t: Tensor, other: Any) -> Tensor:
 def operators(op: type[Binary], word: str) -> tuple[Method, Method, Method]:
     """The methods ``__word__``, ``__rword__`` and ``__iword__`` of an operator."""
 
+    # Tensor.__add__(2, t) is refused as any method of another's: Python itself never calls it.
     def forward(self: Tensor, other: Any) -> Tensor:
+        _common.require_tensor(op.name, f"the owner of __{word}__", self)
         return binary(op, self, other)
 
     def swapped(other: Any, self: Tensor) -> Tensor:
-        if not isinstance(self, Tensor):  # Tensor.__radd__(2, t), which Python itself never calls
-            _common.require_tensor(op.name, f"the owner of __r{word}__", self)
+        _common.require_tensor(op.name, f"the owner of __r{word}__", self)
         return binary(op, other, self)
 
     def reflected(self: Tensor, other: Any) -> Tensor:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from fastnn import _backend, _dtypes
 from fastnn._grad_mode import _mode
-from fastnn._view_history import base_of, check_view, rebase, renew
+from fastnn._view_history import base_of, chain_of, check_view, rebase, renew
 from fastnn.ops import _common
 from fastnn.ops._copy_slices import CopySlices
 from fastnn.tensor import Tensor
@@ -182,7 +182,7 @@ def take_over(t: Tensor, out: Tensor) -> None:
         rebase(t, out._node, out._output_nr)
         t._rebase_stamp = None
     else:
-        rebase(base, CopySlices.written(base, t._view[1], out), 0)
+        rebase(base, CopySlices.written(base, chain_of(t), out), 0)
         t._requires_grad = True
     t.storage.rebased += 1
 
@@ -198,7 +198,7 @@ def overwrite(t: Tensor, value: Tensor) -> None:
     t._bump_version()
     base = base_of(t)
     whole = t if base is None else base
-    rebase(whole, CopySlices.written(whole, () if base is None else t._view[1], value), 0)
+    rebase(whole, CopySlices.written(whole, () if base is None else chain_of(t), value), 0)
     t._rebase_stamp = None if base is None else t._rebase_stamp
     t._requires_grad = True
     t.storage.rebased += 1

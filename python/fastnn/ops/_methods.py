@@ -15,13 +15,14 @@ from __future__ import annotations
 from fastnn import _dtypes, ops
 from fastnn.ops._array_methods import ArrayMethods
 from fastnn.ops._elementwise_methods import ElementwiseMethods
+from fastnn.ops._in_place_methods import InPlaceMethods
 from fastnn.ops.bmm import bmm_tensors as _bmm
 from fastnn.ops.logsumexp import logsumexp_tensor as _logsumexp
 from fastnn.ops.matmul import matmul as _matmul
 from fastnn.ops.softmax import softmax as _softmax
 
 
-class Methods(ArrayMethods, ElementwiseMethods):
+class Methods(ArrayMethods, ElementwiseMethods, InPlaceMethods):
     """What Tensor gets from the operations."""
 
     # Arithmetic
@@ -30,6 +31,7 @@ class Methods(ArrayMethods, ElementwiseMethods):
     __mul__, __rmul__, __imul__ = ops.operators(ops.Mul, "mul")
     __truediv__, __rtruediv__, __itruediv__ = ops.operators(ops.Div, "truediv")
     __rdiv__ = __rtruediv__
+    __idiv__ = __itruediv__
     __and__, __rand__, __iand__ = ops.operators(ops.BitwiseAnd, "and")
     __or__, __ror__, __ior__ = ops.operators(ops.BitwiseOr, "or")
     __xor__, __rxor__, __ixor__ = ops.operators(ops.BitwiseXor, "xor")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn.ops import _common
+from fastnn.ops._in_place import InPlace, in_place
 from fastnn.ops.binary import mul_tensors
 from fastnn.ops.bmm import checked_pair, require_batches
 from fastnn.ops.matmul import matmul
@@ -108,6 +109,9 @@ def addbmm(
 
 
 _common.named(vecdot=vecdot_tensors)
+addmv_: InPlace[...] = in_place(addmv)
+addr_: InPlace[...] = in_place(addr)
+addbmm_: InPlace[...] = in_place(addbmm)
 
 
 def _plain_addr(c: Any, x: Any, y: Any, beta: float = 1, alpha: float = 1) -> Any:
@@ -133,6 +137,9 @@ CASES = [
         )
         for s, k in (((() if f is addmv else (4,), *shapes), {}), (((1,), *shapes), _SCALED))
     ),
+    OpCase(addmv, "addmv", [(3,), (3, 4), (4,)], ref=lambda c, a, x: c + a @ x),
+    OpCase(addr, "addr", [(3, 4), (3,), (4,)], ref=_plain_addr),
+    OpCase(addbmm, "addbmm", [(3, 4), (2, 3, 5), (2, 5, 4)], ref=_plain_sum),
     OpCase(addr, "addr", [("bool", (2, 3)), ("bool", (2,)), ("bool", (3,))],
            ref=lambda c, x, y: c | (x[:, None] & y), grad=False),
 ]  # fmt: skip

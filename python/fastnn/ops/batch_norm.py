@@ -118,7 +118,7 @@ def batch_norm(
     that has the divisor N - 1. Otherwise mean and var are the running statistics.
 
     Raises RuntimeError where shapes or types do not go together or statistics are missing, and
-    ValueError for training on one number per channel.
+    ValueError for training on one number per channel and for eps < 0, in training also eps = 0.
     """
     op = "batch_norm"
     _normalization.check_input(op, input)
@@ -138,6 +138,9 @@ def batch_norm(
         raise RuntimeError(message)
     if training:
         check_batch(op, input, eps)
+    elif eps < 0.0:
+        message = f"{op}: expected eps >= 0, got {eps}; its default is 1e-5"
+        raise ValueError(message)
     changed = [t for t in given[:2] if t is not None and training]
     for t in changed:
         check_in_place(op, t.detach())
@@ -260,5 +263,9 @@ ERRORS = [
     ErrorCase(
         batch_norm, "batch_norm", [(2, 3), None, None], ValueError, "expected eps > 0",
         {"training": True, "eps": 0.0},
+    ),
+    ErrorCase(
+        batch_norm, "batch_norm", [(2, 3), (3,), (3,)], ValueError, "expected eps >= 0",
+        {"eps": -1e-5},
     ),
 ]  # fmt: skip

@@ -11,16 +11,21 @@ Backward: prod: dx_j = g times the product of the others;  cumsum: the running s
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from typing import TYPE_CHECKING, Any
 
 from fastnn import _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops._fold import Fold
+from fastnn.ops._in_place import InPlace, in_place
 from fastnn.ops.copy import to
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @reference
@@ -213,6 +218,28 @@ def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     x = _typed("cumprod", input, dtype)
     return CumProd.apply((x,), _common.one_dim("cumprod", dim, x.ndim))  # type: ignore[no-any-return]
 
+
+def _own_type(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function in the type of its input, integers too: what can be stored there."""
+    name = function.__name__ + "_"
+
+    @functools.wraps(function)
+    def same(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+        own = input.dtype
+        if _dtypes.argument(name, dtype, own) is not own:
+            message = (
+                f"{name}: expected dtype as the type of the tensor, {own}, got {dtype}; leave it "
+                "out"
+            )
+            raise RuntimeError(message)
+        _common.require_numbers(name, "a tensor", input)
+        return function(input, dim, dtype=own)
+
+    return same
+
+
+cumsum_: InPlace[...] = in_place(_own_type(cumsum))
+cumprod_: InPlace[...] = in_place(_own_type(cumprod))
 
 _DIMS = (((3, 5), 1), ((4, 3, 5), 1), ((4, 3, 5), 0), ((7,), -1), ((0, 4), 1), ((2, 9, 70), 1))
 CASES = [

@@ -19,6 +19,7 @@ from fastnn import _dtypes
 from fastnn._backend import array_module
 from fastnn.ops import _common
 from fastnn.ops._matrix_op import MatrixOp, batch_of, require_matrices
+from fastnn.ops.creation import zeros
 from fastnn.ops.extremum import amax_tensor, amin_tensor
 from fastnn.ops.pieces import movedim
 from fastnn.ops.reduce import sum
@@ -128,17 +129,19 @@ def _matrix_norm(name: str, x: Tensor, ord: Any, dims: Any, keepdim: bool) -> Te
     y = movedim(x, pair, (-2, -1))
     if ord in _SIDES:
         fold, along = _SIDES[ord]
-        sums = sum(abs(y), -2 + along)
-        if sums.shape[-1] == 0:
-            message = f"{name}: expected elements for ord {ord}, got {x.shape}; 'fro' takes none"
-            raise IndexError(message)
-        out: Tensor = fold(sums, -1)
+        values = sum(abs(y), -2 + along)
     else:
+        fold = (amax_tensor, amin_tensor)[ord == -2]
         values = svdvals(y)
-        if ord != "nuc" and values.shape[-1] == 0:
+    if ord == "nuc":
+        out: Tensor = sum(values, -1)
+    elif values.shape[-1] == 0:  # the largest of no magnitudes is 0, the smallest is none
+        if ord < 0:
             message = f"{name}: expected elements for ord {ord}, got {x.shape}; 'fro' takes none"
             raise IndexError(message)
-        out = sum(values, -1) if ord == "nuc" else (amax_tensor, amin_tensor)[ord < 0](values, -1)
+        out = zeros(values.shape[:-1], dtype=x.dtype, device=x.device)
+    else:
+        out = fold(values, -1)
     return reshape(out, [1 if d in pair else n for d, n in enumerate(x.shape)]) if keepdim else out
 
 
@@ -230,6 +233,10 @@ CASES = [
         for ord in ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf)
         if f is matrix_norm or ord in ("nuc", 1)
     ),
+    *(
+        OpCase(matrix_norm, "matrix_norm", [s, ord], ref=lambda x, _: x.sum((-2, -1)), grad=False)
+        for s, ord in (((5, 0), 1), ((2, 0, 3), 2), ((0, 3), math.inf))
+    ),
     OpCase(
         matrix_norm,
         "matrix_norm",
@@ -254,7 +261,7 @@ _BAD: list[tuple[Any, str, list[Any], type[Exception], str]] = [
     (matrix_norm, "matrix_norm", [(3,)], RuntimeError, "at least 2 dimensions"),
     (matrix_norm, "matrix_norm", [(3, 3), 3], RuntimeError, "expected ord 'fro', 'nuc'"),
     (matrix_norm, "matrix_norm", [(3, 3), 1, [0, 0]], RuntimeError, "two different dims"),
-    (matrix_norm, "matrix_norm", [(0, 3), 2], IndexError, "expected elements"),
+    (matrix_norm, "matrix_norm", [(0, 3), -2], IndexError, "expected elements"),
     (linalg_norm, "norm", [(2, 3, 2), 2], RuntimeError, "one or two dims"),
     (linalg_norm, "norm", [(3,), "fro"], RuntimeError, "ord as a number"),
     (linalg_norm, "norm", [(3, 3), 3], RuntimeError, "expected ord 'fro', 'nuc'"),

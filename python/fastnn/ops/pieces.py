@@ -66,6 +66,12 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     _common.require_dims("narrow", input)
     d = _common.one_dim("narrow", dim, input.ndim)
     n = input.shape[d]
+    if isinstance(start, Tensor) and (start.ndim or start.array.dtype.kind not in "iu"):
+        message = (
+            f"narrow: expected start as an int or a 0-d tensor of integers, got {start.dtype} "
+            f"{start.shape}; take one with start[i].long()"
+        )
+        raise RuntimeError(message)
     first, count = _common.shape_argument("narrow", (start, length))
     begin = first + n if first < 0 else first
     if not 0 <= begin <= n or count < 0 or begin + count > n:
@@ -213,6 +219,7 @@ _BAD: list[tuple[Any, str, list[Any], type[Exception], str]] = [
     (unbind, "unbind", [None], TypeError, "expected input as a Tensor"),
     (narrow, "narrow", [(5,), 0, 3, 3], RuntimeError, "length within dimension 0"),
     (narrow, "narrow", [(5,), 0, 6, 0], IndexError, "start in [-5, 5]"),
+    (narrow, "narrow", [(5,), 0, ("bool", ()), 1], RuntimeError, "a 0-d tensor of integers"),
     (narrow, "narrow", [(), 0, 0, 0], RuntimeError, "at least one dimension"),
     (select, "select", [(5,), 0, 5], IndexError, "index in [-5, 4]"),
     (select, "select", [(5,), 1, 0], IndexError, "expected dim in"),

@@ -178,10 +178,12 @@ pow_: InPlace[...] = in_place(pow_tensors)
 
 
 def _forward(self: Tensor, exponent: Any) -> Tensor:
+    _common.require_tensor("pow", "the owner of __pow__", self)
     return pow_tensors(self, exponent)
 
 
 def _reflected(self: Tensor, base: Any) -> Tensor:
+    _common.require_tensor("pow", "the owner of __rpow__", self)
     return pow_tensors(base, self)
 
 

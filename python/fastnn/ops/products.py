@@ -12,6 +12,7 @@ from typing import Any
 
 from fastnn.ops import _common
 from fastnn.ops._elementwise import number
+from fastnn.ops._in_place import InPlace, in_place
 from fastnn.ops.binary import add_tensors, mul_tensors
 from fastnn.ops.bmm import bmm_tensors, checked_pair, require_batches
 from fastnn.ops.matmul import matmul, mm, require_matrices
@@ -115,6 +116,10 @@ def baddbmm(
     a, b = checked_pair("baddbmm", batch1, batch2)
     require_batches("baddbmm", a.shape, b.shape)
     return add_product("baddbmm", input, bmm_tensors(a, b), beta, alpha)
+
+
+addmm_: InPlace[...] = in_place(addmm)
+baddbmm_: InPlace[...] = in_place(baddbmm)
 
 
 def _plain(c: Any, a: Any, b: Any, beta: float = 1, alpha: float = 1) -> Any:

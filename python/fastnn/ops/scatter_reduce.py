@@ -180,12 +180,13 @@ def scatter_reduced(
     d, numbers = prepared(name, input, dim, index, src)
     if numbers.numel() == 0:
         return input.clone()
-    return _reduced(name, input, d, numbers, src, reduce, include_self)
+    return reduced(name, input, d, numbers, src, reduce, include_self)
 
 
-def _reduced(
+def reduced(
     name: str, x: Tensor, d: int, numbers: Tensor, src: Tensor, reduce: str, include: bool
 ) -> Tensor:
+    """x with elements of src folded into places; the arguments fit."""
     if not include:
         x = scatter_elements(x, d, numbers, _start(x.dtype, reduce))
     if reduce == "prod":

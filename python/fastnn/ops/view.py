@@ -53,6 +53,12 @@ class Reshape(View):
         self.shape = x.shape
         return x.reshape(shape)
 
+    @staticmethod
+    def joined(first: Any, second: Any) -> Any:
+        """The options of the operation that is one after the other."""
+        del first
+        return second
+
     def backward(self, g: Any) -> tuple[Any, ...]:
         return (_common.reshaped(self.kernels, g, self.shape),)
 
@@ -66,6 +72,12 @@ class Permute(View):
     def forward(self, x: Any, dims: Any) -> Any:
         self.dims = dims
         return x.transpose(dims)
+
+    @staticmethod
+    def joined(first: Any, second: Any) -> Any:
+        """The options of the operation that is one after the other; None for none."""
+        order = tuple([first[0][d] for d in second[0]])
+        return None if order == tuple(range(len(order))) else (order,)
 
     def inverse(self) -> tuple[int, ...]:
         """The order that undoes this one."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Weights as direction and length, and weights of spectral norm 1, by `parametrize`."""
+"""Weights as direction and length, of spectral norm 1, and orthogonal, by `parametrize`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from fastnn._grad_mode import no_grad
 from fastnn.nn._calls import F
 from fastnn.nn.conv import ConvTranspose1d, ConvTranspose2d
 from fastnn.nn.module import Module
+from fastnn.nn.utils._orthogonal import MAPS, _Orthogonal
 from fastnn.nn.utils.parametrize import register_parametrization
 from fastnn.ops import dot, empty, mv, norm
 from fastnn.ops._common import integer, one_dim
 from fastnn.ops._refusal import refusal
 from fastnn.tensor import Tensor
 
-__all__ = ["spectral_norm", "weight_norm"]
+__all__ = ["orthogonal", "spectral_norm", "weight_norm"]
 
 
 def tensor_of(op: str, module: Module, name: str) -> Tensor:
@@ -150,3 +151,38 @@ def spectral_norm(
     axis = spectral_dim(module) if dim is None else dim
     parametrization = _SpectralNorm(weight, n_power_iterations, axis, eps)
     return register_parametrization(module, name, parametrization)
+
+
+def orthogonal(
+    module: Module,
+    name: str = "weight",
+    orthogonal_map: str | None = None,
+    *,
+    use_trivialization: bool = True,
+) -> Module:
+    """Makes the columns of a weight (..., n, k) orthonormal, or its rows if n < k; as torch's.
+
+        Q = B f(X)[:, :k],   A = L - L^T,   L the lower triangle of X, with n - k columns of 0
+
+    orthogonal_map: matrix_exp, f = exp(A); cayley, f = (1 - A / 2)^-1 (1 + A / 2); householder, f =
+    the product of the reflections whose vectors are below the diagonal of X, which has the signs on
+    it. Without it matrix_exp of square weights, else householder.
+    use_trivialization: with the buffer ``base`` B, so that X begins at f(X) = 1 and Q at the weight
+    as it is, or the nearest orthogonal one. Without it B = 1, and only householder begins there.
+    Source: Lezcano-Casado, "Trivializations for gradient-based optimization on manifolds", 2019.
+
+    Raises ValueError if the module has no such tensor, for one of less than two dimensions and for
+    another map. Returns module.
+    """
+    op = "orthogonal"
+    weight = tensor_of(op, module, name)
+    if weight.ndim < 2:
+        text, cure = "a matrix, or a batch of matrices", "weight_norm() takes vectors"
+        raise refusal(ValueError, op, text, f"shape {weight.shape}", cure)
+    if orthogonal_map is None:
+        orthogonal_map = "matrix_exp" if weight.shape[-2] == weight.shape[-1] else "householder"
+    if orthogonal_map not in MAPS:
+        text = f"orthogonal_map as {', '.join(MAPS)}"
+        raise refusal(ValueError, op, text, repr(orthogonal_map), "leave it out for the usual one")
+    made = _Orthogonal(weight, orthogonal_map, use_trivialization)
+    return register_parametrization(module, name, made, unsafe=True)

@@ -25,8 +25,11 @@ __all__ = [
     "is_parametrized",
     "register_parametrization",
     "remove_parametrizations",
+    "transfer_parametrizations_and_params",
     "type_before_parametrizations",
 ]
+
+_TRANSFER = "transfer_parametrizations_and_params"
 
 _cache: dict[tuple[int, str], Any] = {}
 _depth = 0
@@ -261,3 +264,26 @@ def remove_parametrizations(
     else:
         module.register_buffer(tensor_name, result)
     return module
+
+
+def transfer_parametrizations_and_params(
+    from_module: Module, to_module: Module, tensor_name: str | None = None
+) -> Module:
+    """Gives a module the parametrizations, and the originals, of another's tensors; as torch's.
+
+    tensor_name: of this tensor alone. The parametrizing modules and the parameters are then both
+    modules'.   Raises ValueError for a tensor that is not parametrised. Returns to_module.
+    """
+    held: Any = from_module.parametrizations if is_parametrized(from_module) else {}
+    if tensor_name is not None and tensor_name not in held:
+        text, cure = "the name of a parametrised tensor", "is_parametrized() tells which are"
+        raise refusal(ValueError, _TRANSFER, text, repr(tensor_name), cure)
+    for name in list(held) if tensor_name is None else [tensor_name]:
+        if not hasattr(to_module, name):
+            setattr(to_module, name, Parameter(getattr(from_module, name).detach()))
+        for parametrization in held[name]:
+            register_parametrization(to_module, name, parametrization)
+        mine: Any = to_module.parametrizations
+        for kind in ("_parameters", "_buffers"):
+            getattr(mine[name], kind).update(getattr(held[name], kind))
+    return to_module
