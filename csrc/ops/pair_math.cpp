@@ -17,11 +17,15 @@ namespace {
 constexpr idx kPairPiece = 32768;
 constexpr idx kBlock = 256;
 
-// The elements one after the other: where they are, or copied into a block.
+// What is not contiguous is copied into a block; one number for all once, before the first.
 template <class T>
-inline const T* gathered(const T* from, idx step, idx n, T* block) {
-    if (step == 1) return from;
-    for (idx i = 0; i < n; ++i) block[i] = from[i * step];
+__attribute__((noinline)) void spread(const T* from, idx step, T* block) {
+    for (idx i = 0; step == 0 && i < kBlock; ++i) block[i] = *from;
+}
+template <class T>
+__attribute__((noinline)) const T* gathered(const T* from, idx step, idx begin, idx n, T* block) {
+    if (step == 1) return from + begin;
+    for (idx i = 0; step != 0 && i < n; ++i) block[i] = from[(begin + i) * step];
     return block;
 }
 
@@ -49,14 +53,15 @@ __attribute__((noinline)) void map_strided(Row<T> row, const StridedOut<T>& out,
         T first[kBlock];
         T second[kBlock];
         T third[kBlock];
+        T result[kBlock];
+        spread(a, step[1], first);
+        spread(b, step[2], second);
+        spread(c, step[3], third);
         for (idx i = 0; i < n; i += kBlock) {
             const idx count = lesser(kBlock, n - i);
-            T* to = step[0] == 1 ? o + i : first;
-            row(gathered(a + i * step[1], step[1], count, first),
-                gathered(b + i * step[2], step[2], count, second),
-                gathered(c + i * step[3], step[3], count, third), to, count);
-            if (step[0] == 1) continue;
-            for (idx k = 0; k < count; ++k) o[(i + k) * step[0]] = first[k];
+            row(gathered(a, step[1], i, count, first), gathered(b, step[2], i, count, second),
+                gathered(c, step[3], i, count, third), step[0] == 1 ? o + i : result, count);
+            for (idx k = 0; step[0] != 1 && k < count; ++k) o[(i + k) * step[0]] = result[k];
         }
     });
 }

@@ -42,9 +42,31 @@ __attribute__((noinline)) void map_doubles(const Call& call, const double* a, co
     map2<double>(a, b, o, n, [&call](VecD v, VecD w) { return call.function(v, w, call.limits); });
 }
 
+// As many floats as a vector has doubles.
+typedef float HalfVec __attribute__((vector_size(kVecBytes / 2)));
+
 template <class T>
 inline void widen(const T* from, idx step, idx n, double* to) {
-    for (idx i = 0; i < n; ++i) to[i] = static_cast<double>(from[i * step]);
+    idx i = 0;
+    if constexpr (sizeof(T) == 4) {
+        for (; step == 1 && i + kLanes<double> <= n; i += kLanes<double>) {
+            HalfVec v;
+            __builtin_memcpy(&v, from + i, sizeof v);
+            store<double>(to + i, __builtin_convertvector(v, VecD));
+        }
+    }
+    for (; i < n; ++i) to[i] = static_cast<double>(from[i * step]);
+}
+template <class T>
+inline void narrow(const double* from, idx n, T* to, idx step) {
+    idx i = 0;
+    if constexpr (sizeof(T) == 4) {
+        for (; step == 1 && i + kLanes<double> <= n; i += kLanes<double>) {
+            const HalfVec v = __builtin_convertvector(load(from + i), HalfVec);
+            __builtin_memcpy(to + i, &v, sizeof v);
+        }
+    }
+    for (; i < n; ++i) to[i * step] = static_cast<T>(from[i]);
 }
 
 template <class T>
@@ -56,14 +78,15 @@ __attribute__((noinline)) void map_special(const Call& call, const T* a, idx sa,
             return;
         }
     }
+    const bool same = a == b && sa == sb;
     double left[kBlock];
     double right[kBlock];
     for (idx i = 0; i < n; i += kBlock) {
         const idx count = lesser(kBlock, n - i);
         widen(a + i * sa, sa, count, left);
-        widen(b + i * sb, sb, count, right);
-        map_doubles(call, left, right, left, count);
-        for (idx k = 0; k < count; ++k) o[(i + k) * so] = static_cast<T>(left[k]);
+        if (!same) widen(b + i * sb, sb, count, right);
+        map_doubles(call, left, same ? left : right, left, count);
+        narrow(left, count, o + i * so, so);
     }
 }
 

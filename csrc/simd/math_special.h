@@ -17,9 +17,10 @@
 //               Abramowitz and Stegun, "Handbook of Mathematical Functions", 1964: 6.3.5, 6.3.7,
 //               6.3.18, 6.4.6, 6.4.7, 6.4.12.
 //
-// NaN gives NaN. Limits and the sign of zero are right. Errors: erfc below 5 ulp, erfinv, logit
-// and sinc below 4, digamma and trigamma a few ulp of the largest term (tests/ops/test_special.py).
-// The polynomials are minimax (tests/simd_math/derive_coefficients.py).
+// NaN gives NaN. Limits and the sign of zero are right. Errors: erfc below kMaxUlpErfc, erfinv,
+// logit and sinc below 4 ulp, digamma and trigamma a few ulp of the largest term
+// (tests/ops/test_special.py). The polynomials are minimax
+// (tests/simd_math/derive_coefficients.py).
 #pragma once
 
 #include "simd/math_erf.h"
@@ -28,6 +29,7 @@
 
 namespace fastnn::FASTNN_ISA {
 
+constexpr double kMaxUlpErfc = 5;
 constexpr double kPi = 3.14159265358979323846264338328;
 
 // Shared by the functions here: long, and not worth a copy for each of them.
