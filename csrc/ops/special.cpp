@@ -46,7 +46,7 @@ __attribute__((noinline)) void map_doubles(const Call& call, const double* a, co
 typedef float HalfVec __attribute__((vector_size(kVecBytes / 2)));
 
 template <class T>
-inline void widen(const T* from, idx step, idx n, double* to) {
+__attribute__((noinline)) void widen(const T* from, idx step, idx n, double* to) {
     idx i = 0;
     if constexpr (sizeof(T) == 4) {
         for (; step == 1 && i + kLanes<double> <= n; i += kLanes<double>) {
@@ -58,7 +58,7 @@ inline void widen(const T* from, idx step, idx n, double* to) {
     for (; i < n; ++i) to[i] = static_cast<double>(from[i * step]);
 }
 template <class T>
-inline void narrow(const double* from, idx n, T* to, idx step) {
+__attribute__((noinline)) void narrow(const double* from, idx n, T* to, idx step) {
     idx i = 0;
     if constexpr (sizeof(T) == 4) {
         for (; step == 1 && i + kLanes<double> <= n; i += kLanes<double>) {
