@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -284,6 +285,33 @@ def test_higher_derivatives_of_a_power() -> None:
     (g2,) = autograd.grad(g1.sum(), [x], create_graph=True)
     (g3,) = autograd.grad(g2.sum(), [x], create_graph=True)
     assert (g1.item(), g2.item(), g3.item()) == (32.0, 48.0, 48.0)
+
+
+def test_a_gradient_with_history_is_a_copy_to_which_later_passes_may_add() -> None:
+    x = fastnn.ones(2, requires_grad=True)
+    given = fastnn.ones(2)
+    (x + 1.0).backward(given, create_graph=True)
+    seen: list[Any] = []
+    y = x + 1.0
+    y.register_hook(seen.append)
+    (y * 3.0).sum().backward(create_graph=True)
+    (x * 2.0).sum().backward()
+    assert x.grad is not None
+    assert (x.grad.tolist(), given.tolist()) == ([6.0, 6.0], [1.0, 1.0])
+    assert seen[0].tolist() == [3.0, 3.0]
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_retained_gradients_are_nobody_elses(graph: bool) -> None:
+    x = fastnn.ones(2, requires_grad=True)
+    y = x * 2.0
+    y.retain_grad()
+    (g,) = autograd.grad((y * y).sum(), y, create_graph=graph, retain_graph=True)
+    held = y.grad
+    assert held is not None
+    (y * 1.0).sum().backward(retain_graph=True)
+    assert y.grad is not None
+    assert (g.tolist(), held.tolist(), y.grad.tolist()) == ([4.0, 4.0], [4.0, 4.0], [5.0, 5.0])
 
 
 def test_create_graph_fills_dot_grad_with_history() -> None:

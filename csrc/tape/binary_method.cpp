@@ -4,7 +4,7 @@
 // beside a contiguous tensor of floating-point numbers; all else goes to the Python function that
 // is the method's specification.
 #include <initializer_list>
-#include <utility>
+#include <tuple>
 
 #include "tape.h"
 
@@ -120,20 +120,24 @@ PyObject* short_way(const BinaryMethod* self, PyObject* a, PyObject* b) {
         PyDict_GetItem(tape.tables, reinterpret_cast<PyObject*>(&PyArray_Type)) != tape.cpu_table)
         Py_RETURN_NOTIMPLEMENTED;
     Operand x{Py_None, nullptr}, y{Py_None, nullptr};
-    for (const auto& [operand, given] : {std::pair{&x, a}, std::pair{&y, b}}) {
+    // The arrays of the tensors, or that of a number. They are held: another thread, or a finaliser
+    // that the garbage collector runs, may give a tensor other memory meanwhile.
+    Ref held_x, held_y;
+    for (const auto& [operand, held, given] :
+         {std::tuple{&x, &held_x, a}, std::tuple{&y, &held_y, b}}) {
         if (!is_tensor(given)) continue;
         operand->tensor = given;
         operand->array = reinterpret_cast<PyObject*>(plain_array(given));
         if (operand->array == nullptr) Py_RETURN_NOTIMPLEMENTED;
+        held->reset(Py_NewRef(operand->array));
     }
-    Ref made;  // the array of a number
     Ref out;
     if (x.tensor != Py_None && y.tensor != Py_None) {
         PyObject* arrays[] = {x.array, y.array};
         out.reset(allocate_and_run(self->kernel, arrays, 2));
     } else if ((x.tensor != Py_None && is_number(b)) || (y.tensor != Py_None && is_number(a))) {
         out.reset(with_number(self, x, y, x.tensor != Py_None ? b : a));
-        made.reset(x.tensor != Py_None ? y.array : x.array);
+        (x.tensor != Py_None ? held_y : held_x).reset(x.tensor != Py_None ? y.array : x.array);
     } else {
         Py_RETURN_NOTIMPLEMENTED;
     }

@@ -31,11 +31,13 @@ PyObject* plain_product(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
     const int type = PyArray_TYPE(x);
     if ((type != NPY_FLOAT32 && type != NPY_FLOAT64) || PyArray_TYPE(y) != type)
         Py_RETURN_NOTIMPLEMENTED;
+    // Held, because another thread may give the tensors other memory while the product is computed.
+    Ref held_x(Py_NewRef(reinterpret_cast<PyObject*>(x)));
+    Ref held_y(Py_NewRef(reinterpret_cast<PyObject*>(y)));
     const npy_intp shape[] = {PyArray_DIM(x, 0), PyArray_DIM(y, 1)};
     Ref out(empty_array(2, shape, type));
     if (!out) return nullptr;
-    PyObject* call[] = {reinterpret_cast<PyObject*>(x), reinterpret_cast<PyObject*>(y), out.get(),
-                        Py_False};
+    PyObject* call[] = {held_x.get(), held_y.get(), out.get(), Py_False};
     if (!Ref(PyObject_Vectorcall(args[0], call, 4, nullptr))) return nullptr;
     return wrap(out.give());
 }

@@ -20,23 +20,28 @@ PyObject* new_storage() {
     return s;
 }
 
+// What stands in a slot is held while a tuple is made: that may run the garbage collector, and it
+// finalisers, which may put something else there.
+
 // (storage, version, which): the tensor, an input or an output, that a saved array belongs to.
 PyObject* guard_of(PyObject* array, PyObject* const* tensors, Py_ssize_t n,
                    PyObject* const* results, Py_ssize_t m) {
     for (Py_ssize_t i = 0; array != Py_None && i < n + m; ++i) {
         PyObject* t = i < n ? tensors[i] : results[i - n];
         if (t == Py_None || slot(t, tape.t.array) != array) continue;
-        PyObject* storage = slot(t, tape.t.storage);
+        Ref storage(Py_NewRef(slot(t, tape.t.storage)));
+        Ref version(Py_NewRef(slot(storage.get(), tape.s.version)));
         Ref which(PyLong_FromSsize_t(i < n ? i : n - 1 - i));
         if (!which) return nullptr;
-        return PyTuple_Pack(3, storage, slot(storage, tape.s.version), which.get());
+        return PyTuple_Pack(3, storage.get(), version.get(), which.get());
     }
     return Py_NewRef(Py_None);
 }
 
 PyObject* edge_of(PyObject* t) {
-    PyObject* node = slot(t, tape.t.node);
-    if (node != Py_None) return PyTuple_Pack(2, node, slot(t, tape.t.output_nr));
+    Ref node(Py_NewRef(slot(t, tape.t.node)));
+    Ref nr(Py_NewRef(slot(t, tape.t.output_nr)));
+    if (node.get() != Py_None) return PyTuple_Pack(2, node.get(), nr.get());
     Ref zero(PyLong_FromLong(0));
     return zero ? PyTuple_Pack(2, t, zero.get()) : nullptr;
 }

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn import _backend, _joint_hooks
 from fastnn._grad_mode import _mode
-from fastnn._gradients import AfterAccumulation, Pending, add_to_grad, is_fresh, run_hooks
+from fastnn._gradients import (
+    AfterAccumulation,
+    Pending,
+    add_to_grad,
+    is_fresh,
+    retain,
+    run_hooks,
+)
 from fastnn._op import Op, check_view, tensor_class
 
 if TYPE_CHECKING:
@@ -56,7 +63,7 @@ def arrived(
     if grad is not None and node.retained is not None and nr in node.retained:
         tensor = node.retained[nr]()
         if tensor is not None:
-            add_to_grad(tensor, grad, False, graph)
+            retain(tensor, grad, graph)
     described = node.outputs[nr]
     if grad is not None or described is None:
         return grad

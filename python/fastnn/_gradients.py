@@ -106,10 +106,9 @@ def add_to_grad(leaf: Any, grad: Any, fresh: bool, graph: bool) -> None:
     """Adds a gradient (array, or Tensor under create_graph) to ``leaf.grad``."""
     before = leaf._grad
     if graph:
-        if before is None:  # which is nobody's view: zero_grad may detach it in place
-            leaf._grad = grad if grad._rebase_stamp is None else grad.clone()
-        else:
-            leaf._grad = before + grad
+        # A copy, because a later pass adds to it in place: the gradient may be what the caller gave
+        # to backward, or what a hook or autograd.grad hands out.
+        leaf._grad = grad.clone() if before is None else before + grad
         return
     tensor = tensor_class()
     if before is None:
@@ -130,6 +129,18 @@ def add_to_grad(leaf: Any, grad: Any, fresh: bool, graph: bool) -> None:
         _explain_shared(before)
         raise
     before.storage.version += 1
+
+
+def retain(tensor: Any, grad: Any, graph: bool) -> None:
+    """Adds a gradient to ``.grad`` of a tensor that is no leaf: to a new one, as torch does."""
+    before = tensor._grad
+    if graph or before is None:
+        add_to_grad(tensor, grad, False, graph)
+        return
+    table = _backend.kernels(grad)
+    out = table.empty(grad.shape, grad.dtype)
+    table.add(before.array, grad, out)
+    tensor._grad = tensor_class()._wrap(out)
 
 
 def _explain_shared(grad: Any) -> None:

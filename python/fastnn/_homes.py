@@ -1961,7 +1961,6 @@ KERNELS: dict[str, str] = {
     "sigmoid_backward": "ops.activation",
     "sigmoid_forward": "ops.activation",
     "sign_forward": "ops.rounding",
-    "signbit_forward": "ops.finite",
     "silu_backward": "ops.smooth_activations",
     "silu_forward": "ops.smooth_activations",
     "sin_backward": "ops.elementwise_math",

@@ -356,3 +356,43 @@ def test_the_short_way_takes_a_kernel_and_two_operands() -> None:
     for pair in ((1, 2), (fastnn.ones(2, 2), None), (fastnn.ones(2), fastnn.ones(2))):
         got = _backend.tape.plain_product(_backend.native["gemm"], *pair)
         assert got is NotImplemented
+
+
+@pytest.mark.parametrize("product", [operator.mul, lambda x, y: y * x])
+def test_operands_keep_their_memory_while_a_finaliser_gives_the_tensors_other(
+    product: Callable[..., Any],
+) -> None:
+    """The garbage collector may run finalisers wherever an object is made, also in C++."""
+    x = fastnn.tensor([[3.0, 4.0], [1.0, 2.0]])
+    y = fastnn.tensor([[5.0, 6.0], [1.0, 2.0]], requires_grad=True)
+    alive: list[Any] = []
+
+    class Late:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            x.data = fastnn.zeros(2, 2)
+            alive.append([fastnn.full((2, 2), 7.0) for _ in range(40)])  # where x was
+
+    values = x.numpy().copy()
+    before = gc.get_threshold()
+    gc.collect()
+    gc.disable()
+    try:
+        Late()
+        gc.set_threshold(1)
+        gc.enable()
+        z = product(x, y)
+    finally:
+        gc.disable()
+        gc.set_threshold(*before)
+        gc.enable()
+    gc.collect()
+    assert len(alive) == 1
+    z.sum().backward()
+    assert y.grad is not None
+    # Python may as well run the finaliser before the product.
+    used = values if z.detach().numpy().any() else np.zeros_like(values)
+    assert z.tolist() == (used * y.detach().numpy()).tolist()
+    assert y.grad.tolist() == used.tolist()

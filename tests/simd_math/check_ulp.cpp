@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Holds the functions of simd/math.h to the bounds it states, for the level this file is compiled
-// for.
+// Holds the functions of simd/math.h, and erfc of simd/math_special.h, to the bounds that stand
+// there, for the level this file is compiled for.
 //
 //   check_ulp [stride] [samples]
 //
@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "simd/math.h"
+#include "simd/math_special.h"
 
 namespace simd = fastnn::FASTNN_ISA;
 
@@ -167,6 +168,14 @@ std::vector<Function<T>> functions() {
             simd::map1<T>(x, y, n, [](V v) { return simd::erf(v); });
         },
         [](W x) { return std::erf(x); }, Bound::kErf);
+    if constexpr (sizeof(T) == 8) {
+        all.emplace_back(
+            "erfc",
+            [](const T* x, T* y, std::int64_t n) {
+                simd::map1<T>(x, y, n, [](V v) { return simd::erfc(v); });
+            },
+            [](W x) { return std::erfc(x); }, simd::kMaxUlpErfc);
+    }
     return all;
 }
 
@@ -194,6 +203,9 @@ std::vector<T> specials() {
                                 8.6643397,
                                 9.0109137,
                                 9.1,
+                                26.5432586,
+                                27.2263968,
+                                27.3,
                                 17.32867951,
                                 19.0615474,
                                 19.1,

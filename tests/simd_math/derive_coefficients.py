@@ -18,6 +18,7 @@ the constant upwards, as they stand in the headers.
 from __future__ import annotations
 
 import bisect
+import functools
 import sys
 from collections.abc import Callable, Sequence
 
@@ -176,6 +177,37 @@ def gelu_tail(t: Number) -> Number:
     return mp.exp(t * t / 2) * normal_tail(t) - t / mp.sqrt(2 * mp.pi)
 
 
+def erfc_scaled(k: Number) -> Function:
+    """(1 + 2 a) exp(a^2) erfc(a) at t = (a - k) / (a + k)"""
+
+    @functools.cache
+    def f(t: Number) -> Number:
+        a = k * (1 + t) / (1 - t)
+        return (1 + 2 * a) * mp.exp(a * a) * mp.erfc(a)
+
+    return f
+
+
+@functools.cache
+def erfinv_ratio(w: Number) -> Number:
+    """erfinv(x) / x at w = -log(1 - x^2)"""
+    if w < mp.mpf("1e-30"):
+        return mp.sqrt(mp.pi) / 2
+    x = mp.sqrt(-mp.expm1(-w))
+    return mp.erfinv(x) / x
+
+
+def sin_ratio(z: Number) -> Number:
+    """sin(pi r) / r at z = r^2"""
+    r = mp.sqrt(z)
+    return mp.pi if z < mp.mpf("1e-60") else mp.sin(mp.pi * r) / r
+
+
+def cosine(z: Number) -> Number:
+    """cos(pi r) at z = r^2"""
+    return mp.cos(mp.pi * mp.sqrt(z))
+
+
 def main() -> None:
     half_ln2 = mp.log(2) / 2 * mp.mpf("1.001")  # n is rounded from an inexact x / ln 2
     for degree, precision in ((6, FLOAT), (11, DOUBLE)):
@@ -213,6 +245,36 @@ def main() -> None:
         beyond = (mp.mpf(0), mp.mpf(end) - 1)
         fit("log(erfc(1 + t))", log_erfc, lambda t: mp.erfc(1 + t), degree, beyond, precision)
     single()
+    special()
+
+
+def special() -> None:
+    """In simd/math_special.h."""
+    k, a, b = mp.mpf("3.75"), ONE / 2, mp.mpf("27.3")
+    f = erfc_scaled(k)
+    interval = ((a - k) / (a + k), (b - k) / (b + k))
+    fit("erfc, scaled", f, lambda t: 1 / f(t), 20, interval, DOUBLE)
+    for degree, middle, low, high, power in (
+        (21, "2.5", "0", "5", 1),
+        (19, "3", "2.236", "4", 2),
+        (17, "5", "4", "6.08", 2),
+    ):
+        c = mp.mpf(middle)
+
+        def ratio(t: Number, c: Number = c, power: int = power) -> Number:
+            return erfinv_ratio((t + c) ** power)
+
+        fit(
+            f"erfinv(x) / x around {middle}, power {power}",
+            ratio,
+            lambda t, ratio=ratio: 1 / ratio(t),
+            degree,
+            (mp.mpf(low) - c, mp.mpf(high) - c),
+            DOUBLE,
+        )
+    until = (mp.mpf("1e-20"), ONE / 16)
+    fit("sin(pi r) / r", sin_ratio, lambda z: 1 / sin_ratio(z), 6, until, DOUBLE)
+    fit("cos(pi r)", cosine, lambda z: 1 / cosine(z), 7, until, DOUBLE, [ONE])
 
 
 def single() -> None:

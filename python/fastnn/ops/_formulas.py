@@ -22,8 +22,9 @@ class ArrayMath:
         self.library = xp
         for name in ("abs", "cos", "cosh", "exp", "expm1", "log", "log10", "log1p", "log2", "sign"):
             setattr(self, name, getattr(xp, name))
-        for name in ("exp2", "sin", "sinh", "sqrt", "tan", "tanh", "where"):
+        for name in ("exp2", "floor", "sin", "sinh", "sqrt", "tan", "tanh", "where"):
             setattr(self, name, getattr(xp, name))
+        self.round = xp.rint
         for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh"):
             setattr(self, "a" + name, getattr(xp, "arc" + name))
 

@@ -3,8 +3,8 @@
 their place others.
 
 Shapes:   x (...) -> bool (...), of nan_to_num (...).      Backward: nan_to_num: 0 where replaced.
-Also logical_not, which asks for zeros, signbit, isreal and heaviside. All but signbit are
-comparisons (ops/compare.py).
+Also logical_not, which asks for zeros, signbit, isreal and heaviside. All are comparisons
+(ops/compare.py).
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from fastnn import _dtypes
-from fastnn._backend import array_module, reference
+from fastnn._backend import array_module
 from fastnn.ops import _common
 from fastnn.ops._elementwise import number
 from fastnn.ops._in_place import InPlace, in_place
 from fastnn.ops.bitwise import bitwise_or_tensors
 from fastnn.ops.compare import eq_tensors, gt_tensors, lt_tensors, ne_tensors
 from fastnn.ops.copy import clone, to
+from fastnn.ops.pair_functions import copysign
 from fastnn.ops.rounding import abs
 from fastnn.ops.where import where
 from fastnn.tensor import Tensor
@@ -70,13 +70,6 @@ def isfinite(input: Tensor) -> Tensor:
     return lt_tensors(abs(input.detach()), math.inf)
 
 
-@reference
-def signbit_forward(x: Any, y: Any) -> None:
-    """y = whether the sign of x is set, of -0 and NaN too."""
-    xp = array_module(y)
-    xp.signbit(x.astype("float32") if x.dtype.itemsize == 2 else x, out=y)
-
-
 def signbit(input: Tensor) -> Tensor:
     """Where input has a negative sign, -0 and such NaN included, as torch.signbit.
 
@@ -85,10 +78,8 @@ def signbit(input: Tensor) -> Tensor:
     _common.require_tensor("signbit", "input", input)
     if input.array.dtype.kind in "biu":
         return lt_tensors(input, 0)
-    table = _common.table_of(input, op="signbit")
-    out = table.empty(input.shape, _dtypes.bool_.numpy)
-    table.signbit_forward(_common.contiguous_array(table, input.array), out)
-    return Tensor._wrap(out)
+    x = input.detach()
+    return lt_tensors(copysign(x.new_ones(()), x), 0)
 
 
 def logical_not(input: Tensor) -> Tensor:

@@ -44,8 +44,7 @@ class Lerp(Op):
         for a in (x, y, weight):
             shape = _common.broadcast_shape("lerp", shape, a.shape)
         out = table.empty(shape, x.dtype)
-        wide = [_common.broadcast_array(table, a, shape) for a in (x, y, weight)]
-        table.lerp(*(_common.contiguous_array(table, a) for a in wide), out)
+        table.lerp(*(_common.broadcast_array(table, a, shape) for a in (x, y, weight)), out)
         self.shapes = (x.shape, y.shape, weight.shape)
         apart = self.needs[2]  # only the weight's gradient asks for the ends
         self.save(x if apart else None, y if apart else None, weight)

@@ -36,16 +36,6 @@ class Pair(Binary):
     gradients: ClassVar[tuple[Gradient, Gradient]]
     saves = (3, 3)
 
-    def forward(self, x: Any, y: Any) -> Any:
-        # NumPy's loops round by the layout of what they are given; this way there is one.
-        table = self.kernels
-        shape = _common.broadcast_shape(self.name, x.shape, y.shape)
-        out = table.empty(shape, x.dtype)
-        wide = [_common.broadcast_array(table, a, shape) for a in (x, y)]
-        getattr(table, self.kernel)(*(_common.contiguous_array(table, a) for a in wide), out)
-        self.keep(x, y)
-        return out
-
     def parts(self, x: Tensor, y: Tensor, g: Tensor) -> list[Any]:
         """The gradients before they are summed over broadcast dimensions."""
         m = tensor_math()
@@ -71,6 +61,8 @@ def _row(
     def forward(a: Any, b: Any, out: Any) -> None:
         if out.dtype.itemsize == 2 and out.dtype.kind not in "iu":
             a, b = a.astype("float32"), b.astype("float32")  # halves are computed in single
+        # NumPy's loops round by the layout of what they are given; this way there is one.
+        a, b = (v if v.flags.c_contiguous else v.copy() for v in (a, b))
         out[...] = value(array_module(out), a, b).astype(out.dtype)
 
     forward.__name__ = name

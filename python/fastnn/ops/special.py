@@ -32,20 +32,29 @@ if TYPE_CHECKING:
 _SCALE = 2.0 / math.sqrt(math.pi)
 
 
+def _half_turns(m: Any, x: Any) -> tuple[Any, Any]:
+    """(s, r) with sin(pi x) = s sin(r), cos(pi x) = s cos(r): r from the distance to the nearest
+    whole number, which is exact, where a rounded pi x would lose its digits, and 0 for whole x."""
+    n = m.round(x)
+    return 1.0 - 2.0 * (n - 2.0 * m.floor(n * 0.5)), (x - n) * math.pi
+
+
 def _sinc(m: Any, x: Any) -> Any:
+    s, r = _half_turns(m, x)
     t = m.where(x == 0.0, 1.0, x * math.pi)
-    return m.where(x == 0.0, 1.0, m.sin(t) / t)
+    return m.where(x == 0.0, 1.0, s * m.sin(r) / t)
 
 
 def _sinc_slope(m: Any, x: Any, g: Any) -> Any:
     """Near 0, where the two terms cancel, by the series of its derivative."""
+    s, r = _half_turns(m, x)
     t = m.where(m.abs(x) < 0.1, 1.0, x) * math.pi
-    s = m.where(m.abs(x) < 0.1, x, 0.0) * math.pi
+    z = m.where(m.abs(x) < 0.1, x, 0.0) * math.pi
     series = 1.0
     for divisor in (130.0, 88.0, 54.0, 28.0, 10.0):
-        series = 1.0 - s * s / divisor * series
-    slope = (m.cos(t) - m.sin(t) / t) / t
-    return g * math.pi * m.where(m.abs(x) < 0.1, s / -3.0 * series + 0.0, slope)
+        series = 1.0 - z * z / divisor * series
+    slope = s * (m.cos(r) - m.sin(r) / t) / t
+    return g * math.pi * m.where(m.abs(x) < 0.1, z / -3.0 * series + 0.0, slope)
 
 
 def _logit(m: Any, x: Any, low: float) -> Any:
@@ -186,11 +195,11 @@ def frac(input: Tensor) -> Tensor:
     return x - trunc(x.detach())
 
 
-erfc_: InPlace[[]] = in_place(erfc)
-erfinv_: InPlace[[]] = in_place(erfinv)
-lgamma_: InPlace[[]] = in_place(lgamma)
-digamma_: InPlace[[]] = in_place(digamma)
-sinc_: InPlace[[]] = in_place(sinc)
+erfc_: InPlace[[]] = in_place(erfc, "erfc_forward")
+erfinv_: InPlace[[]] = in_place(erfinv, "erfinv_forward")
+lgamma_: InPlace[[]] = in_place(lgamma, "lgamma_forward")
+digamma_: InPlace[[]] = in_place(digamma, "digamma_forward")
+sinc_: InPlace[[]] = in_place(sinc, "sinc_forward")
 logit_: InPlace[...] = in_place(logit)
 polygamma_: InPlace[...] = in_place(polygamma)
 deg2rad_: InPlace[[]] = in_place(deg2rad)
