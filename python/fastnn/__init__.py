@@ -16,7 +16,12 @@ from fastnn import autograd
 from fastnn._config import (
     are_deterministic_algorithms_enabled,
     empty_cache,
+    get_default_device,
+    get_float32_matmul_precision,
     get_num_threads,
+    is_deterministic_algorithms_warn_only_enabled,
+    set_default_device,
+    set_float32_matmul_precision,
     set_num_threads,
     show_config,
     use_deterministic_algorithms,
@@ -96,8 +101,9 @@ from fastnn.ops._arrays import (
 )  # fmt: skip
 from fastnn.ops._aliases import (
     absolute, absolute_, arccos, arccos_, arccosh, arccosh_, arcsin, arcsin_, arcsinh, arcsinh_,
-    arctan, arctan2, arctan_, arctanh, arctanh_, divide, fix, fix_, greater, greater_equal, less,
-    less_equal, multiply, negative, negative_, not_equal, sgn, subtract,
+    arctan, arctan2, arctan_, arctanh, arctanh_, concat, concatenate, divide, fix,
+    fix_, greater, greater_equal, less, less_equal, multiply, negative, negative_, not_equal,
+    row_stack, sgn, subtract, swapdims,
 )  # fmt: skip
 # isort: on
 
@@ -105,6 +111,7 @@ from fastnn.ops._aliases import (
 from fastnn._draws import bernoulli, multinomial, normal
 from fastnn._random_integers import randint_like
 from fastnn._repr import set_printoptions
+from fastnn._size import Size, e, inf, nan, newaxis, pi
 from fastnn._typed_tensors import (
     BFloat16Tensor,
     BoolTensor,
@@ -116,6 +123,7 @@ from fastnn._typed_tensors import (
     IntTensor,
     LongTensor,
     ShortTensor,
+    set_default_tensor_type,
 )
 from fastnn.ops._attributes import is_complex, is_floating_point, is_nonzero, numel
 from fastnn.random import (
@@ -144,7 +152,10 @@ int = int32
 long = int64
 
 # Imported at first use: a script that only wants kernels does not pay for them.
-_LAZY = ("cli", "data", "linalg", "nn", "optim", "serialization", "testing", "train", "utils")
+_LAZY = (
+    "accelerator", "backends", "cli", "cuda", "data", "linalg", "nn", "optim", "serialization",
+    "special", "testing", "train", "utils",
+)  # fmt: skip
 _LAZY_FUNCTIONS = {"load": "serialization", "save": "serialization"}
 
 
@@ -241,4 +252,9 @@ __all__ += [
     "rot90", "scatter_reduce", "searchsorted", "select_scatter", "slice_scatter", "slogdet", "sort",
     "swapaxes", "take", "tensor_split", "tensordot", "topk", "trace", "unique",
     "unique_consecutive", "vdot", "vsplit",
+]  # fmt: skip
+__all__ += [
+    "Size", "concat", "concatenate", "e", "get_default_device", "get_float32_matmul_precision",
+    "inf", "is_deterministic_algorithms_warn_only_enabled", "nan", "newaxis", "pi", "row_stack",
+    "set_default_device", "set_default_tensor_type", "set_float32_matmul_precision", "swapdims",
 ]  # fmt: skip

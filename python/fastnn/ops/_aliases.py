@@ -7,6 +7,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from fastnn import ops
+from fastnn.ops.turns import swapaxes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,10 +43,14 @@ arctan2: Alias = _alias("arctan2", ops.atan2)
 arctan2_: Alias = _alias("arctan2_", ops.atan2_)
 arctanh: Alias = _alias("arctanh", ops.atanh)
 arctanh_: Alias = _alias("arctanh_", ops.atanh_)
+concat: Alias = _alias("concat", ops.cat)
+concatenate: Alias = _alias("concatenate", ops.cat)
 divide: Alias = _alias("divide", ops.div)
 divide_: Alias = _alias("divide_", ops.div_)
+expit: Alias = _alias("expit", ops.sigmoid)
 fix: Alias = _alias("fix", ops.trunc)
 fix_: Alias = _alias("fix_", ops.trunc_)
+gammaln: Alias = _alias("gammaln", ops.lgamma)
 greater: Alias = _alias("greater", ops.gt)
 greater_: Alias = _alias("greater_", ops.gt_)
 greater_equal: Alias = _alias("greater_equal", ops.ge)
@@ -62,5 +67,8 @@ not_equal: Alias = _alias("not_equal", ops.ne)
 not_equal_: Alias = _alias("not_equal_", ops.ne_)
 sgn: Alias = _alias("sgn", ops.sign)
 sgn_: Alias = _alias("sgn_", ops.sign_)
+psi: Alias = _alias("psi", ops.digamma)
+row_stack: Alias = _alias("row_stack", ops.vstack)
 subtract: Alias = _alias("subtract", ops.sub)
 subtract_: Alias = _alias("subtract_", ops.sub_)
+swapdims: Alias = _alias("swapdims", swapaxes)

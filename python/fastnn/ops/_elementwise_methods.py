@@ -73,6 +73,7 @@ class ElementwiseMethods:
     not_equal, not_equal_ = _aliases.not_equal, _aliases.not_equal_
     sgn, sgn_ = _aliases.sgn, _aliases.sgn_
     subtract, subtract_ = _aliases.subtract, _aliases.subtract_
+    swapdims = _aliases.swapdims
 
     # Random numbers
     bernoulli, bernoulli_ = _draws.bernoulli, _draws.bernoulli_
