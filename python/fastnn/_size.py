@@ -21,8 +21,8 @@ class Size(tuple[int, ...]):
 
     __slots__ = ()
 
-    def __new__(cls, sizes: Any = ()) -> Size:
-        found = tuple(sizes)
+    def __new__(cls, iterable: Any = ()) -> Size:
+        found = tuple(iterable)
         for i, size in enumerate(found):
             if isinstance(size, bool) or not hasattr(size, "__index__"):
                 message = (

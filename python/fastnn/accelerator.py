@@ -13,8 +13,6 @@ from fastnn.cuda import (
     device_count,
     empty_cache,
     is_available,
-    memory_allocated,
-    memory_reserved,
     synchronize,
 )
 from fastnn.cuda import set_device as set_device_index
@@ -38,3 +36,13 @@ def current_accelerator(check_available: bool = False) -> device | None:
 def get_memory_info(device_index: Any = None) -> tuple[int, int]:
     """(free, all) bytes of a GPU's memory: `fastnn.cuda.mem_get_info`."""
     return cuda.mem_get_info(device_index)
+
+
+def memory_allocated(device_index: Any = None) -> int:
+    """How many bytes of a GPU arrays have; 0 where there is none."""
+    return cuda.memory_allocated(device_index)
+
+
+def memory_reserved(device_index: Any = None) -> int:
+    """How many bytes of a GPU arrays have or are kept for them; 0 where there is none."""
+    return cuda.memory_reserved(device_index)

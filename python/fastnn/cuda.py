@@ -157,8 +157,9 @@ def get_device_capability(device: Any = None) -> tuple[int, int]:
     return found.major, found.minor
 
 
-def is_bf16_supported() -> bool:
-    """False: no GPU kernel takes bfloat16."""
+def is_bf16_supported(including_emulation: bool = True) -> bool:
+    """False: no GPU kernel takes bfloat16, and none is emulated."""
+    del including_emulation
     return False
 
 

@@ -26,13 +26,27 @@ _STUBS = {
     "torch.Tensor": ("_C/__init__.pyi", "TensorBase"),
 }
 _UNKNOWN = "?"
+# Classes that torch re-exports from its C++ and means for its users; the others are its parts.
+_C_CLASSES = {
+    *("AcceleratorError", "Event", "Generator", "OutOfMemoryError", "Size", "Stream", "Tensor"),
+    *("device", "dtype", "finfo", "iinfo", "layout", "memory_format", "qscheme"),
+}
+# Not meant for users, but not marked as private: what a module imports for itself.
+_NOISE = re.compile(
+    r"torch\.nn\.functional\.(Broadcasting|GRID_|TYPE_|Tensor$|handle_|has_torch|boolean_dispatch"
+    r"|assert_|.*_notes|\w+Type$|\w+_with_indices$|native_)|torch\.linalg\.common_notes"
+    r"|torch\.utils\.checkpoint\.(DefaultDevice|GraphExec|SAC_|detach_|check_b|get_d|set_device)"
+    r"|torch\.nn\.(factory_kwargs|common_types|grad$)|torch\.nn\.Module\.(T_dest|dump_|call_super)"
+    r"|torch\.backends\.(\w+\.)?(cu[A-Z]|\w+Module$|\w+Prop\b|\w+_DNN|TYPE_|CUDNN_|VERBOSE_)"
+    r"|torch\.optim\.Optimizer\.(OptimizerP|profile_)"
+)
 # Operators of Tensor, which dir() shows among much else.
 _OPERATOR = re.compile(r"__(?!class|new|init|subclass|torch|set|del|dir|doc|getattr)\w+__")
 
 
 def _default(text: str) -> str:
     try:
-        return repr(ast.literal_eval(text))
+        return text if text == "..." else repr(ast.literal_eval(text))
     except (ValueError, SyntaxError):
         return text
 
@@ -100,22 +114,25 @@ def _parameters(name: str, value: Any, stub: dict[str, list[str]]) -> str:
     """``(parameters)``, or nothing for what is not called."""
     if isinstance(value, types.ModuleType) or not callable(value):
         return ""
+    try:
+        read = of_signature(inspect.signature(value))
+    except (ValueError, TypeError):
+        read = ""
+    if read and read != "*args, **kwargs":
+        return f"({read})"
     found = list(dict.fromkeys(stub.get(name, [])))
     if not found:
-        try:
-            found = [of_signature(inspect.signature(value))]
-        except (ValueError, TypeError):
-            # The first line of a docstring: linalg.norm(A, ord=None, *, out=None) -> Tensor
-            documented = re.search(rf"\b{name}\((.*?)\) ?->", value.__doc__ or "", re.S)
-            text = " ".join(documented.group(1).split()) if documented else _UNKNOWN
-            found = [_of_text(text)]
+        # The first line of a docstring: linalg.norm(A, ord=None, *, out=None) -> Tensor
+        says = value.__doc__ if isinstance(value.__doc__, str) else ""
+        documented = re.search(rf"\b{re.escape(name)}\((.*?)\) ?->", says, re.S)
+        found = [_of_text(documented.group(1)) if documented else read or _UNKNOWN]
     return "(" + " | ".join(found) + ")"
 
 
 def _of_text(text: str) -> str:
     """The parameters of a docstring's first line in the form of the others."""
     try:
-        node = ast.parse(f"def f({text}): ...").body[0]
+        node = ast.parse(f"def f({' '.join(text.split())}): ...").body[0]
     except SyntaxError:
         return _UNKNOWN
     assert isinstance(node, ast.FunctionDef)
@@ -131,28 +148,48 @@ def public(path: str, namespace: Any) -> Iterator[str]:
         yield from (
             n
             for n in dir(namespace)
-            if n not in plain and (not n.startswith("_") or _OPERATOR.fullmatch(n))
+            if n not in plain
+            and (not n.startswith("_") or _OPERATOR.fullmatch(n))
+            and not _NOISE.match(f"{path}.{n}")
         )
         return
-    modules = set()
-    for name in dir(namespace):
-        value = inspect.getattr_static(namespace, name)
-        if isinstance(value, types.ModuleType) and value.__name__ == f"{path}.{name}":
-            modules.add(name)
+    if type(namespace) is not types.ModuleType:  # a wrapper with switches as properties
+        switches = [n for n, v in vars(type(namespace)).items() if hasattr(v, "__get__")]
+        namespace = getattr(namespace, "m", namespace)
+        listed = [*switches, *(n for n in dir(namespace) if _is_own(path, namespace, n))]
     if listed is None:
-        listed = [
-            n
-            for n in dir(namespace)
-            if not isinstance(getattr(namespace, n), types.ModuleType)
-            and (getattr(getattr(namespace, n), "__module__", None) or path).startswith("torch")
-        ]
-    yield from sorted(n for n in {*listed, *modules} if not n.startswith("_"))
+        listed = [n for n in dir(namespace) if _is_own(path, namespace, n)]
+    modules = {
+        name
+        for name in dir(namespace)
+        if isinstance(value := inspect.getattr_static(namespace, name), types.ModuleType)
+        and value.__name__ == f"{path}.{name}"
+    }
+    for name in sorted({*listed, *modules}):
+        value = getattr(namespace, name, None)
+        part = isinstance(value, type) and value.__module__ in ("torch", "torch._C")
+        inner = path == "torch" and part and name not in _C_CLASSES and hasattr(_c(), name)
+        if not name.startswith("_") and not inner and not _NOISE.match(f"{path}.{name}"):
+            yield name
+
+
+def _c() -> Any:
+    return importlib.import_module("torch._C")
+
+
+def _is_own(path: str, namespace: Any, name: str) -> bool:
+    """Whether a name of a module that lists none is of torch, not of what the module imports."""
+    value = getattr(namespace, name)
+    return not isinstance(value, types.ModuleType) and (
+        getattr(value, "__module__", None) or path
+    ).startswith("torch")
 
 
 def text() -> str:
     """The whole list. Imports torch."""
     torch = importlib.import_module("torch")
-    lines = [f"# Written by python -m tests.torch_names --collect from torch {torch.__version__}."]
+    version = torch.__version__.partition("+")[0]
+    lines = [f"# Written by python -m tests.torch_names --collect from torch {version}."]
     for path in (*NAMESPACES, *CLASSES):
         namespace: Any = torch
         if path in CLASSES:

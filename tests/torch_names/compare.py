@@ -5,10 +5,19 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
-# Parameters of torch that are nowhere in fastnn, which the page says once.
-EVERYWHERE = {"out", "names"}
+# Parameters of torch that are nowhere in fastnn, which the page says once, and internal ones.
+EVERYWHERE = {"out", "names", "orig_func", "implicit"}
+# Defaults that are written in another way and mean the same.
+_EQUAL = {
+    ("memory_format", None),
+    ("nan", 0.0),
+    ("unbiased", None),
+    ("dims", None),
+    ("compute_mode", None),
+}
 _REQUIRED = object()
 _UNKNOWN = object()
 
@@ -25,6 +34,8 @@ class Overload(NamedTuple):
 def _value(node: ast.expr | None) -> Any:
     if node is None:
         return _REQUIRED
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        return _value(node.left) / _value(node.right)
     try:
         found = ast.literal_eval(node)
     except ValueError:
@@ -68,33 +79,55 @@ def _defaults(p: inspect.Parameter, theirs: list[Any]) -> str | None:
         return f"`{p.name}` has to be given" if len(given) == len(theirs) else None
     if not given or any(_same(p.default, d) for d in given):
         return None
+    if (p.name, p.default) in _EQUAL:
+        return None
     return f"`{p.name}` is {_shown(p.default)} if left out, in torch {_shown(given[0])}"
 
 
-def differences(theirs: list[Overload], parameters: list[inspect.Parameter]) -> list[str]:
-    """Parts of a sentence on how fastnn's parameters differ from torch's; none if it takes all."""
+def _words(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _by_position(name: str, theirs: list[Overload], order: list[str]) -> bool:
+    """Whether a parameter of torch's stands, under another name, at its place in fastnn's."""
+    for way in theirs:
+        place = list(way.positional).index(name) if name in way.positional else len(order)
+        if place >= len(order) or order[place] in way.positional:
+            return False
+    return True
+
+
+def differences(
+    theirs: list[Overload], parameters: list[inspect.Parameter], taken: Collection[str] = ()
+) -> list[str]:
+    """Parts of a sentence on how fastnn's parameters differ from torch's; none if it takes all.
+
+    ``taken``: parameters that are not compared, because both are called in the same way.
+    """
     ours = {p.name: p for p in parameters}
     kinds = {p.kind for p in parameters}
     rest = inspect.Parameter.VAR_POSITIONAL in kinds
     options = inspect.Parameter.VAR_KEYWORD in kinds
+    order = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     found: list[str] = []
     wanted: dict[str, list[Any]] = {}
     by_position: set[str] = set()
     for way in theirs:
         for name, default in (*way.positional.items(), *way.keyword_only.items()):
-            if name not in EVERYWHERE:
+            if name not in EVERYWHERE and name not in taken and not name.startswith("_"):
                 wanted.setdefault(name, []).append(default)
         by_position.update(way.positional)
-    missing = [
-        name
-        for name, defaults in wanted.items()
-        if name not in ours
-        and not options
+    missing, renamed = [], []
+    for name, defaults in wanted.items():
         # What has no default may come by position.
-        and not (rest and name in by_position and _REQUIRED in defaults)
-    ]
+        if name in ours or options or (rest and name in by_position and _REQUIRED in defaults):
+            continue
+        with_it = [way for way in theirs if name in (*way.positional, *way.keyword_only)]
+        (renamed if _by_position(name, with_it, order) else missing).append(name)
     if missing:
-        found.append("without " + ", ".join(f"`{name}`" for name in missing))
+        found.append("without " + _words(missing))
+    if renamed:
+        found.append(_words(renamed) + " by position only")
     for name, defaults in wanted.items():
         p = ours.get(name)
         if p is None:
@@ -104,11 +137,7 @@ def differences(theirs: list[Overload], parameters: list[inspect.Parameter]) -> 
                 found.append(f"`{name}` by keyword only")
         elif p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and (said := _defaults(p, defaults)):
             found.append(said)
-    order = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     common = [[n for n in way.positional if n in order] for way in theirs]
     if not any(way == [n for n in order if n in way] for way in common):
-        longest = max(common, key=len)
-        found.append(
-            "by position in another order: " + ", ".join(f"`{n}`" for n in order[: len(longest)])
-        )
+        found.append(f"by position in the order {_words(n for n in order if n in wanted)}")
     return found

@@ -6,20 +6,23 @@ from __future__ import annotations
 import importlib
 import inspect
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import fastnn
 
 from . import compare
-from .differences import DIFFERENCES
+from .differences import DIFFERENCES, TAKEN
 from .namespaces import CLASSES
 from .reasons import reason_of
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE / "names.txt"
 PAGE = HERE.parent.parent / "docs" / "torch-names.md"
+
+# Classes of which some attributes are made with each instance.
+_MADE: dict[type, Callable[[], Any]] = {fastnn.Generator: fastnn.Generator}
 
 _INTRO = """\
 # torch's names in fastnn
@@ -62,6 +65,11 @@ def read(text: str) -> tuple[str, dict[str, list[Name]]]:
     return head.rpartition(" from ")[2].rstrip("."), found
 
 
+def parts_of_torch() -> dict[str, list[Name]]:
+    """The names of each namespace of torch."""
+    return read(DATA.read_text("utf-8"))[1]
+
+
 def namespace(path: str) -> Any:
     """fastnn's counterpart of a namespace of torch; None if there is none."""
     parts = path.split(".")[1:]
@@ -74,20 +82,28 @@ def namespace(path: str) -> Any:
         return None
 
 
+def has(owner: Any, name: str) -> bool:
+    """Whether a namespace has a name; of a class also what only its instances have."""
+    if isinstance(owner, type) and owner in _MADE and name not in vars(owner):
+        return hasattr(owner, name) or hasattr(_MADE[owner](), name)
+    return hasattr(owner, name)
+
+
 def _said(path: str, name: Name, value: Any, in_class: bool) -> str:
     """What of a name is different: a sentence, or nothing."""
     parts = []
     full = f"{path}.{name.name}"
     if full in DIFFERENCES:
         parts.append(DIFFERENCES[full])
-    if name.overloads and callable(value):
+    # Operators are called by their signs.
+    if name.overloads and callable(value) and not name.name.startswith("__"):
         try:
             parameters = list(inspect.signature(value).parameters.values())
         except (ValueError, TypeError):  # a type of C's without a signature
             parameters = None
         if parameters is not None:
             own = parameters[1:] if in_class and parameters else parameters
-            parts += compare.differences(name.overloads, own)
+            parts += compare.differences(name.overloads, own, TAKEN.get(full, frozenset()))
     return "; ".join(parts)
 
 
@@ -108,10 +124,10 @@ def parts() -> tuple[str, list[Part]]:
         owner = namespace(path)
         part = Part(path, [], {}, [])
         for name in listed:
-            if owner is None or not hasattr(owner, name.name):
+            if owner is None or not has(owner, name.name):
                 part.absent.append(name.name)
                 continue
-            said = _said(path, name, getattr(owner, name.name), path in CLASSES)
+            said = _said(path, name, getattr(owner, name.name, None), path in CLASSES)
             if said:
                 part.different[name.name] = said
             else:

@@ -7,7 +7,6 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from fastnn import ops
-from fastnn.ops.turns import swapaxes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,4 +70,4 @@ psi: Alias = _alias("psi", ops.digamma)
 row_stack: Alias = _alias("row_stack", ops.vstack)
 subtract: Alias = _alias("subtract", ops.sub)
 subtract_: Alias = _alias("subtract_", ops.sub_)
-swapdims: Alias = _alias("swapdims", swapaxes)
+swapdims: Alias = _alias("swapdims", ops.transpose)
