@@ -31,7 +31,7 @@ def lists() -> dict[tuple[str, str], list[str]]:
             kind = line[4:].partition(" (")[0]
             found[where, kind] = []
             assert where.startswith("torch")
-        elif where and line.startswith(("`", "|")):
+        elif where and line.startswith(("`", "| ")):
             cells = line.strip("| ").split(" | ")
             text = cells[1] if kind == "Not there" else cells[0]
             found[where, kind] += re.findall(r"`([\w.]+)`", text)

@@ -344,3 +344,32 @@ def test_second_names() -> None:
     for name in fastnn.special.__all__:
         assert callable(getattr(fastnn.special, name)), name
     assert fastnn.special.softmax(x, 0).sum().item() == pytest.approx(1)
+
+
+def test_what_tensors_of_real_numbers_on_the_cpu_say() -> None:
+    x = fastnn.ones(2, 3)
+    if not HAS_GPU:
+        assert (x.is_cpu, x.is_cuda, x.get_device()) == (True, False, -1)
+    assert [x.is_sparse, x.is_quantized, x.is_nested, x.is_meta] == [False] * 4
+    assert [x.is_conj(), x.is_neg(), fastnn.is_conj(x), fastnn.is_neg(x)] == [False] * 4
+    assert x.conj() is x.resolve_conj() is x.resolve_neg() is fastnn.conj(x) is x
+    assert fastnn.is_same_size(x, fastnn.zeros(2, 3))
+    assert not x.is_same_size(x[:1])
+    assert fastnn.is_signed(x)
+    assert not fastnn.is_signed(x.byte())
+    for turned in (x.H, x.mH, x.adjoint(), fastnn.adjoint(x)):
+        assert turned.shape == (3, 2)
+        assert turned.data_ptr() == x.data_ptr()
+    assert fastnn.ones(4, 2, 3).mH.shape == (4, 3, 2)
+    leaf = fastnn.ones(2, requires_grad=True)
+    assert not fastnn.detach(leaf * 2).requires_grad
+    assert fastnn.detach(leaf).data_ptr() == leaf.data_ptr()
+    with pytest.raises(RuntimeError, match=r"adjoint: expected a matrix .*, got \(2,\); unsqueeze"):
+        leaf.adjoint()
+    with pytest.raises(RuntimeError, match="t: expected"):
+        _ = fastnn.ones(1, 2, 3).H
+    for name in ("conj", "detach", "is_conj", "is_neg", "is_signed", "resolve_neg", "adjoint"):
+        with pytest.raises(TypeError, match=f"{name}: expected input as a Tensor"):
+            getattr(fastnn, name)(1.0)
+    with pytest.raises(TypeError, match="is_same_size: expected other as a Tensor"):
+        x.is_same_size((2, 3))

@@ -91,21 +91,24 @@ from fastnn.ops import (
 from fastnn.ops._arrays import (
     addbmm, addmv, addr, aminmax, argsort, argwhere, atleast_1d, atleast_2d, atleast_3d, bincount,
     block_diag, broadcast_tensors, bucketize, cartesian_prod, cdist, column_stack, combinations,
-    corrcoef, cov, cross, cummax, cummin, det, diag, diag_embed, diagonal, diagonal_scatter, diff,
-    dist, dsplit, dstack, einsum, fliplr, flipud, hsplit, index_copy, index_fill, index_put,
-    index_put_, inner, inverse, kron, kthvalue, logcumsumexp, logdet, masked_scatter, matrix_power,
-    median, meshgrid, mode, moveaxis, msort, nanmean, nanmedian, nanquantile, nansum, nonzero, put,
-    quantile, ravel, renorm, repeat_interleave, rot90, scatter_reduce, searchsorted, select_scatter,
-    slice_scatter, slogdet, sort, swapaxes, take, tensor_split, tensordot, topk, trace, unique,
-    unique_consecutive, vdot, vsplit,
+    corrcoef, cov, cross, cummax, cummin, det, diag, diag_embed, diagflat, diagonal,
+    diagonal_scatter, diff, dist, dsplit, dstack, einsum, fliplr, flipud, hsplit, index_copy,
+    index_fill, index_put, index_put_, inner, inverse, kron, kthvalue, logcumsumexp, logdet,
+    masked_scatter, matrix_power, median, meshgrid, mode, moveaxis, msort, nanmean, nanmedian,
+    nanquantile, nansum, nonzero, put, quantile, ravel, renorm, repeat_interleave, rot90,
+    scatter_reduce, searchsorted, select_scatter, slice_scatter, slogdet, sort, swapaxes, take,
+    tensor_split, tensordot, topk, trace, unique, unique_consecutive, vdot, vsplit,
 )  # fmt: skip
 from fastnn.ops._aliases import (
     absolute, absolute_, arccos, arccos_, arccosh, arccosh_, arcsin, arcsin_, arcsinh, arcsinh_,
     arctan, arctan2, arctan_, arctanh, arctanh_, concat, concatenate, divide, fix,
-    fix_, greater, greater_equal, less, less_equal, multiply, negative, negative_, not_equal,
+    fix_, ger, greater, greater_equal, less, less_equal, multiply, negative, negative_, not_equal,
     row_stack, sgn, subtract, swapdims,
 )  # fmt: skip
-# isort: on
+from fastnn.ops._attributes import (
+    adjoint, conj, detach, is_complex, is_conj, is_floating_point, is_neg, is_nonzero,
+    is_same_size, is_signed, numel, resolve_conj, resolve_neg,
+)  # fmt: skip
 
 # isort: on
 from fastnn._draws import bernoulli, multinomial, normal
@@ -125,7 +128,6 @@ from fastnn._typed_tensors import (
     ShortTensor,
     set_default_tensor_type,
 )
-from fastnn.ops._attributes import is_complex, is_floating_point, is_nonzero, numel
 from fastnn.random import (
     Generator,
     default_generator,
@@ -241,20 +243,23 @@ __all__ = [
     "zero_", "zeros", "zeros_like",
 ]  # fmt: skip
 __all__ += [
+
     "addbmm", "addmv", "addr", "aminmax", "argsort", "argwhere", "atleast_1d", "atleast_2d",
     "atleast_3d", "bincount", "block_diag", "broadcast_tensors", "bucketize", "cartesian_prod",
     "cdist", "column_stack", "combinations", "corrcoef", "cov", "cross", "cummax", "cummin", "det",
-    "diag", "diag_embed", "diagonal", "diagonal_scatter", "diff", "dist", "dsplit", "dstack",
-    "einsum", "fliplr", "flipud", "hsplit", "index_copy", "index_fill", "index_put", "index_put_",
-    "inner", "inverse", "kron", "kthvalue", "logcumsumexp", "logdet", "masked_scatter",
-    "matrix_power", "median", "meshgrid", "mode", "moveaxis", "msort", "nanmean", "nanmedian",
-    "nanquantile", "nansum", "nonzero", "put", "quantile", "ravel", "renorm", "repeat_interleave",
-    "rot90", "scatter_reduce", "searchsorted", "select_scatter", "slice_scatter", "slogdet", "sort",
-    "swapaxes", "take", "tensor_split", "tensordot", "topk", "trace", "unique",
-    "unique_consecutive", "vdot", "vsplit",
+    "diag", "diag_embed", "diagflat", "diagonal", "diagonal_scatter", "diff", "dist", "dsplit",
+    "dstack", "einsum", "fliplr", "flipud", "hsplit", "index_copy", "index_fill", "index_put",
+    "index_put_", "inner", "inverse", "kron", "kthvalue", "logcumsumexp", "logdet",
+    "masked_scatter", "matrix_power", "median", "meshgrid", "mode", "moveaxis", "msort", "nanmean",
+    "nanmedian", "nanquantile", "nansum", "nonzero", "put", "quantile", "ravel", "renorm",
+    "repeat_interleave", "rot90", "scatter_reduce", "searchsorted", "select_scatter",
+    "slice_scatter", "slogdet", "sort", "swapaxes", "take", "tensor_split", "tensordot", "topk",
+    "trace", "unique", "unique_consecutive", "vdot", "vsplit",
 ]  # fmt: skip
 __all__ += [
-    "Size", "concat", "concatenate", "e", "get_default_device", "get_float32_matmul_precision",
-    "inf", "is_deterministic_algorithms_warn_only_enabled", "nan", "newaxis", "pi", "row_stack",
+    "Size", "adjoint", "concat", "concatenate", "conj", "detach", "e", "ger",
+    "get_default_device", "get_float32_matmul_precision", "inf", "is_conj",
+    "is_deterministic_algorithms_warn_only_enabled", "is_neg", "is_same_size", "is_signed", "nan",
+    "newaxis", "pi", "resolve_conj", "resolve_neg", "row_stack",
     "set_default_device", "set_default_tensor_type", "set_float32_matmul_precision", "swapdims",
 ]  # fmt: skip

@@ -172,24 +172,22 @@ def empty_cache() -> None:
         _backend.cupy.get_default_memory_pool().free_all_blocks()
 
 
-def _pool(name: str, device: Any) -> Any:
-    """CuPy's pool of memory for a GPU, or None where there is none."""
+def _of_pool(name: str, device: Any, asked: str) -> int:
+    """What CuPy's pool of memory says of a GPU; 0 where there is none."""
     if not is_available():
-        return None
-    with _backend.cupy.cuda.Device(_index(name, device)):
-        return _backend.cupy.get_default_memory_pool()
+        return 0
+    with _backend.cupy.cuda.Device(_index(name, device)):  # the pool answers for the current one
+        return int(getattr(_backend.cupy.get_default_memory_pool(), asked)())
 
 
 def memory_allocated(device: Any = None) -> int:
     """How many bytes of a GPU arrays have; 0 where there is none."""
-    pool = _pool("memory_allocated", device)
-    return 0 if pool is None else int(pool.used_bytes())
+    return _of_pool("memory_allocated", device, "used_bytes")
 
 
 def memory_reserved(device: Any = None) -> int:
     """How many bytes of a GPU arrays have or are kept for them; 0 where there is none."""
-    pool = _pool("memory_reserved", device)
-    return 0 if pool is None else int(pool.total_bytes())
+    return _of_pool("memory_reserved", device, "total_bytes")
 
 
 def mem_get_info(device: Any = None) -> tuple[int, int]:

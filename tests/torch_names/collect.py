@@ -154,7 +154,7 @@ def public(path: str, namespace: Any) -> Iterator[str]:
         )
         return
     if type(namespace) is not types.ModuleType:  # a wrapper with switches as properties
-        switches = [n for n, v in vars(type(namespace)).items() if hasattr(v, "__get__")]
+        switches = [n for n in vars(type(namespace)) if not n.startswith("_")]
         namespace = getattr(namespace, "m", namespace)
         listed = [*switches, *(n for n in dir(namespace) if _is_own(path, namespace, n))]
     if listed is None:

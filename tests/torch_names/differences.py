@@ -11,9 +11,10 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     # namespaces, names, sentence
     (
         "torch torch.Tensor torch.nn.functional",
-        "softmax log_softmax softmin",
+        "softmax log_softmax",
         "`dim` has to be given: torch warns and chooses",
     ),
+    (_F, "softmin", "`dim` has to be given: torch warns and chooses"),
     ("torch.nn", "Softmax LogSoftmax Softmin", "`dim` has to be given: torch warns and chooses"),
     (
         _F,
@@ -42,8 +43,8 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("torch.nn", "MarginRankingLoss", "the inputs have one shape: nothing is broadcast"),
     (_F, "kl_div", "gradient for targets of 0: -inf, in torch NaN"),
     (
-        "torch torch.nn.functional",
-        "dropout feature_dropout alpha_dropout feature_alpha_dropout dropout1d dropout2d dropout3d",
+        _F,
+        "dropout alpha_dropout feature_alpha_dropout dropout1d dropout2d dropout3d",
         "other numbers than torch's from one seed; a dropped NaN is 0",
     ),
     (
@@ -99,7 +100,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     (_F, "linear", "weight (o, k) and bias (o,): no vectors, no broadcasting"),
     (
         _F,
-        "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d",
+        "adaptive_avg_pool1d adaptive_avg_pool2d",
         "a size of 0 raises, where torch gives NaN",
     ),
     (

@@ -64,6 +64,7 @@ class ElementwiseMethods:
     arctanh, arctanh_ = _aliases.arctanh, _aliases.arctanh_
     divide, divide_ = _aliases.divide, _aliases.divide_
     fix, fix_ = _aliases.fix, _aliases.fix_
+    ger = _aliases.ger
     greater, greater_ = _aliases.greater, _aliases.greater_
     greater_equal, greater_equal_ = _aliases.greater_equal, _aliases.greater_equal_
     less, less_ = _aliases.less, _aliases.less_
@@ -85,7 +86,15 @@ class ElementwiseMethods:
     random_ = _random_integers.random_
 
     # Tensors like this one, and what it says about itself
+    adjoint = _attributes.adjoint
     apply_ = _attributes.apply_
+    conj = _attributes.conj
+    get_device = _attributes.get_device
+    is_conj = _attributes.is_conj
+    is_neg = _attributes.is_neg
+    is_same_size = _attributes.is_same_size
+    resolve_conj = _attributes.resolve_conj
+    resolve_neg = _attributes.resolve_neg
     is_complex = _attributes.is_complex
     is_signed = _attributes.is_signed
     is_nonzero = _attributes.is_nonzero
