@@ -217,7 +217,7 @@ CASES = [
     OpCase(scatter_elements, "scatter", [(4, 3), 1, ("cells", [[2], [0]]), 1.5], ref=_plain(False)),
     OpCase(
         scatter_elements,
-        "scatter value",
+        "scatter",
         [(2, 3), 1, ("cells", [[2], [0]])],
         {"value": 2.0},
         lambda x, d, i, *, value: _plain(False)(x, d, i, value),
