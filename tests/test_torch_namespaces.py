@@ -357,6 +357,7 @@ def test_what_tensors_of_real_numbers_on_the_cpu_say() -> None:
     assert not x.is_same_size(x[:1])
     assert fastnn.is_signed(x)
     assert not fastnn.is_signed(x.byte())
+    assert x.sum_to_size(()).item() == 6  # of no dimensions: what a case of the table cannot say
     for turned in (x.H, x.mH, x.adjoint(), fastnn.adjoint(x)):
         assert turned.shape == (3, 2)
         assert turned.data_ptr() == x.data_ptr()

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastnn import _backend, random
+from fastnn import _backend
+from fastnn import random as _random
 from fastnn._device import device as Device
 
 if TYPE_CHECKING:
@@ -202,9 +203,9 @@ def mem_get_info(device: Any = None) -> tuple[int, int]:
 
 def manual_seed(seed: int) -> None:
     """Seeds the default generator if it is a GPU's; without a GPU nothing, as in torch."""
-    given = random.Generator().manual_seed(seed)  # an unsuitable seed is refused everywhere
+    given = _random.Generator().manual_seed(seed)  # an unsuitable seed is refused everywhere
     if is_available():
-        random.default_generator.manual_seed(given.initial_seed())
+        _random.default_generator.manual_seed(given.initial_seed())
 
 
 def manual_seed_all(seed: int) -> None:
@@ -215,7 +216,7 @@ def manual_seed_all(seed: int) -> None:
 def seed() -> None:
     """Seeds the default generator from the operating system if it is a GPU's."""
     if is_available():
-        random.seed()
+        _random.seed()
 
 
 def seed_all() -> None:
@@ -226,24 +227,24 @@ def seed_all() -> None:
 def initial_seed() -> int:
     """The seed of the default generator, which must be a GPU's."""
     _cupy("initial_seed")
-    return random.initial_seed()
+    return _random.initial_seed()
 
 
 def get_rng_state(device: Any = "cuda") -> Tensor:
     """The state of the default generator, which must be a GPU's."""
     _index("get_rng_state", device)
-    return random.get_rng_state()
+    return _random.get_rng_state()
 
 
 def get_rng_state_all() -> list[Tensor]:
     """`get_rng_state` of each GPU: the same one for all; an empty list without."""
-    return [random.get_rng_state() for _ in range(device_count())]
+    return [_random.get_rng_state() for _ in range(device_count())]
 
 
 def set_rng_state(new_state: Tensor, device: Any = "cuda") -> None:
     """Sets the state of the default generator, which must be a GPU's."""
     _index("set_rng_state", device)
-    random.set_rng_state(new_state)
+    _random.set_rng_state(new_state)
 
 
 def set_rng_state_all(new_states: Iterable[Tensor]) -> None:

@@ -41,7 +41,9 @@ _NOISE = re.compile(
     r"|torch\.optim\.Optimizer\.(OptimizerP|profile_)"
 )
 # Operators of Tensor, which dir() shows among much else.
-_OPERATOR = re.compile(r"__(?!class|new|init|subclass|torch|set|del|dir|doc|getattr)\w+__")
+_OPERATOR = re.compile(
+    r"__(?!class|new|init|subclass|torch|set|del|dir|doc|getattr|annot|dict|module|weakref)\w+__"
+)
 
 
 def _default(text: str) -> str:

@@ -60,6 +60,10 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "other numbers than torch's from one seed (Philox4x32-10)",
     ),
     ("torch torch.random", "get_rng_state", "16 bytes, of another generator than torch's"),
+    ("torch", "ops", "fastnn's operations, not a registry of them"),
+    ("torch", "testing", "fastnn's own case table, without `assert_close`"),
+    ("torch", "serialization", "what reads and writes files, without torch's settings of it"),
+    ("torch.nn", "attention", "the file of `MultiheadAttention`, without `sdpa_kernel`"),
     ("torch", "Size", "`tensor.shape` is a plain tuple, equal to the `Size` of its numbers"),
     ("torch.Tensor", "shape size", "a plain tuple: `x.numel()`, not `x.shape.numel()`"),
     ("torch torch.Tensor", "clone", "always C-contiguous: strides are not kept"),
@@ -126,6 +130,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "kaiming_normal_ kaiming_uniform_",
         "a wrong `mode` raises for empty tensors, too",
     ),
+    ("torch.nn.Module", "state_dict", "arguments by keyword only"),
     (
         "torch.nn.Module",
         "register_full_backward_hook register_full_backward_pre_hook",

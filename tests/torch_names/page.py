@@ -95,6 +95,9 @@ def _said(path: str, name: Name, value: Any, in_class: bool) -> str:
     full = f"{path}.{name.name}"
     if full in DIFFERENCES:
         parts.append(DIFFERENCES[full])
+    kinds = callable(value), name.overloads is not None
+    if kinds != (True, True) and any(kinds) and value is not None:
+        parts.append("an attribute, in torch a function" if kinds[1] else "called, in torch not")
     # Operators are called by their signs.
     if name.overloads and callable(value) and not name.name.startswith("__"):
         try:

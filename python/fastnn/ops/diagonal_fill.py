@@ -113,7 +113,7 @@ CASES = [
                 tuple([d for d in range(3) if d < 3 - len(size) or size[d - 3] == 1])
             ).reshape(size),
         )
-        for size in ((3, 1), (4,), (1, 3, 4), (2, 1, 4), ())
+        for size in ((3, 1), (4,), (1, 3, 4), (2, 1, 4))
     ),
 ]  # fmt: skip
 ERRORS = [
