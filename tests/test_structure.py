@@ -24,7 +24,17 @@ OPS = sorted((PACKAGE / "ops").glob("*.py"))
 
 # The higher a name, the more it may import.
 LAYERS = [
-    {"_callers", "_dtype_info", "_dtypes", "_device", "_formats", "_hooks", "_startup", "_system"},
+    {
+        "_callers",
+        "_device",
+        "_dtype_info",
+        "_dtypes",
+        "_formats",
+        "_hooks",
+        "_size",
+        "_startup",
+        "_system",
+    },
     {"_backend", "_bfloat16", "_config", "_grad_mode", "_view_history"},
     {
         "_native_tape",
@@ -44,7 +54,7 @@ LAYERS = [
         "ops",
         "random",
     },
-    {"nn", "optim", "serialization", "utils"},
+    {"accelerator", "backends", "cuda", "nn", "optim", "serialization", "special", "utils"},
     {"data", "train"},
     {"cli"},
 ]
@@ -202,6 +212,7 @@ WITH_CURES = (
     "serialization",
     "utils",
     "utils/data",
+    "backends",
     "data",
     "train",
     "cli",

@@ -374,3 +374,10 @@ def test_what_tensors_of_real_numbers_on_the_cpu_say() -> None:
             getattr(fastnn, name)(1.0)
     with pytest.raises(TypeError, match="is_same_size: expected other as a Tensor"):
         x.is_same_size((2, 3))
+
+
+def test_versions() -> None:
+    assert fastnn.version.__version__ == fastnn.__version__
+    assert (fastnn.version.cuda, fastnn.version.hip) == (None, None)
+    with pytest.raises(AttributeError, match=r"'fastnn\.version' has no attribute 'rocm'"):
+        _ = fastnn.version.rocm

@@ -156,7 +156,7 @@ long = int64
 # Imported at first use: a script that only wants kernels does not pay for them.
 _LAZY = (
     "accelerator", "backends", "cli", "cuda", "data", "linalg", "nn", "optim", "serialization",
-    "special", "testing", "train", "utils",
+    "special", "testing", "train", "utils", "version",
 )  # fmt: skip
 _LAZY_FUNCTIONS = {"load": "serialization", "save": "serialization"}
 
