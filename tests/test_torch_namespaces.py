@@ -381,3 +381,54 @@ def test_versions() -> None:
     assert (fastnn.version.cuda, fastnn.version.hip) == (None, None)
     with pytest.raises(AttributeError, match=r"'fastnn\.version' has no attribute 'rocm'"):
         _ = fastnn.version.rocm
+
+
+def test_functions_that_torch_has_twice() -> None:
+    F = nn.functional
+    with fastnn.random.fork_rng():
+        fastnn.manual_seed(3)
+        x, w, b = fastnn.randn(2, 4, 6), fastnn.randn(6), fastnn.randn(6)
+        c, d = fastnn.randn(4), fastnn.randn(4)
+        for got, want in (
+            (fastnn.layer_norm(x, (6,), w, b, 1e-3, False), F.layer_norm(x, (6,), w, b, 1e-3)),
+            (fastnn.group_norm(x, 2, c, d, 1e-3, False), F.group_norm(x, 2, c, d, 1e-3)),
+            (
+                fastnn.batch_norm(x, c, d, d, c.exp(), False, 0.1, 1e-3, True),
+                F.batch_norm(x, d, c.exp(), c, d, False, 0.1, 1e-3),
+            ),
+            (fastnn.max_pool1d(x, 2, 1), F.max_pool1d(x, 2, 1)),
+            (fastnn.max_pool1d(x, 2), F.max_pool1d(x, 2)),
+            (fastnn.max_pool2d(x, 2), F.max_pool2d(x, 2)),
+            (fastnn.max_pool2d(x, 2, (), 1, 2, True), F.max_pool2d(x, 2, None, 1, 2, True)),
+            (fastnn.adaptive_max_pool1d(x, 2)[1], F.adaptive_max_pool1d(x, 2, True)[1]),
+            (x.hardshrink(0.3), F.hardshrink(x, 0.3)),
+            (x.prelu(c), F.prelu(x, c)),
+        ):
+            assert fastnn.equal(got, want)
+        table = fastnn.randn(5, 3, requires_grad=True)
+        rows = fastnn.tensor([1, 4, 1])
+        fastnn.embedding(table, rows, 4, True).sum().backward()
+        assert table.grad is not None
+        assert table.grad.sum(1).tolist() == [0.0, 3.0, 0.0, 0.0, 0.0]
+        assert fastnn.equal(fastnn.embedding(table, rows), F.embedding(rows, table))
+        state = fastnn.get_rng_state()
+        for name in ("dropout", "alpha_dropout", "feature_alpha_dropout"):
+            fastnn.set_rng_state(state)
+            want = getattr(F, name)(x, 0.4, True)
+            assert not fastnn.equal(want, x)
+            fastnn.set_rng_state(state)
+            assert fastnn.equal(getattr(fastnn, name)(x, 0.4, True), want)
+            assert fastnn.equal(getattr(fastnn, name)(x, 0.4, False), x)
+            fastnn.set_rng_state(state)
+            y = x.clone()
+            assert getattr(fastnn, f"{name}_")(y, 0.4, train=True) is y
+            assert fastnn.equal(y, want)
+    leaf = fastnn.ones(2, requires_grad=True)
+    twice = leaf * 2
+    assert fastnn.detach_(twice) is twice
+    assert twice.is_leaf
+    with pytest.raises(TypeError, match="detach_: expected input as a Tensor"):
+        fastnn.detach_([1.0])
+    for name in ("conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "avg_pool1d",
+                 "adaptive_avg_pool1d", "rms_norm", "hardshrink"):  # fmt: skip
+        assert getattr(fastnn, name) is getattr(F, name)

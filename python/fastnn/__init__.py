@@ -110,6 +110,16 @@ from fastnn.ops._attributes import (
     is_same_size, is_signed, numel, resolve_conj, resolve_neg,
 )  # fmt: skip
 
+from fastnn.ops import (
+    adaptive_avg_pool1d, avg_pool1d, conv1d, conv2d, conv_transpose1d, conv_transpose2d, hardshrink,
+    rms_norm,
+)  # fmt: skip
+from fastnn.ops._torch_level import (
+    adaptive_max_pool1d, alpha_dropout, alpha_dropout_, batch_norm, detach_, dropout, dropout_,
+    embedding, feature_alpha_dropout, feature_alpha_dropout_, group_norm, layer_norm, max_pool1d,
+    max_pool2d,
+)  # fmt: skip
+
 # isort: on
 from fastnn._draws import bernoulli, multinomial, normal
 from fastnn._random_integers import randint_like
@@ -262,4 +272,10 @@ __all__ += [
     "is_deterministic_algorithms_warn_only_enabled", "is_neg", "is_same_size", "is_signed", "nan",
     "newaxis", "pi", "resolve_conj", "resolve_neg", "row_stack",
     "set_default_device", "set_default_tensor_type", "set_float32_matmul_precision", "swapdims",
+]  # fmt: skip
+__all__ += [
+    "adaptive_avg_pool1d", "adaptive_max_pool1d", "alpha_dropout", "alpha_dropout_", "avg_pool1d",
+    "batch_norm", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "detach_", "dropout",
+    "dropout_", "embedding", "feature_alpha_dropout", "feature_alpha_dropout_", "group_norm",
+    "hardshrink", "layer_norm", "max_pool1d", "max_pool2d", "rms_norm",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ _EQUAL = {
     ("unbiased", None),
     ("dims", None),
     ("compute_mode", None),
+    ("stride", None),
 }
 _REQUIRED = object()
 _UNKNOWN = object()

@@ -33,6 +33,7 @@ class ElementwiseMethods:
     fmax = ops.fmax
     fmin = ops.fmin
     frac, frac_ = ops.frac, ops.frac_
+    hardshrink = ops.hardshrink
     heaviside_ = ops.heaviside_
     hypot, hypot_ = ops.hypot, ops.hypot_
     isclose = ops.isclose
@@ -47,6 +48,7 @@ class ElementwiseMethods:
     logit, logit_ = ops.logit, ops.logit_
     polygamma, polygamma_ = ops.polygamma, ops.polygamma_
     positive = ops.positive
+    prelu = ops.prelu
     rad2deg, rad2deg_ = ops.rad2deg, ops.rad2deg_
     signbit = ops.signbit
     sinc, sinc_ = ops.sinc, ops.sinc_
