@@ -8,7 +8,12 @@ import json
 import pytest
 
 import fastnn
-from fastnn.utils.data import DataLoader, RandomSampler, SubsetRandomSampler
+from fastnn.utils.data import (
+    DataLoader,
+    RandomSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 from loader_data import Stream, order, pairs, seed
 
 
@@ -110,7 +115,10 @@ def test_resuming_other_kinds_of_loaders():
     def single():
         return DataLoader(pairs(9), batch_size=None, sampler=RandomSampler(range(9)))
 
-    for build in (sequential, sampler, single):
+    def weighted():
+        return DataLoader(pairs(9), batch_size=2, sampler=WeightedRandomSampler([1.0] * 9, 8))
+
+    for build in (sequential, sampler, single, weighted):
         fastnn.manual_seed(4)
         loader = build()
         iterator = iter(loader)

@@ -12,6 +12,7 @@ import pytest
 import fastnn
 from fastnn.utils.data import (
     BatchSampler,
+    ChainDataset,
     ConcatDataset,
     DataLoader,
     Dataset,
@@ -19,9 +20,11 @@ from fastnn.utils.data import (
     RandomSampler,
     Sampler,
     SequentialSampler,
+    StackDataset,
     Subset,
     SubsetRandomSampler,
     TensorDataset,
+    WeightedRandomSampler,
     default_collate,
     default_convert,
     random_split,
@@ -60,6 +63,41 @@ def test_concat_and_subset():
         ConcatDataset([])
     with pytest.raises(TypeError, match="has no length"):
         ConcatDataset([Stream(3)])
+
+
+def test_chain():
+    chain = Stream(2) + Stream(3)
+    assert isinstance(chain, ChainDataset)
+    assert [int(x) for x in chain] == [int(x) for x in [*Stream(2), *Stream(3)]]
+    assert [int(x) for x in chain] == [int(x) for x in ChainDataset([Stream(2), Stream(3)])]
+    batches = [b.tolist() for b in DataLoader(chain, batch_size=4)]
+    assert [len(b) for b in batches] == [4, 1]
+    with pytest.raises(TypeError, match=r"ChainDataset: expected parts .*, got Squares; Concat"):
+        list(ChainDataset([Stream(1), Squares(1)]))
+
+    class Sized(Stream):
+        def __len__(self):
+            return 3
+
+    assert len(ChainDataset([Sized(3), Sized(3)])) == 6
+
+
+def test_stack():
+    x, y = Squares(3), Squares(3)
+    stacked = StackDataset(x, y)
+    assert len(stacked) == 3
+    assert stacked[2] == (x[2], y[2])
+    named = StackDataset(image=x, label=y)
+    assert named[1] == {"image": x[1], "label": y[1]}
+    (batch,) = DataLoader(named, batch_size=3)
+    assert sorted(batch) == ["image", "label"]
+    assert batch["label"][1].tolist() == [0, 1, 4]
+    with pytest.raises(ValueError, match=r"size mismatch, \[3, 2\]; cut them"):
+        StackDataset(x, Squares(2))
+    with pytest.raises(ValueError, match="got both; name all of them or none"):
+        StackDataset(x, label=y)
+    with pytest.raises(ValueError, match="got none"):
+        StackDataset()
 
 
 def test_random_split():
@@ -125,6 +163,27 @@ def test_subset_random_sampler():
     s = SubsetRandomSampler([5, 9, 2], generator=seed(0))
     assert sorted(s) == [2, 5, 9]
     assert len(s) == 3
+
+
+def test_weighted_random_sampler():
+    s = WeightedRandomSampler([0.0, 3.0, 1.0], 4000, generator=seed(0))
+    drawn = list(s)
+    assert len(s) == len(drawn) == 4000
+    share = drawn.count(1) / 4000
+    assert drawn.count(0) == 0
+    assert abs(share - 0.75) < 4 * (0.75 * 0.25 / 4000) ** 0.5
+    assert drawn == list(WeightedRandomSampler([0.0, 6, 2], 4000, generator=seed(0)))
+    assert list(s) != drawn
+    weights = fastnn.tensor([1.0, 1.0, 5.0, 1.0])
+    assert sorted(WeightedRandomSampler(weights, 4, replacement=False)) == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match="num_samples as a positive integer value, got 0"):
+        WeightedRandomSampler([1.0], 0)
+    with pytest.raises(ValueError, match="num_samples as a positive integer value, got True"):
+        WeightedRandomSampler([1.0], True)
+    with pytest.raises(ValueError, match="replacement as a boolean value, got 1"):
+        WeightedRandomSampler([1.0], 1, 1)
+    with pytest.raises(ValueError, match=r"weights as a 1d sequence, got shape \(1, 1\)"):
+        WeightedRandomSampler([[1.0]], 1)
 
 
 def test_batch_sampler():

@@ -14,7 +14,12 @@ from fastnn import autograd
 from fastnn._config import (
     are_deterministic_algorithms_enabled,
     empty_cache,
+    get_default_device,
+    get_float32_matmul_precision,
     get_num_threads,
+    is_deterministic_algorithms_warn_only_enabled,
+    set_default_device,
+    set_float32_matmul_precision,
     set_num_threads,
     show_config,
     use_deterministic_algorithms,
@@ -85,25 +90,40 @@ from fastnn.ops._arrays import index_reduce, matrix_exp
 from fastnn.ops._arrays import (
     addbmm, addmv, addr, aminmax, argsort, argwhere, atleast_1d, atleast_2d, atleast_3d, bincount,
     block_diag, broadcast_tensors, bucketize, cartesian_prod, cdist, column_stack, combinations,
-    corrcoef, cov, cross, cummax, cummin, det, diag, diag_embed, diagonal, diagonal_scatter, diff,
-    dist, dsplit, dstack, einsum, fliplr, flipud, hsplit, index_copy, index_fill, index_put,
-    index_put_, inner, inverse, kron, kthvalue, logcumsumexp, logdet, masked_scatter, matrix_power,
-    median, meshgrid, mode, moveaxis, msort, nanmean, nanmedian, nanquantile, nansum, nonzero, put,
-    quantile, ravel, renorm, repeat_interleave, rot90, scatter_reduce, searchsorted, select_scatter,
-    slice_scatter, slogdet, sort, swapaxes, take, tensor_split, tensordot, topk, trace, unique,
-    unique_consecutive, vdot, vsplit,
+    corrcoef, cov, cross, cummax, cummin, det, diag, diag_embed, diagflat, diagonal,
+    diagonal_scatter, diff, dist, dsplit, dstack, einsum, fliplr, flipud, hsplit, index_copy,
+    index_fill, index_put, index_put_, inner, inverse, kron, kthvalue, logcumsumexp, logdet,
+    masked_scatter, matrix_power, median, meshgrid, mode, moveaxis, msort, nanmean, nanmedian,
+    nanquantile, nansum, nonzero, put, quantile, ravel, renorm, repeat_interleave, rot90,
+    scatter_reduce, searchsorted, select_scatter, slice_scatter, slogdet, sort, swapaxes, take,
+    tensor_split, tensordot, topk, trace, unique, unique_consecutive, vdot, vsplit,
 )  # fmt: skip
 from fastnn.ops._aliases import (
     absolute, absolute_, arccos, arccos_, arccosh, arccosh_, arcsin, arcsin_, arcsinh, arcsinh_,
-    arctan, arctan2, arctan_, arctanh, arctanh_, divide, fix, fix_, greater, greater_equal, less,
-    less_equal, multiply, negative, negative_, not_equal, sgn, subtract,
+    arctan, arctan2, arctan_, arctanh, arctanh_, concat, concatenate, divide, fix,
+    fix_, ger, greater, greater_equal, less, less_equal, multiply, negative, negative_, not_equal,
+    row_stack, sgn, subtract, swapdims,
 )  # fmt: skip
-# isort: on
+from fastnn.ops._attributes import (
+    adjoint, conj, detach, is_complex, is_conj, is_floating_point, is_neg, is_nonzero,
+    is_same_size, is_signed, numel, resolve_conj, resolve_neg,
+)  # fmt: skip
+
+from fastnn.ops import (
+    adaptive_avg_pool1d, avg_pool1d, conv1d, conv2d, conv_transpose1d, conv_transpose2d, hardshrink,
+    rms_norm,
+)  # fmt: skip
+from fastnn.ops._torch_level import (
+    adaptive_max_pool1d, alpha_dropout, alpha_dropout_, batch_norm, detach_, dropout, dropout_,
+    embedding, feature_alpha_dropout, feature_alpha_dropout_, group_norm, layer_norm, max_pool1d,
+    max_pool2d,
+)  # fmt: skip
 
 # isort: on
 from fastnn._draws import bernoulli, multinomial, normal
 from fastnn._random_integers import randint_like
 from fastnn._repr import set_printoptions
+from fastnn._size import Size, e, inf, nan, newaxis, pi
 from fastnn._typed_tensors import (
     BFloat16Tensor,
     BoolTensor,
@@ -115,8 +135,9 @@ from fastnn._typed_tensors import (
     IntTensor,
     LongTensor,
     ShortTensor,
+    set_default_tensor_type,
 )
-from fastnn.ops._attributes import is_complex, is_floating_point, is_nonzero, is_tensor, numel
+from fastnn.ops._attributes import is_tensor
 from fastnn.random import (
     Generator,
     default_generator,
@@ -202,15 +223,29 @@ __all__ = [
 ]  # fmt: skip
 __all__ += ["index_reduce", "matrix_exp"]
 __all__ += [
+
     "addbmm", "addmv", "addr", "aminmax", "argsort", "argwhere", "atleast_1d", "atleast_2d",
     "atleast_3d", "bincount", "block_diag", "broadcast_tensors", "bucketize", "cartesian_prod",
     "cdist", "column_stack", "combinations", "corrcoef", "cov", "cross", "cummax", "cummin", "det",
-    "diag", "diag_embed", "diagonal", "diagonal_scatter", "diff", "dist", "dsplit", "dstack",
-    "einsum", "fliplr", "flipud", "hsplit", "index_copy", "index_fill", "index_put", "index_put_",
-    "inner", "inverse", "kron", "kthvalue", "logcumsumexp", "logdet", "masked_scatter",
-    "matrix_power", "median", "meshgrid", "mode", "moveaxis", "msort", "nanmean", "nanmedian",
-    "nanquantile", "nansum", "nonzero", "put", "quantile", "ravel", "renorm", "repeat_interleave",
-    "rot90", "scatter_reduce", "searchsorted", "select_scatter", "slice_scatter", "slogdet", "sort",
-    "swapaxes", "take", "tensor_split", "tensordot", "topk", "trace", "unique",
-    "unique_consecutive", "vdot", "vsplit",
+    "diag", "diag_embed", "diagflat", "diagonal", "diagonal_scatter", "diff", "dist", "dsplit",
+    "dstack", "einsum", "fliplr", "flipud", "hsplit", "index_copy", "index_fill", "index_put",
+    "index_put_", "inner", "inverse", "kron", "kthvalue", "logcumsumexp", "logdet",
+    "masked_scatter", "matrix_power", "median", "meshgrid", "mode", "moveaxis", "msort", "nanmean",
+    "nanmedian", "nanquantile", "nansum", "nonzero", "put", "quantile", "ravel", "renorm",
+    "repeat_interleave", "rot90", "scatter_reduce", "searchsorted", "select_scatter",
+    "slice_scatter", "slogdet", "sort", "swapaxes", "take", "tensor_split", "tensordot", "topk",
+    "trace", "unique", "unique_consecutive", "vdot", "vsplit",
+]  # fmt: skip
+__all__ += [
+    "Size", "adjoint", "concat", "concatenate", "conj", "detach", "e", "ger",
+    "get_default_device", "get_float32_matmul_precision", "inf", "is_conj",
+    "is_deterministic_algorithms_warn_only_enabled", "is_neg", "is_same_size", "is_signed", "nan",
+    "newaxis", "pi", "resolve_conj", "resolve_neg", "row_stack",
+    "set_default_device", "set_default_tensor_type", "set_float32_matmul_precision", "swapdims",
+]  # fmt: skip
+__all__ += [
+    "adaptive_avg_pool1d", "adaptive_max_pool1d", "alpha_dropout", "alpha_dropout_", "avg_pool1d",
+    "batch_norm", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "detach_", "dropout",
+    "dropout_", "embedding", "feature_alpha_dropout", "feature_alpha_dropout_", "group_norm",
+    "hardshrink", "layer_norm", "max_pool1d", "max_pool2d", "rms_norm",
 ]  # fmt: skip

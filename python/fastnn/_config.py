@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What runs and why: the report of `show_config`, the number of threads, the memory cache."""
+"""What runs and why: the report of `show_config`, the number of threads, the memory cache, where
+tensors are made."""
 
 from __future__ import annotations
 
@@ -9,6 +10,9 @@ from typing import Any
 import numpy as np
 
 from fastnn import _backend
+from fastnn._device import device as Device
+
+_precision = "highest"
 
 
 def set_num_threads(n: int) -> None:
@@ -42,6 +46,48 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
 def are_deterministic_algorithms_enabled() -> bool:
     """True: there are no others."""
     return True
+
+
+def is_deterministic_algorithms_warn_only_enabled() -> bool:
+    """False: there is nothing to warn of."""
+    return False
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Accepted and without effect, as torch.set_float32_matmul_precision: products of float32 are
+    computed in float32.  Raises ValueError for other than 'highest', 'high' and 'medium'."""
+    global _precision  # noqa: PLW0603
+    if precision not in ("highest", "high", "medium"):
+        message = (
+            "set_float32_matmul_precision: expected 'highest', 'high' or 'medium', got "
+            f"{precision!r}; each of them computes in float32"
+        )
+        raise ValueError(message)
+    _precision = precision
+
+
+def get_float32_matmul_precision() -> str:
+    """What `set_float32_matmul_precision` was last given."""
+    return _precision
+
+
+def get_default_device() -> Device:
+    """Where tensors are made: the GPU with FASTNN_BACKEND=cuda, else the CPU."""
+    return Device("cuda" if _backend.default_table().name == "cuda" else "cpu")
+
+
+def set_default_device(device: Any) -> None:
+    """Accepts the place where tensors are made already, or None. It is chosen when Python starts:
+    RuntimeError for another one."""
+    wanted = get_default_device() if device is None else Device(device)
+    if wanted.type != get_default_device().type:
+        backend = "cuda" if wanted.type == "cuda" else "cpu"
+        why = f" ({_backend.reasons['cuda']})" if backend == "cuda" else ""
+        message = (
+            f"set_default_device: expected {get_default_device()}, where this process makes "
+            f"tensors, got {wanted}{why}; start Python with FASTNN_BACKEND={backend}"
+        )
+        raise RuntimeError(message)
 
 
 def empty_cache() -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn import _dtypes
+from fastnn._formats import check_formats
 from fastnn.ops import _common
 from fastnn.ops._elementwise import number
 from fastnn.ops._in_place import check_in_place
@@ -153,8 +154,10 @@ def normal(
     *,
     generator: Generator | None = None,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Normally distributed numbers, as torch.normal: mean and std are tensors or numbers,
     elementwise; of two numbers ``size`` says how many.
@@ -163,6 +166,7 @@ def normal(
     RuntimeError for integers as means and a std below 0.
     """
     name = "normal"
+    check_formats(name, layout=layout, pin_memory=pin_memory)
     mean, std = _common.as_operand(name, mean), _common.as_operand(name, std)
     tensors = [v for v in (mean, std) if isinstance(v, Tensor)]
     for v in tensors:

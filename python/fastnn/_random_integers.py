@@ -137,12 +137,16 @@ def randint_like(
     *,
     generator: Generator | None = None,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
+    memory_format: Any = None,
 ) -> Tensor:
     """`randint` of the shape and type of a tensor: ``randint_like(t, high)`` or (t, low, high)."""
     name = "randint_like"
     _common.require_tensor(name, "input", input)
+    check_formats(name, layout=layout, pin_memory=pin_memory, memory_format=memory_format)
     low, high = (0, low) if high is None else (low, high)
     kind = _dtypes.argument(name, dtype, input.dtype)
     made = randint(low, high, input.shape, generator=generator, dtype=kind)

@@ -61,3 +61,22 @@ HalfTensor = TensorType("HalfTensor", _dtypes.float16)
 BFloat16Tensor = TensorType("BFloat16Tensor", _dtypes.bfloat16)
 FloatTensor = TensorType("FloatTensor", _dtypes.float32)
 DoubleTensor = TensorType("DoubleTensor", _dtypes.float64)
+
+_DEFAULTS = (HalfTensor, BFloat16Tensor, FloatTensor, DoubleTensor)
+
+
+def set_default_tensor_type(t: TensorType | str) -> None:
+    """`set_default_dtype` by torch's older name: ``FloatTensor`` or ``"torch.FloatTensor"``.
+
+    Raises TypeError for types that are not of floating-point numbers on the CPU.
+    """
+    names = {kind.__name__: kind for kind in _DEFAULTS}
+    package, _, word = t.rpartition(".") if isinstance(t, str) else ("torch", "", None)
+    found = t if word is None else names.get(word)
+    if found not in _DEFAULTS or package not in ("torch", "fastnn"):
+        message = (
+            f"set_default_tensor_type: expected a floating-point type such as fastnn.FloatTensor or"
+            f" 'torch.FloatTensor', got {t!r}; set_default_dtype(fastnn.float64) says it by a dtype"
+        )
+        raise TypeError(message)
+    _dtypes.set_default_dtype(found.dtype)

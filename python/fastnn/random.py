@@ -70,19 +70,19 @@ class Generator:
         """The state as 16 bytes (uint8)."""
         return Tensor._wrap(np.array(self._host()).view(np.uint8))
 
-    def set_state(self, state: Tensor) -> Generator:
+    def set_state(self, new_state: Tensor) -> Generator:
         """Continues from a state that get_state gave."""
         if (
-            not isinstance(state, Tensor)
-            or state.shape != (16,)
-            or state.dtype is not _dtypes.uint8
+            not isinstance(new_state, Tensor)
+            or new_state.shape != (16,)
+            or new_state.dtype is not _dtypes.uint8
         ):
             message = (
-                f"set_state: expected what get_state returned (16 bytes), got {state!r}; pass that "
-                "tensor unchanged"
+                f"set_state: expected what get_state returned (16 bytes), got {new_state!r}; pass "
+                "that tensor unchanged"
             )
             raise RuntimeError(message)
-        numbers = np.array(state.cpu().numpy()).view(np.int64)
+        numbers = np.array(new_state.cpu().numpy()).view(np.int64)
         self.cell[0], self.cell[1] = int(numbers[0]), int(numbers[1])
         return self
 
@@ -139,10 +139,12 @@ def seed() -> int:
 
 
 @contextlib.contextmanager
-def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
+def fork_rng(
+    devices: Any = None, enabled: bool = True, device_type: str | None = None
+) -> Iterator[None]:
     """Draws inside of the ``with`` block leave the default generator as it was before, as
-    torch.random.fork_rng. It is the only one: ``devices`` changes nothing."""
-    del devices
+    torch.random.fork_rng. It is the only one: ``devices`` and ``device_type`` change nothing."""
+    del devices, device_type
     state = default_generator.get_state()
     try:
         yield
@@ -156,9 +158,9 @@ def get_rng_state() -> Tensor:
     return default_generator.get_state()
 
 
-def set_rng_state(state: Tensor) -> None:
+def set_rng_state(new_state: Tensor) -> None:
     """Sets the state of the default generator."""
-    default_generator.set_state(state)
+    default_generator.set_state(new_state)
 
 
 def rand(

@@ -224,6 +224,14 @@ class Tensor(Methods):
         return ops.permute(self, tuple(range(self.ndim))[::-1])
 
     @property
+    def H(self) -> Tensor:
+        return ops.t(self)
+
+    @property
+    def mH(self) -> Tensor:
+        return self.mT
+
+    @property
     def mT(self) -> Tensor:
         return ops.transpose(self, -2, -1)
 
@@ -262,6 +270,13 @@ class Tensor(Methods):
     @property
     def is_cuda(self) -> bool:
         return self.device.type == "cuda"
+
+    @property
+    def is_cpu(self) -> bool:
+        return self.device.type == "cpu"
+
+    # What there is of no other kind: optimisers and hooks of torch's ask before they go on.
+    is_sparse = is_quantized = is_nested = is_meta = False
 
     @property
     def layout(self) -> _formats.layout:

@@ -262,3 +262,12 @@ def test_order_zero_counts_the_tensors_that_are_not_zero() -> None:
     first, second = with_gradients([np.float32([1, 2, 3]), np.float32([4, 0, 0])])
     assert nn.utils.clip_grad_norm_([first, second], 1.0, norm_type=0).item() == 2.0
     np.testing.assert_allclose(first.grad.numpy(), [0.5, 1.0, 1.5], rtol=1e-5)
+
+
+def test_the_older_name_warns() -> None:
+    new, old = (fastnn.tensor([0.0, 0.0], requires_grad=True) for _ in range(2))
+    new.grad, old.grad = (fastnn.tensor([3.0, 4.0]) for _ in range(2))
+    with pytest.warns(FutureWarning, match="in favor of `nn.utils.clip_grad_norm_`"):
+        assert nn.utils.clip_grad_norm(old, 1.0).item() == 5.0
+    nn.utils.clip_grad_norm_(new, 1.0)
+    assert fastnn.equal(new.grad, old.grad)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 import fastnn
@@ -41,6 +43,36 @@ def test_assignment_moves_a_name_between_kinds():
     m.weight = None
     assert m.weight is None
     assert [name for name, _ in m.named_parameters(recurse=False)] == ["plain", "mean"]
+
+
+def test_buffers_by_assignment():
+    values = fastnn.ones(2)
+    m = nn.Module()
+    m.kept = nn.Buffer(values)
+    m.passing = nn.Buffer(values, persistent=False)
+    assert isinstance(m.kept, fastnn.Tensor)
+    assert m.kept.data_ptr() == values.data_ptr()
+    assert [n for n, _ in m.named_buffers()] == ["kept", "passing"]
+    assert list(m.state_dict()) == ["kept"]
+    assert type(m.kept * 2) is fastnn.Tensor
+    copied = copy.deepcopy(m)
+    assert copied.kept.data_ptr() != values.data_ptr()
+    assert list(copied.state_dict()) == ["kept"]
+    m.kept = fastnn.zeros(2)  # a plain tensor in its place stays a buffer
+    assert list(m.state_dict()) == ["kept"]
+    m.weight = nn.Parameter(values)
+    m.weight = nn.Buffer(values, persistent=False)
+    assert list(m.parameters()) == []
+    assert not m.double().weight.requires_grad
+    assert m.weight.dtype is fastnn.float64
+    assert nn.Buffer().shape == (0,)
+    assert not nn.Buffer(nn.Parameter(values)).requires_grad
+    with pytest.raises(TypeError, match="Buffer: expected a Tensor, got list; make one"):
+        nn.Buffer([1.0])
+    with pytest.raises(TypeError):
+        nn.Buffer(values, False)
+    with pytest.raises(AttributeError, match=r"before Module\.__init__"):
+        nn.Module.__new__(nn.Module).kept = nn.Buffer(values)
 
 
 def test_delattr_forgets_the_name():

@@ -73,6 +73,29 @@ def test_lookup_by_path():
             call()
 
 
+def test_replacing_by_path():
+    net = Net()
+    new, other = nn.Linear(4, 2), nn.ReLU()
+    net.set_submodule("rest.1", new)
+    net.set_submodule("first.after", other)
+    assert net.rest[1] is new
+    assert len(net.rest) == 2
+    assert [n for n, _ in net.named_modules()][1:3] == ["first", "first.after"]
+    net.set_submodule("rest.0", other, strict=True)
+    assert list(net.rest) == [other, new]
+    for path, module, error, message in (
+        ("", new, ValueError, "expected the path of a child and an nn.Module, got the path ''"),
+        ("rest.", new, ValueError, "got the path 'rest.'"),
+        ("first", fastnn.ones(1), ValueError, "a fastnn.tensor.Tensor; named_modules"),
+        ("first.weight", new, AttributeError, "expected an nn.Module at `weight`"),
+        ("nothing.1", new, AttributeError, "no attribute `nothing`"),
+    ):
+        with pytest.raises(error, match=message):
+            net.set_submodule(path, module)
+    with pytest.raises(AttributeError, match="no attribute `7`"):
+        net.set_submodule("rest.7", new, strict=True)
+
+
 def test_train_and_eval_reach_every_module():
     net = Net()
     assert net.eval() is net

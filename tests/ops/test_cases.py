@@ -32,7 +32,7 @@ PRODUCTS = {
     "mv", "rnn_layer", "sum", "tensordot", "vdot",
 }  # fmt: skip
 # Added up in an order that may follow the layout.
-SUMS = ("sum", "mean", "var_mean", "std_mean", "norm", "vector_norm", "einsum")
+SUMS = ("sum", "mean", "var_mean", "std_mean", "norm", "vector_norm", "einsum", "sum_to_size")
 # Their zeros are differences of sums: of either sign.
 NORMS = {"batch_norm", "group_norm", "layer_norm", "rms_norm"}
 # Those that refuse numbers outside of their domain.

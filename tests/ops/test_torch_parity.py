@@ -43,6 +43,8 @@ def torch_function(torch: Any, name: str) -> Any:
         return lambda *a: getattr(torch, name)(a[:-1], a[-1])
     if name in ("hstack", "vstack", "dstack", "column_stack"):
         return lambda *a: getattr(torch, name)(a)
+    if name == "fill_diagonal":  # which torch has in place alone
+        return lambda x, *a: x.clone().fill_diagonal_(*a)
     if name == "multi_dot":
         return lambda *a: torch.linalg.multi_dot(a)
     # The older of these have other forms.

@@ -116,7 +116,7 @@ from fastnn.nn.padding import (
     ZeroPad2d,
     ZeroPad3d,
 )
-from fastnn.nn.parameter import Parameter
+from fastnn.nn.parameter import Buffer, Parameter
 from fastnn.nn.parameter_containers import ParameterDict, ParameterList
 from fastnn.nn.pooling import (
     AdaptiveAvgPool1d,
@@ -163,6 +163,7 @@ __all__ = [
     "BatchNorm2d",
     "BatchNorm3d",
     "Bilinear",
+    "Buffer",
     "CTCLoss",
     "ChannelShuffle",
     "CircularPad1d",

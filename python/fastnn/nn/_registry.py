@@ -13,7 +13,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from fastnn._backend import bump_mutation_stamp
-from fastnn.nn.parameter import Parameter
+from fastnn.nn.parameter import Buffer, Parameter
 from fastnn.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -88,6 +88,10 @@ class Registry:
             self._require_init("module")
             self._forget(name, keep="_modules")
             self._modules[name] = value  # type: ignore[assignment]
+        elif isinstance(value, Buffer):
+            self._require_init("buffer")
+            self._forget(name, keep="_buffers")
+            self.register_buffer(name, value, value.persistent)
         elif "_parameters" not in own:
             object.__setattr__(self, name, value)
         elif name in own["_parameters"]:

@@ -48,9 +48,9 @@ class Traversal(Registry):
                 path = f"{prefix}.{name}" if prefix else name
                 yield from child.named_modules(memo, path, remove_duplicate)
 
-    def modules(self) -> Iterator[Module]:
-        """Yield this module and all below it, each once."""
-        for _, module in self.named_modules():
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
+        """Yield this module and all below it, each once unless ``remove_duplicate`` is False."""
+        for _, module in self.named_modules(remove_duplicate=remove_duplicate):
             yield module
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
@@ -128,6 +128,28 @@ class Traversal(Registry):
                 raise AttributeError(message)
             module = cast("Module", child)
         return module
+
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a module at the dotted path ``target``, in place of the one that is there; with
+        ``strict`` there has to be one.
+
+        Raises ValueError for an empty path and for what is no module, AttributeError for a path
+        whose start is not there, or whose end is something else than a module.
+        """
+        path, _, name = target.rpartition(".")
+        given: object = module
+        if not name or not isinstance(given, Registry):
+            message = (
+                "set_submodule: expected the path of a child and an nn.Module, got the path "
+                f"{target!r} and a {type_name(given)}; named_modules() lists the paths"
+            )
+            raise ValueError(message)
+        owner = self.get_submodule(path)
+        if hasattr(owner, name):
+            self.get_submodule(target)  # which refuses what is no module
+        elif strict:
+            raise _absent(owner, name, target, "named_modules")
+        setattr(owner, name, module)
 
     def _get_member(self, target: str, kind: type[_T], table: str) -> _T:
         path, _, name = target.rpartition(".")

@@ -173,6 +173,11 @@ class Module(State, Traversal):
         """Move parameters and buffers to the CPU."""
         return self._apply(lambda value: value.to(device="cpu"))
 
+    def cuda(self: _Self, device: Any = None) -> _Self:
+        """Move parameters and buffers to the GPU, by default the current one."""
+        where = "cuda" if device is None else device
+        return self._apply(lambda value: value.cuda(where))
+
     # ---- representation ----
 
     def _get_name(self) -> str:

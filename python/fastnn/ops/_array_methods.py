@@ -25,11 +25,13 @@ class ArrayMethods:
     det = arrays.det
     diag = arrays.diag
     diag_embed = arrays.diag_embed
+    diagflat = arrays.diagflat
     diagonal = arrays.diagonal
     diagonal_scatter = arrays.diagonal_scatter
     diff = arrays.diff
     dist = arrays.dist
     dsplit = arrays.dsplit
+    fill_diagonal_ = arrays.fill_diagonal_
     fliplr = arrays.fliplr
     flipud = arrays.flipud
     hsplit = arrays.hsplit
@@ -73,6 +75,7 @@ class ArrayMethods:
     slice_scatter = arrays.slice_scatter
     slogdet = arrays.slogdet
     sort = arrays.sort
+    sum_to_size = arrays.sum_to_size
     swapaxes = arrays.swapaxes
     take = arrays.take
     tensor_split = arrays.tensor_split

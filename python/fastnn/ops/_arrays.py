@@ -7,6 +7,7 @@ from __future__ import annotations
 from fastnn.ops.added_products import addbmm, addmv, addr, vdot, vecdot_tensors as vecdot
 from fastnn.ops.counting import argwhere, bincount, nonzero, repeat_interleave
 from fastnn.ops.determinant import det, logdet, slogdet
+from fastnn.ops.diagonal_fill import diagflat, fill_diagonal_, sum_to_size
 from fastnn.ops.diagonals import (
     diag, diag_embed, diagonal, diagonal_scatter, trace_of as trace,
 )  # fmt: skip
@@ -44,15 +45,15 @@ __all__ = [
     "addbmm", "addmv", "addr", "aminmax", "argsort", "argwhere", "atleast_1d", "atleast_2d",
     "atleast_3d", "bincount", "block_diag", "broadcast_tensors", "bucketize", "cartesian_prod",
     "cdist", "cholesky", "column_stack", "combinations", "corrcoef", "cov", "cross", "cummax",
-    "cummin", "det", "diag", "diag_embed", "diagonal", "diagonal_scatter", "diff", "dist", "dsplit",
-    "dstack", "einsum", "fliplr", "flipud", "hsplit", "index_copy", "index_copy_", "index_fill",
-    "index_fill_", "index_put", "index_put_", "inner", "inv", "inverse", "kron", "kthvalue",
-    "logcumsumexp", "logdet", "masked_scatter", "masked_scatter_", "matrix_norm", "matrix_power",
-    "median", "meshgrid", "mode", "moveaxis", "msort", "multi_dot", "nanmean", "nanmedian",
-    "nanquantile", "nansum", "nonzero", "put", "put_", "quantile", "ravel", "renorm", "renorm_",
-    "repeat_interleave", "reshape_as", "rot90", "scatter_reduce", "scatter_reduce_", "searchsorted",
-    "select_scatter", "slice_scatter", "slogdet", "solve", "sort", "svd", "svdvals", "swapaxes",
-    "take", "tensor_split", "tensordot", "topk", "trace", "unique", "unique_consecutive", "vdot",
-    "vecdot", "vsplit",
+    "cummin", "det", "diag", "diag_embed", "diagflat", "diagonal", "diagonal_scatter", "diff",
+    "dist", "dsplit", "dstack", "einsum", "fill_diagonal_", "fliplr", "flipud", "hsplit",
+    "index_copy", "index_copy_", "index_fill", "index_fill_", "index_put", "index_put_", "inner",
+    "inv", "inverse", "kron", "kthvalue", "logcumsumexp", "logdet", "masked_scatter",
+    "masked_scatter_", "matrix_norm", "matrix_power", "median", "meshgrid", "mode", "moveaxis",
+    "msort", "multi_dot", "nanmean", "nanmedian", "nanquantile", "nansum", "nonzero", "put", "put_",
+    "quantile", "ravel", "renorm", "renorm_", "repeat_interleave", "reshape_as", "rot90",
+    "scatter_reduce", "scatter_reduce_", "searchsorted", "select_scatter", "slice_scatter",
+    "slogdet", "solve", "sort", "sum_to_size", "svd", "svdvals", "swapaxes", "take", "tensor_split",
+    "tensordot", "topk", "trace", "unique", "unique_consecutive", "vdot", "vecdot", "vsplit",
 ]  # fmt: skip
 __all__ += ["householder_product", "index_reduce", "matrix_exp"]

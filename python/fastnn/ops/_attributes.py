@@ -58,6 +58,67 @@ def is_nonzero(input: Tensor) -> builtins.bool:
     return builtins.bool(input.item())
 
 
+def is_same_size(input: Tensor, other: Tensor) -> builtins.bool:
+    """Whether two tensors have one shape, as torch.is_same_size."""
+    _common.require_tensor("is_same_size", "input", input)
+    _common.require_tensor("is_same_size", "other", other)
+    return input.shape == other.shape
+
+
+def get_device(input: Tensor) -> int:
+    """The number of the GPU that a tensor is on, -1 on the CPU; as torch.Tensor.get_device."""
+    _common.require_tensor("get_device", "input", input)
+    return int(input.array.device.id) if is_gpu_array(input.array) else -1
+
+
+def detach(input: Tensor) -> Tensor:
+    """The same memory without history: `Tensor.detach`, as torch.detach."""
+    _common.require_tensor("detach", "input", input)
+    return input.detach()
+
+
+def adjoint(input: Tensor) -> Tensor:
+    """Matrices transposed, as torch.adjoint of real numbers: a view.
+
+    Shapes: (..., n, m) -> (..., m, n).   Raises RuntimeError for fewer than 2 dimensions.
+    """
+    _common.require_tensor("adjoint", "input", input)
+    if input.ndim < 2:
+        message = (
+            f"adjoint: expected a matrix or a batch of them, got {input.shape}; unsqueeze(-2) makes"
+            " a row of a vector"
+        )
+        raise RuntimeError(message)
+    return input.mT
+
+
+def _real(name: str) -> Callable[[Tensor], Tensor]:
+    def itself(input: Tensor) -> Tensor:
+        _common.require_tensor(name, "input", input)
+        return input
+
+    itself.__name__ = itself.__qualname__ = name
+    itself.__doc__ = f"The tensor itself, as torch.{name} of real numbers."
+    return itself
+
+
+def _never(name: str) -> Callable[[Tensor], builtins.bool]:
+    def false(input: Tensor) -> builtins.bool:
+        _common.require_tensor(name, "input", input)
+        return False
+
+    false.__name__ = false.__qualname__ = name
+    false.__doc__ = f"False, as torch.{name} of all tensors that there are."
+    return false
+
+
+conj: Callable[[Tensor], Tensor] = _real("conj")
+resolve_conj: Callable[[Tensor], Tensor] = _real("resolve_conj")
+resolve_neg: Callable[[Tensor], Tensor] = _real("resolve_neg")
+is_conj: Callable[[Tensor], builtins.bool] = _never("is_conj")
+is_neg: Callable[[Tensor], builtins.bool] = _never("is_neg")
+
+
 def storage_offset(input: Tensor) -> int:
     """How many elements of its memory lie before a tensor's first, as torch.Tensor.storage_offset:
     0 unless it is a view."""

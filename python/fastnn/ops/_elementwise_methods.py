@@ -33,6 +33,7 @@ class ElementwiseMethods:
     fmax = ops.fmax
     fmin = ops.fmin
     frac, frac_ = ops.frac, ops.frac_
+    hardshrink = ops.hardshrink
     heaviside_ = ops.heaviside_
     hypot, hypot_ = ops.hypot, ops.hypot_
     isclose = ops.isclose
@@ -47,6 +48,7 @@ class ElementwiseMethods:
     logit, logit_ = ops.logit, ops.logit_
     polygamma, polygamma_ = ops.polygamma, ops.polygamma_
     positive = ops.positive
+    prelu = ops.prelu
     rad2deg, rad2deg_ = ops.rad2deg, ops.rad2deg_
     signbit = ops.signbit
     sinc, sinc_ = ops.sinc, ops.sinc_
@@ -64,6 +66,7 @@ class ElementwiseMethods:
     arctanh, arctanh_ = _aliases.arctanh, _aliases.arctanh_
     divide, divide_ = _aliases.divide, _aliases.divide_
     fix, fix_ = _aliases.fix, _aliases.fix_
+    ger = _aliases.ger
     greater, greater_ = _aliases.greater, _aliases.greater_
     greater_equal, greater_equal_ = _aliases.greater_equal, _aliases.greater_equal_
     less, less_ = _aliases.less, _aliases.less_
@@ -73,6 +76,7 @@ class ElementwiseMethods:
     not_equal, not_equal_ = _aliases.not_equal, _aliases.not_equal_
     sgn, sgn_ = _aliases.sgn, _aliases.sgn_
     subtract, subtract_ = _aliases.subtract, _aliases.subtract_
+    swapdims = _aliases.swapdims
 
     # Random numbers
     bernoulli, bernoulli_ = _draws.bernoulli, _draws.bernoulli_
@@ -84,7 +88,15 @@ class ElementwiseMethods:
     random_ = _random_integers.random_
 
     # Tensors like this one, and what it says about itself
+    adjoint = _attributes.adjoint
     apply_ = _attributes.apply_
+    conj = _attributes.conj
+    get_device = _attributes.get_device
+    is_conj = _attributes.is_conj
+    is_neg = _attributes.is_neg
+    is_same_size = _attributes.is_same_size
+    resolve_conj = _attributes.resolve_conj
+    resolve_neg = _attributes.resolve_neg
     is_complex = _attributes.is_complex
     is_signed = _attributes.is_signed
     is_nonzero = _attributes.is_nonzero

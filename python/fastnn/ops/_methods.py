@@ -17,6 +17,7 @@ from fastnn.ops._array_methods import ArrayMethods
 from fastnn.ops._elementwise_methods import ElementwiseMethods
 from fastnn.ops._in_place_methods import InPlaceMethods
 from fastnn.ops.bmm import bmm_tensors as _bmm
+from fastnn.ops.conversion import cuda as _cuda
 from fastnn.ops.logsumexp import logsumexp_tensor as _logsumexp
 from fastnn.ops.matmul import matmul as _matmul
 from fastnn.ops.softmax import softmax as _softmax
@@ -164,7 +165,7 @@ class Methods(ArrayMethods, ElementwiseMethods, InPlaceMethods):
     contiguous = ops.contiguous
     copy_ = ops.copy_
     cpu = ops.converter("cpu", "cpu")
-    cuda = ops.converter("cuda", "cuda")
+    cuda = _cuda
     double = ops.converter("double", _dtypes.float64)
     fill_ = ops.fill_
     float = ops.converter("float", _dtypes.float32)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import _dtypes
+from fastnn._device import device as Device
 from fastnn.ops import _common
 from fastnn.ops.copy import converter, to
 from fastnn.tensor import Tensor
@@ -57,6 +58,23 @@ def tensor_type(input: Tensor, dtype: Any = None, non_blocking: bool = False) ->
     return to(input, device, _TYPES[word], non_blocking=non_blocking)
 
 
+def cuda(
+    input: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None
+) -> Tensor:
+    """The tensor on the GPU, as torch.Tensor.cuda: on the current one, or that of ``device``, a
+    device or a number.  Raises RuntimeError for another kind of device, and where there is none."""
+    _common.require_tensor("cuda", "input", input)
+    given = "cuda" if device is None else device
+    if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
+        given = f"cuda:{given}"
+    if not isinstance(given, str | Device) or Device(given).type != "cuda":
+        message = (
+            f"cuda: expected a GPU, got {device!r} as device; write 'cuda:0' or 0, or leave it out"
+        )
+        raise RuntimeError(message)
+    return to(input, given, non_blocking=non_blocking, memory_format=memory_format)
+
+
 _common.named(type=tensor_type)
 bfloat16 = converter("bfloat16", _dtypes.bfloat16)
 byte = converter("byte", _dtypes.uint8)
@@ -94,6 +112,10 @@ ERRORS = [
     ErrorCase(tensor_type, "type", [(2,), "torch.Float"], ValueError, "fastnn.float32"),
     ErrorCase(tensor_type, "type", [(2,), 3], TypeError, "expected a fastnn dtype"),
     ErrorCase(tensor_type, "type", [3.0], TypeError, "expected input as a Tensor"),
+    ErrorCase(cuda, "cuda", [(2,), "cpu"], RuntimeError, "expected a GPU, got 'cpu'"),
+    ErrorCase(cuda, "cuda", [(2,), -1], RuntimeError, "expected a GPU, got -1"),
+    ErrorCase(cuda, "cuda", [(2,), 1.5], RuntimeError, "leave it out"),
+    ErrorCase(cuda, "cuda", [3.0], TypeError, "expected input as a Tensor"),
     *(
         ErrorCase(convert, convert.__name__, [value], TypeError, "expected input as a Tensor")
         for convert in (byte, char, short, bfloat16)

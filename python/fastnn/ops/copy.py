@@ -196,26 +196,27 @@ def converter(name: str, target: _dtypes.dtype | str) -> Callable[..., Tensor]:
     return convert
 
 
-def copy_(t: Tensor, source: Any) -> Tensor:
-    """Writes ``source`` (a tensor or a number, broadcast, converted) into ``t``, in place."""
+def copy_(t: Tensor, other: Any, non_blocking: bool = False) -> Tensor:  # noqa: ARG001
+    """Writes ``other`` (a tensor or a number, broadcast, converted) into ``t``, in place. Copies
+    are in order: ``non_blocking`` changes nothing."""
     from fastnn.ops.view import expand  # noqa: PLC0415
 
-    recording = check_in_place("copy_", t, source)
-    if not isinstance(source, Tensor):
-        _common.as_operand("copy_", source)
-        return fill_(t, source)
-    if _common.broadcast_shape("copy_", t.shape, source.shape) != t.shape:
-        message = f"copy_: expected a source that fits {t.shape}, got {source.shape}; reshape() it"
+    recording = check_in_place("copy_", t, other)
+    if not isinstance(other, Tensor):
+        _common.as_operand("copy_", other)
+        return fill_(t, other)
+    if _common.broadcast_shape("copy_", t.shape, other.shape) != t.shape:
+        message = f"copy_: expected a source that fits {t.shape}, got {other.shape}; reshape() it"
         raise RuntimeError(message)
     if recording:
-        overwrite(t, expand(to(source, t.dtype), t.shape))
+        overwrite(t, expand(to(other, t.dtype), t.shape))
         return t
     table = _backend.kernels(t.array)
-    array = source.array
+    array = other.array
     if type(array) is not type(t.array):
         array = _backend.move(array, t.device.type)
     if table.xp.may_share_memory(array, t.array):
-        array = clone(source.detach()).array
+        array = clone(other.detach()).array
     array = _common.broadcast_array(table, array, t.shape)
     (table.copy if array.dtype == t.array.dtype else table.cast)(array, t.array)
     t.storage.version += 1

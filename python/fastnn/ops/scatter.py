@@ -112,16 +112,29 @@ class ScatterAdd(Scatter):
 
 
 def scatter_elements(
-    input: Tensor, dim: int, index: Tensor, src: Any, *, reduce: str | None = None
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    src: Any = None,
+    *,
+    value: Any = None,
+    reduce: str | None = None,
 ) -> Tensor:
-    """A copy of ``input`` with ``src`` (a tensor or a number) at places along ``dim``.
+    """A copy of ``input`` with ``src`` (a tensor or a number, which ``value`` may be, too) at
+    places along ``dim``.
 
     As torch.scatter. index (...) of integers in [0, n), n the size of dim; its sizes are at most
     those of src and, in the other dimensions, of input. Where a place is named more than once the
     last element in order stays; with ``reduce`` 'add' or 'multiply' the elements are added to, or
     multiplied with, what is there (`scatter_reduce` has more).
-    Raises IndexError for a number out of range, RuntimeError where shapes do not go together.
+    Raises IndexError for a number out of range, RuntimeError where shapes do not go together,
+    TypeError unless either src or value is given.
     """
+    if (src is None) == (value is None):
+        given = "none" if src is None else "both"
+        message = f"scatter: expected src or value, got {given}; value is for a number"
+        raise TypeError(message)
+    src = value if src is None else src
     if reduce is not None:
         from fastnn.ops.scatter_reduce import ScatterProd  # noqa: PLC0415  (lies above)
 
@@ -204,6 +217,13 @@ CASES = [
     OpCase(scatter_elements, "scatter", [(4, 3), 1, ("cells", [[2], [0]]), 1.5], ref=_plain(False)),
     OpCase(
         scatter_elements,
+        "scatter",
+        [(2, 3), 1, ("cells", [[2], [0]])],
+        {"value": 2.0},
+        lambda x, d, i, *, value: _plain(False)(x, d, i, value),
+    ),
+    OpCase(
+        scatter_elements,
         "scatter multiply",
         [(3,), 0, ("cells", [2, 2]), (2,)],
         {"reduce": "multiply"},
@@ -219,6 +239,15 @@ _BAD: list[tuple[list[Any], type[Exception], str]] = [
     ([(4,), 0, [0], (1,)], TypeError, "expected index as a Tensor"),
 ]
 ERRORS = [
+    ErrorCase(scatter_elements, "scatter", [(4,), 0, ("cells", [0])], TypeError, "got none"),
+    ErrorCase(
+        scatter_elements,
+        "scatter",
+        [(4,), 0, ("cells", [0]), 1.0],
+        TypeError,
+        "src or value, got both",
+        {"value": 1.0},
+    ),
     *(
         ErrorCase(f, name, arguments, error, text)
         for f, name in ((scatter_elements, "scatter"), (scatter_add_elements, "scatter_add"))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from fastnn.nn.utils import parametrizations, parametrize, rnn
 from fastnn.nn.utils.clip_grad import (
+    clip_grad_norm,
     clip_grad_norm_,
     clip_grad_value_,
     clip_grads_with_norm_,
@@ -20,6 +21,7 @@ from fastnn.nn.utils.old_norms import (
 )
 
 __all__ = [
+    "clip_grad_norm",
     "clip_grad_norm_",
     "clip_grad_value_",
     "clip_grads_with_norm_",

@@ -23,9 +23,11 @@ from fastnn.random import Generator, randperm
 from fastnn.tensor import Tensor
 
 __all__ = [
+    "ChainDataset",
     "ConcatDataset",
     "Dataset",
     "IterableDataset",
+    "StackDataset",
     "Subset",
     "TensorDataset",
     "random_split",
@@ -58,6 +60,68 @@ class IterableDataset(Dataset[T_co]):
             "__iter__(self); yield the samples there, one by one"
         )
         raise NotImplementedError(message)
+
+    def __add__(self, other: Dataset[T_co]) -> ChainDataset[T_co]:  # type: ignore[override]
+        return ChainDataset([self, other])
+
+
+class ChainDataset(IterableDataset[T_co]):
+    """Several data sets that can only be read in order, one after the other."""
+
+    datasets: Iterable[Dataset[T_co]]
+
+    def __init__(self, datasets: Iterable[Dataset[T_co]]) -> None:
+        super().__init__()
+        self.datasets = datasets
+
+    def _parts(self) -> Iterator[IterableDataset[T_co]]:
+        for part in self.datasets:
+            if not isinstance(part, IterableDataset):
+                message = (
+                    f"ChainDataset: expected parts that are IterableDatasets, got "
+                    f"{type(part).__name__}; ConcatDataset joins data sets with an index"
+                )
+                raise TypeError(message)
+            yield part
+
+    def __iter__(self) -> Iterator[T_co]:
+        for part in self._parts():
+            yield from part
+
+    def __len__(self) -> int:
+        return sum(_length(part) for part in self._parts())
+
+
+class StackDataset(Dataset[Any]):
+    """Data sets of one length side by side: sample i is a tuple of their samples i, or a dict of
+    them by name if they were given by name."""
+
+    datasets: tuple[Any, ...] | dict[str, Any]
+
+    def __init__(self, *args: Dataset[Any], **kwargs: Dataset[Any]) -> None:
+        if bool(args) == bool(kwargs):
+            message = (
+                "StackDataset: expected data sets either by position, for tuples, or by name, for "
+                f"dicts, got {'both' if args else 'none'}; name all of them or none"
+            )
+            raise ValueError(message)
+        lengths = [_length(d) for d in (*args, *kwargs.values())]
+        if len(set(lengths)) > 1:
+            message = (
+                f"StackDataset: expected data sets of one length, got a size mismatch, {lengths}; "
+                "cut them to one length with Subset"
+            )
+            raise ValueError(message)
+        self.datasets = args or kwargs
+        self._length = lengths[0]
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(self.datasets, dict):
+            return {name: d[index] for name, d in self.datasets.items()}
+        return tuple(d[index] for d in self.datasets)
+
+    def __len__(self) -> int:
+        return self._length
 
 
 class TensorDataset(Dataset[tuple[Tensor, ...]]):

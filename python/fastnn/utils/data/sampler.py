@@ -15,6 +15,8 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from fastnn._draws import multinomial
+from fastnn.ops import as_tensor
 from fastnn.random import Generator, default_generator, randperm
 from fastnn.tensor import Tensor
 
@@ -24,6 +26,7 @@ __all__ = [
     "Sampler",
     "SequentialSampler",
     "SubsetRandomSampler",
+    "WeightedRandomSampler",
 ]
 
 T_co = TypeVar("T_co", covariant=True)
@@ -188,6 +191,57 @@ class SubsetRandomSampler(_Shuffling):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+class WeightedRandomSampler(_Shuffling):
+    """``num_samples`` indices of ``weights``, each drawn as often as its weight says.
+
+    weights:     non-negative numbers, which need not sum to 1.
+    replacement: whether an index may be drawn again.
+    """
+
+    weights: Tensor
+    num_samples: int
+    replacement: bool
+
+    def __init__(
+        self,
+        weights: Any,
+        num_samples: int,
+        replacement: bool = True,
+        generator: Generator | None = None,
+    ) -> None:
+        super().__init__(generator)
+        wanted: object = num_samples
+        drawn_again: object = replacement
+        if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted <= 0:
+            message = (
+                "WeightedRandomSampler: expected num_samples as a positive integer value, got "
+                f"{num_samples!r}; len(weights) draws as many as there are"
+            )
+            raise ValueError(message)
+        if not isinstance(drawn_again, bool):
+            message = (
+                "WeightedRandomSampler: expected replacement as a boolean value, got "
+                f"{replacement!r}; True may draw an index again"
+            )
+            raise ValueError(message)
+        self.weights = as_tensor(weights).double()
+        if self.weights.ndim != 1:
+            message = (
+                "WeightedRandomSampler: expected weights as a 1d sequence, got shape "
+                f"{self.weights.shape}; give one number for each sample"
+            )
+            raise ValueError(message)
+        self.num_samples = num_samples
+        self.replacement = replacement
+
+    def _draw(self, generator: Generator) -> Any:
+        drawn = multinomial(self.weights, self.num_samples, self.replacement, generator=generator)
+        return drawn.cpu().numpy()
+
+    def __len__(self) -> int:
+        return self.num_samples
 
 
 class BatchSampler(Sampler[list[int]]):
