@@ -71,6 +71,7 @@ COUNTS: list[tuple[str, Callable[[Any], Any]]] = [
     ("Conv2d", lambda n: nn.Conv2d(1, 1, (3, n))),
     ("Conv2d", lambda n: nn.Conv2d(1, 1, 3, stride=(1, n))),
     ("Conv2d", lambda n: nn.Conv2d(1, 1, 3, groups=n)),
+    ("Conv3d", lambda n: nn.Conv3d(1, 1, (1, n, 3))),
     ("ConvTranspose2d", lambda n: nn.ConvTranspose2d(1, 1, 3, output_padding=(0, n))),
     ("Maxout", lambda n: nn.Maxout(2, 2, n)),
     ("PReLU", nn.PReLU),

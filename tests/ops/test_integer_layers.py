@@ -35,6 +35,14 @@ ONES = fastnn.ones(1, 1, 2, 2, dtype=fastnn.int64)
             lambda: F.conv_transpose2d(IMAGE[..., :2], ONES)[0, 0],
             [[-8, -15, -7], [-12, -22, -10], [-4, -6, -2], [4, 10, 6], [4, 9, 5]],
         ),
+        (
+            lambda: F.conv3d(IMAGE.reshape(1, 1, 2, 2, 4), ONES.expand(1, 1, 2, 2, 2), stride=2),
+            [[[[[-12, 4]]]]],
+        ),
+        (
+            lambda: F.conv_transpose3d(IMAGE[..., :2, :2, None], ONES[..., None])[0, 0, ..., 0],
+            [[-8, -15, -7], [-12, -22, -10], [-4, -7, -3]],
+        ),
         (lambda: F.linear(LINE.reshape(2, 3), LINE[:3].reshape(1, 3), LINE[5:]), [[59], [-3]]),
         (
             lambda: F.bilinear(LINE[None, :2], LINE[None, 2:4], LINE[:4].reshape(1, 2, 2)),

@@ -41,7 +41,14 @@ from fastnn.nn.activation_layers import (
 from fastnn.nn.attention import MultiheadAttention
 from fastnn.nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from fastnn.nn.containers import ModuleDict, ModuleList, Sequential
-from fastnn.nn.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
+from fastnn.nn.conv import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
 from fastnn.nn.distance import Bilinear, CosineSimilarity, PairwiseDistance
 from fastnn.nn.dropout import (
     AlphaDropout,
@@ -174,8 +181,10 @@ __all__ = [
     "ConstantPad3d",
     "Conv1d",
     "Conv2d",
+    "Conv3d",
     "ConvTranspose1d",
     "ConvTranspose2d",
+    "ConvTranspose3d",
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",

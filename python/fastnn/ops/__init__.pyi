@@ -48,6 +48,7 @@ from fastnn.ops.compare import lt_tensors as lt
 from fastnn.ops.compare import ne_tensors as ne
 from fastnn.ops.conv import conv1d, conv2d
 from fastnn.ops.conv_transpose import conv_transpose1d, conv_transpose2d
+from fastnn.ops.conv_volumes import conv3d, conv_transpose3d
 from fastnn.ops.conversion import bfloat16, byte, char, short
 from fastnn.ops.conversion import tensor_type as type
 from fastnn.ops.copy import clone, contiguous, converter, copy_, fill_, to, type_as, zero_
@@ -229,8 +230,9 @@ __all__ = [
     "bitwise_or_", "bitwise_right_shift", "bitwise_right_shift_", "bitwise_xor", "bitwise_xor_",
     "bmm", "broadcast_to", "byte", "cat", "ceil", "ceil_", "celu", "celu_", "channel_shuffle",
     "char", "chunk", "clamp", "clamp_", "clamp_max", "clamp_max_", "clamp_min", "clamp_min_",
-    "clip", "clip_", "clone", "contiguous", "conv1d", "conv2d", "conv_transpose1d",
-    "conv_transpose2d", "converter", "copy_", "copysign", "copysign_", "cos", "cos_", "cosh",
+    "clip", "clip_", "clone", "contiguous", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
+    "conv_transpose2d", "conv_transpose3d",
+    "converter", "copy_", "copysign", "copysign_", "cos", "cos_", "cosh",
     "cosh_", "cosine_embedding_loss", "cosine_similarity", "count_nonzero", "cross_entropy",
     "ctc_loss", "cumprod", "cumsum", "deg2rad", "deg2rad_", "digamma", "digamma_", "div", "div_",
     "dot", "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "elu_", "embedding",

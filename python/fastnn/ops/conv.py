@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Convolution (cross-correlation, as in torch) of signals and images.
+"""Convolution (cross-correlation, as in torch) of signals and images; conv_volumes.py: volumes.
 
     y[n, o, p] = bias[o] + sum_{c, t} weight[o, c, t] x[n, c, p stride - padding + t dilation]
 
@@ -156,7 +156,7 @@ def as_key(value: Any) -> Any:
     return value if type(value) in (int, tuple, str) else _common.hashed(value)
 
 
-def _convolve(
+def convolve(
     op: str, n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
     groups: Any,
 ) -> Any:  # fmt: skip
@@ -183,7 +183,7 @@ def conv1d(
 
     Raises RuntimeError where sizes or types do not go together.
     """
-    return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)  # type: ignore[no-any-return]
+    return convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)  # type: ignore[no-any-return]
 
 
 def conv2d(
@@ -198,7 +198,7 @@ def conv2d(
 
     Raises RuntimeError where sizes or types do not go together.
     """
-    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)  # type: ignore[no-any-return]
+    return convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)  # type: ignore[no-any-return]
 
 
 def plain_taps(
@@ -222,7 +222,7 @@ def plain_taps(
     return y
 
 
-def _plain(
+def plain_convolution(
     x: Any, w: Any, b: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
     groups: int = 1,
 ) -> Any:  # fmt: skip
@@ -236,7 +236,7 @@ def _plain(
 
 def _case(x: Any, w: Any, bias: bool = True, bench: bool = False, **kwargs: Any) -> OpCase:
     fn = conv1d if len(w) == 3 else conv2d
-    case = OpCase(fn, fn.__name__, [x, w, (w[0],) if bias else None], kwargs, ref=_plain)
+    case = OpCase(fn, fn.__name__, [x, w, (w[0],) if bias else None], kwargs, ref=plain_convolution)
     if not bench:
         return case
     s, p = kwargs.get("stride", 1), kwargs.get("padding", 0)

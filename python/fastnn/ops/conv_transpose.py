@@ -67,7 +67,7 @@ def _plan(
     return geometry(op, steps, front, spread, one, shape[-n:], weight[2:]), out
 
 
-def _transposed(
+def transposed(
     op: str, n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any,
     output_padding: Any, groups: Any, dilation: Any,
 ) -> Any:  # fmt: skip
@@ -96,7 +96,7 @@ def conv_transpose1d(
     An output of size 0 is empty (torch: so or an error, by the batch and the type).
     Raises RuntimeError where sizes or types do not go together.
     """
-    return _transposed(  # type: ignore[no-any-return]
+    return transposed(  # type: ignore[no-any-return]
         "conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups,
         dilation,
     )  # fmt: skip
@@ -113,13 +113,13 @@ def conv_transpose2d(
 
     Raises RuntimeError where sizes or types do not go together.
     """
-    return _transposed(  # type: ignore[no-any-return]
+    return transposed(  # type: ignore[no-any-return]
         "conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups,
         dilation,
     )  # fmt: skip
 
 
-def _plain(
+def plain_transposed(
     x: Any, w: Any, b: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
     groups: int = 1, dilation: Any = 1,
 ) -> Any:  # fmt: skip
@@ -148,7 +148,9 @@ def _case(x: Any, w: Any, bias: bool = True, bench: bool = False, **kwargs: Any)
     fn = conv_transpose1d if len(w) == 3 else conv_transpose2d
     arguments = [x, w, (w[1] * kwargs.get("groups", 1),) if bias else None]
     flops = 2.0 * math.prod(x) * math.prod(w[1:]) if bench else None
-    return OpCase(fn, fn.__name__, arguments, kwargs, ref=_plain, bench=bench, flops=flops)
+    return OpCase(
+        fn, fn.__name__, arguments, kwargs, ref=plain_transposed, bench=bench, flops=flops
+    )
 
 
 CASES = [

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastnn._grad_mode import no_grad
 from fastnn.nn._calls import F
-from fastnn.nn.conv import ConvTranspose1d, ConvTranspose2d
+from fastnn.nn.conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from fastnn.nn.module import Module
 from fastnn.nn.utils._orthogonal import MAPS, _Orthogonal
 from fastnn.nn.utils.parametrize import register_parametrization
@@ -123,9 +123,7 @@ class _SpectralNorm(Module):
 
 def spectral_dim(module: Module) -> int:
     """Which dimension of a weight is that of the outputs."""
-    # Transposed convolutions of three dimensions are known by their name.
-    transposed = isinstance(module, ConvTranspose1d | ConvTranspose2d)
-    return int(transposed or any(c.__name__ == "ConvTranspose3d" for c in type(module).mro()))
+    return int(isinstance(module, ConvTranspose1d | ConvTranspose2d | ConvTranspose3d))
 
 
 def spectral_norm(
