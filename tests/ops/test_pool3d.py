@@ -27,7 +27,7 @@ VOLUMES: list[tuple[Any, ...]] = [
     ((1, 5, 6, 33), (2, 3, 9), (5, 5, 5), (3, 2, 4), (2, 2, 2), ONE),  # more taps than one table
     ((2, 5, 4, 9), (2, 3, 4), (), (), (), ()),  # windows of several sizes
     ((2, 6, 7, 21), (2, 5, 17), (3, 2, 3), (2, 1, 1), (1, 0, 0), (2, 2, 2)),
-    ((1, 4, 4, 9), (2, 2, 6), (2, 2, 2), (4, 3, 2), ONE, (3, 4, 1)),  # all of one in the padding
+    ((1, 4, 4, 9), (2, 2, 6), (2, 2, 2), (4, 3, 2), ONE, (5, 4, 1)),  # all of one in the padding
 ]
 PLAIN = [v for v in VOLUMES if v[-1] in ((), ONE)]
 
