@@ -66,7 +66,7 @@ _MAXIMA: list[tuple[Any, tuple[int, ...], dict[str, Any]]] = [
     (3, (1, 1, 3, 4, 19), {"stride": 1, "padding": 1, "return_indices": True}),
     ([2, 3, 1], (1, 2, 5, 6, 7), {"stride": [1, 2, 3], "dilation": [2, 1, 1], "ceil_mode": True}),
     # More elements in a window than go by vectors.
-    (5, (1, 1, 5, 6, 7), {"stride": 2, "padding": 2, "return_indices": True}),
+    ([5, 6, 5], (1, 1, 5, 6, 7), {"stride": 2, "padding": 2, "return_indices": True}),
 ]
 _MEANS: list[tuple[Any, tuple[int, ...], dict[str, Any]]] = [
     (2, (2, 2, 4, 5, 6), {}),
