@@ -43,7 +43,7 @@ struct Forward {
 // The taps of a window that lie in x, one after the other.
 template <class T>
 struct Taps {
-    static constexpr idx kMost = 64;
+    static constexpr idx kMost = 128;
     int count;
     idx offset[kMost];       // in the padded rows
     BitsOf<T> place[kMost];  // from the window's first element

@@ -26,9 +26,9 @@ CASES = list(testing.all_cases())
 SMALL = [c for c in CASES if not c.bench]
 ONLY_LARGE = [c for c in CASES if c.id == "relu-1024x4096"]  # which has kernels of its own
 PRODUCTS = {
-    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "addbmm", "addmm", "addmv", "baddbmm", "bmm",
-    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
-    "dot", "einsum", "gru_layer",
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "addbmm", "addmm", "addmv",
+    "baddbmm", "bmm", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+    "conv_transpose3d", "dot", "einsum", "gru_layer",
     "inner", "linear", "lstm_layer", "lstm_variant_layer", "matmul", "mean", "mm", "multi_dot",
     "mv", "rnn_layer", "sum", "tensordot", "vdot",
 }  # fmt: skip

@@ -217,6 +217,19 @@ def test_a_window_in_the_padding_alone_has_no_gradient(backend: str) -> None:
         assert autograd.grad(dg.sum(), v)[0].tolist() == dx.tolist()
 
 
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_images_without_channels_have_adaptive_windows_alone(n: int) -> None:
+    x = fastnn.zeros(0, *(4,) * n, requires_grad=True)
+    for kind in ("avg", "max"):
+        y = getattr(F, f"adaptive_{kind}_pool{n}d")(x, 2)
+        assert y.shape == (0, *(2,) * n)
+        assert autograd.grad(y.sum(), x)[0].shape == x.shape
+        with pytest.raises(RuntimeError, match="no size but n being 0"):
+            getattr(F, f"{kind}_pool{n}d")(x, 2)
+        with pytest.raises(RuntimeError, match="no size but the first being 0"):
+            getattr(F, f"adaptive_{kind}_pool{n}d")(x[None], 2)
+
+
 def test_steps_without_a_meaning_may_be_of_any_size() -> None:
     x = fastnn.arange(8.0).reshape(1, 1, 8)
     assert F.max_pool1d(x, 8, stride=2**62).tolist() == [[[7.0]]]

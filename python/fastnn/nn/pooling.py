@@ -12,12 +12,16 @@ from fastnn.tensor import Tensor
 __all__ = [
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
     "AvgPool1d",
     "AvgPool2d",
+    "AvgPool3d",
     "MaxPool1d",
     "MaxPool2d",
+    "MaxPool3d",
 ]
 
 
@@ -81,6 +85,14 @@ class MaxPool2d(_MaxPool):
         return F.max_pool2d(input, *self.options())
 
 
+class MaxPool3d(_MaxPool):
+    """Maxima of windows. Shapes: x (n, c, d, h, w) or (c, d, h, w) -> y (n, c, od, oh, ow), see
+    `F.max_pool3d`."""
+
+    def forward(self, input: Tensor) -> Any:
+        return F.max_pool3d(input, *self.options())
+
+
 class AvgPool1d(Module):
     """Means of windows. Shapes: x (n, c, l) or (c, l) -> y (n, c, ol), see `F.avg_pool1d`."""
 
@@ -119,9 +131,8 @@ class AvgPool1d(Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class AvgPool2d(Module):
-    """Means of windows. Shapes: x (n, c, h, w) or (c, h, w) -> y (n, c, oh, ow), see
-    `F.avg_pool2d`."""
+class _AvgPool(Module):
+    """What average poolings of images and volumes share."""
 
     kernel_size: Any
     stride: Any
@@ -147,9 +158,9 @@ class AvgPool2d(Module):
         self.count_include_pad = count_include_pad
         self.divisor_override = divisor_override
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.avg_pool2d(
-            input,
+    def options(self) -> tuple[Any, ...]:
+        """The arguments of the function after the input."""
+        return (
             self.kernel_size,
             self.stride,
             self.padding,
@@ -160,6 +171,22 @@ class AvgPool2d(Module):
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AvgPool2d(_AvgPool):
+    """Means of windows. Shapes: x (n, c, h, w) or (c, h, w) -> y (n, c, oh, ow), see
+    `F.avg_pool2d`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.avg_pool2d(input, *self.options())
+
+
+class AvgPool3d(_AvgPool):
+    """Means of windows. Shapes: x (n, c, d, h, w) or (c, d, h, w) -> y (n, c, od, oh, ow), see
+    `F.avg_pool3d`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.avg_pool3d(input, *self.options())
 
 
 class _Adaptive(Module):
@@ -190,6 +217,14 @@ class AdaptiveAvgPool2d(_Adaptive):
         return F.adaptive_avg_pool2d(input, self.output_size)
 
 
+class AdaptiveAvgPool3d(_Adaptive):
+    """Means of windows that cover the input. Shapes: x (n, c, d, h, w) -> y (n, c, *output_size);
+    None stands for the input's size."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.adaptive_avg_pool3d(input, self.output_size)
+
+
 class _AdaptiveMax(_Adaptive):
     """The same with the places of the maxima if asked for."""
 
@@ -213,6 +248,14 @@ class AdaptiveMaxPool2d(_AdaptiveMax):
 
     def forward(self, input: Tensor) -> Any:
         return F.adaptive_max_pool2d(input, self.output_size, self.return_indices)
+
+
+class AdaptiveMaxPool3d(_AdaptiveMax):
+    """Maxima of windows that cover the input. Shapes: x (n, c, d, h, w) -> y (n, c, *output_size);
+    None stands for the input's size."""
+
+    def forward(self, input: Tensor) -> Any:
+        return F.adaptive_max_pool3d(input, self.output_size, self.return_indices)
 
 
 def _single(value: Any) -> tuple[Any, ...]:

@@ -11,8 +11,10 @@ from fastnn.ops.activation import relu, relu_, sigmoid, sigmoid_, tanh, tanh_
 from fastnn.ops.adaptive_pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
     adaptive_max_pool1d,
     adaptive_max_pool2d,
+    adaptive_max_pool3d,
 )
 from fastnn.ops.arrange import (
     flip,
@@ -123,6 +125,7 @@ from fastnn.ops.pieces import (
     view_as,
 )
 from fastnn.ops.pixel_shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
+from fastnn.ops.pool3d import avg_pool3d, max_pool3d
 from fastnn.ops.random_fill import normal_, uniform_
 from fastnn.ops.reduce import argmax, argmin, mean, sum
 from fastnn.ops.rnn import rnn_layer
@@ -220,11 +223,13 @@ from fastnn.ops._arrays import *  # noqa: F403  (sorting, counting, joining, lin
 __all__ = [
     "Add", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "FloorDivide", "LeftShift", "Mul",
     "Remainder", "RightShift", "Sub", "abs", "abs_", "acos", "acos_", "acosh", "acosh_", "adam",
-    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d",
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
+    "adaptive_max_pool2d", "adaptive_max_pool3d",
     "add", "add_", "addcdiv", "addcdiv_", "addcmul", "addcmul_", "addmm", "affine_grid", "all",
     "allclose", "alpha_dropout", "amax", "amin", "any", "arange", "argmax", "argmin", "as_tensor",
     "asarray", "asin", "asin_", "asinh", "asinh_", "atan", "atan2", "atan2_", "atan_", "atanh",
-    "atanh_", "avg_pool1d", "avg_pool2d", "baddbmm", "batch_norm", "bfloat16", "bilinear", "binary",
+    "atanh_", "avg_pool1d", "avg_pool2d", "avg_pool3d", "baddbmm", "batch_norm", "bfloat16",
+    "bilinear", "binary",
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "bitwise_and", "bitwise_and_",
     "bitwise_left_shift", "bitwise_left_shift_", "bitwise_not", "bitwise_not_", "bitwise_or",
     "bitwise_or_", "bitwise_right_shift", "bitwise_right_shift_", "bitwise_xor", "bitwise_xor_",
@@ -253,7 +258,8 @@ __all__ = [
     "logical_not_", "logical_or", "logical_or_", "logical_xor", "logical_xor_", "logit", "logit_",
     "logsigmoid", "logspace", "logsumexp", "lp_pool1d", "lp_pool2d", "lp_pool3d", "lstm_layer",
     "lstm_variant_layer", "lt", "lt_", "margin_ranking_loss", "masked_fill", "masked_fill_",
-    "masked_select", "matmul", "max", "max_pool1d", "max_pool2d", "max_unpool1d", "max_unpool2d",
+    "masked_select", "matmul", "max", "max_pool1d", "max_pool2d", "max_pool3d", "max_unpool1d",
+    "max_unpool2d",
     "max_unpool3d", "maximum", "maxout", "mean", "min", "minimum", "mish", "mm", "movedim",
     "mse_loss", "mul", "mul_", "multi_head_attention_forward", "multi_margin_loss",
     "multiclass_svm_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss", "mv",

@@ -64,14 +64,18 @@ def sizes(name: str, what: str, value: Any, n: int, least: int) -> Shape:
     return numbers
 
 
-def check_input(name: str, input: Any, n: int) -> None:
-    """Raises unless ``input`` is a tensor of numbers (c, ...) or (n, c, ...)."""
+def check_input(name: str, input: Any, n: int, may_be_0: str = "n") -> None:
+    """Raises unless ``input`` is a tensor of numbers (c, ...) or (n, c, ...).
+
+    may_be_0: the size that may be; "the first" is also c where there is no n.
+    """
     _common.require_tensor(name, "input", input)
     _common.require_numbers(name, "input", input)
-    if input.ndim not in (n + 1, n + 2) or 0 in input.shape[-n - 1 :]:
+    sized = input.shape[-n - 1 if may_be_0 == "n" else 1 :]
+    if input.ndim not in (n + 1, n + 2) or 0 in sized:
         message = (
             f"{name}: expected input (n, c, {', '.join('dhw'[3 - n :])}) or without n, no size but "
-            f"n being 0, got {input.shape}; unsqueeze(0) adds a missing dimension"
+            f"{may_be_0} being 0, got {input.shape}; unsqueeze(0) adds a missing dimension"
         )
         raise RuntimeError(message)
 
@@ -145,7 +149,7 @@ def _fitted(
 
 def adaptive(name: str, input: Tensor, n: int, output_size: Any) -> tuple[Shape, Windows]:
     """The same for an output of given sizes, None being the input's."""
-    check_input(name, input, n)
+    check_input(name, input, n, "the first")
     _common.require_float(name, "input", input)
     given = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * n
     spatial = tuple(input.shape[-n:])

@@ -3,7 +3,7 @@
 
     y[o] = mean or max of x[floor(o l / m), ceil((o + 1) l / m)),     0 <= o < m
 
-Shapes:   x (n, c, l) or (n, c, h, w), also without n -> y with the given sizes.
+Shapes:   x (n, c, l), (n, c, h, w) or (n, c, d, h, w), also without n -> y with the given sizes.
 Backward: as in ops/avg_pool.py and ops/max_pool.py, whose kernels these are.
 Source:   He et al. 2014, "Spatial pyramid pooling" (the windows); Lin, Chen and Yan 2013, "Network
           in network" (one window over everything).
@@ -45,6 +45,15 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     return _mean("adaptive_avg_pool2d", input, 2, output_size)
 
 
+def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
+    """Means of a grid of windows that cover the last three dimensions, as torch.nn.functional's.
+
+    input (n, c, d, h, w) or (c, d, h, w) -> (n, c, od, oh, ow); output_size: an int or three, None
+    for the input's size. Raises as `adaptive_avg_pool1d`.
+    """
+    return _mean("adaptive_avg_pool3d", input, 3, output_size)
+
+
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima of ``output_size`` windows that cover the last dimension, as torch.nn.functional's.
 
@@ -63,6 +72,16 @@ def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = 
     """
     fitted = adaptive("adaptive_max_pool2d", input, 2, output_size)
     return MaxPool.apply((input,), 2, *fitted, bool(return_indices))
+
+
+def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """Maxima of a grid of windows that cover the last three dimensions, as torch.nn.functional's.
+
+    Sizes as in `adaptive_avg_pool3d`; with ``return_indices`` also the places
+    (d * h_size + h) * w_size + w of the maxima (int64). Raises as `adaptive_avg_pool1d`.
+    """
+    fitted = adaptive("adaptive_max_pool3d", input, 3, output_size)
+    return MaxPool.apply((input,), 3, *fitted, bool(return_indices))
 
 
 def _plain(n: int, mean: bool) -> Any:
@@ -89,8 +108,10 @@ def _plain(n: int, mean: bool) -> Any:
 _FAMILY: tuple[tuple[Any, str], ...] = (
     (adaptive_avg_pool1d, "adaptive_avg_pool1d"),
     (adaptive_avg_pool2d, "adaptive_avg_pool2d"),
+    (adaptive_avg_pool3d, "adaptive_avg_pool3d"),
     (adaptive_max_pool1d, "adaptive_max_pool1d"),
     (adaptive_max_pool2d, "adaptive_max_pool2d"),
+    (adaptive_max_pool3d, "adaptive_max_pool3d"),
 )
 _GRIDS: tuple[tuple[int, Any, tuple[int, ...]], ...] = (
     (1, 4, (2, 3, 10)),
@@ -99,6 +120,9 @@ _GRIDS: tuple[tuple[int, Any, tuple[int, ...]], ...] = (
     (2, [3, 2], (2, 3, 7, 8)),
     (2, 1, (2, 3, 7, 9)),
     (2, [None, 4], (2, 3, 8)),
+    (3, [3, 2, 4], (2, 2, 5, 3, 6)),
+    (3, 1, (2, 2, 3, 2, 4)),
+    (3, [2, None, 3], (2, 4, 2, 9)),
 )
 CASES = [
     OpCase(
@@ -112,16 +136,22 @@ CASES = [
     for n, size, shape in _GRIDS
     if n == int(name[-2])
 ]
-_BAD: list[tuple[list[Any], type[Exception], str]] = [
-    ([[1.0], 2], TypeError, "expected input as a Tensor"),
-    ([(3,), 2], RuntimeError, "expected input (n, c,"),
-    ([("int", (2, 4, 4), 0, 9), 2], RuntimeError, "floating-point type"),
-    ([(2, 4, 4), [1, 2, 3]], TypeError, "expected output_size as an int"),
-    ([(2, 4, 4), "a"], TypeError, "expected output_size as an int"),
-    ([(2, 4, 4), -1], RuntimeError, "output_size >= 0"),
-]
+
+
+def _bad(n: int) -> list[tuple[list[Any], type[Exception], str]]:
+    shape = (2, *(4,) * n)
+    return [
+        ([[1.0], 2], TypeError, "expected input as a Tensor"),
+        ([(3,), 2], RuntimeError, "expected input (n, c,"),
+        ([("int", shape, 0, 9), 2], RuntimeError, "floating-point type"),
+        ([shape, [1, 2, 3, 4]], TypeError, "expected output_size as an int"),
+        ([shape, "a"], TypeError, "expected output_size as an int"),
+        ([shape, -1], RuntimeError, "output_size >= 0"),
+    ]
+
+
 ERRORS = [
     ErrorCase(f, name, arguments, error, text)
     for f, name in _FAMILY
-    for arguments, error, text in _BAD
+    for arguments, error, text in _bad(int(name[-2]))
 ]

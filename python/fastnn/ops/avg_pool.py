@@ -3,7 +3,7 @@
 
     y[o] = 1/n sum over k of x[o stride - padding + k],     padding being 0
 
-Shapes:   x (n, c, l) or (n, c, h, w), also without n -> y with l, h, w the numbers of windows.
+Shapes:   x (n, c, spatial...), also without n -> y with as many windows; 3-D: ops/pool3d.py.
 Backward: dx = the sum of dy[o] / n over the windows o that see the element, in their order.
 Saved:    nothing.
 Source:   LeCun et al. 1998, "Gradient-based learning applied to document recognition".
@@ -142,7 +142,7 @@ class AvgSpread(AvgPool):
         return (AvgPool.apply((g,), self.n, self.shapes[1], self.given),)
 
 
-def _pooled(
+def mean_pool(
     name: str,
     input: Tensor,
     n: int,
@@ -151,6 +151,7 @@ def _pooled(
     count_include_pad: bool,
     divisor: Any,
 ) -> Tensor:
+    """The means of windows of n dimensions; sizes: of kernel, stride and padding."""
     check_input(name, input, n)
     if divisor is not None and (not hasattr(divisor, "__index__") or divisor == 0):
         message = (
@@ -179,7 +180,7 @@ def avg_pool1d(
     Raises RuntimeError where sizes do not fit, TypeError for what is no tensor or no int.
     """
     sizes = (kernel_size, stride, padding)
-    return _pooled("avg_pool1d", input, 1, sizes, ceil_mode, count_include_pad, None)
+    return mean_pool("avg_pool1d", input, 1, sizes, ceil_mode, count_include_pad, None)
 
 
 def avg_pool2d(
@@ -198,10 +199,10 @@ def avg_pool2d(
     Raises RuntimeError where sizes do not fit, TypeError for what is no tensor or no int.
     """
     sizes = (kernel_size, stride, padding)
-    return _pooled("avg_pool2d", input, 2, sizes, ceil_mode, count_include_pad, divisor_override)
+    return mean_pool("avg_pool2d", input, 2, sizes, ceil_mode, count_include_pad, divisor_override)
 
 
-def _plain(n: int) -> Any:
+def plain_means(n: int) -> Any:
     """Every window from a padded copy; a second copy counts the elements."""
 
     def formula(
@@ -248,7 +249,7 @@ _WINDOWS: list[tuple[Any, str, Any, tuple[int, ...], dict[str, Any]]] = [
 ]
 CASES = [
     *(
-        OpCase(f, name, [shape, size], kwargs=options, ref=_plain(int(name[-2])))
+        OpCase(f, name, [shape, size], kwargs=options, ref=plain_means(int(name[-2])))
         for f, name, size, shape, options in _WINDOWS
     ),
     OpCase(avg_pool2d, "avg_pool2d", [(0, 3, 4, 4), 2], ref=lambda x, _: x[:, :, ::2, ::2]),

@@ -23,9 +23,12 @@ from fastnn.ops import _common
 from fastnn.ops import _resampling as resampling
 from fastnn.ops._elementwise import number
 from fastnn.ops._refusal import refusal
-from fastnn.ops.adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d
+from fastnn.ops.adaptive_pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+)
 from fastnn.ops.copy import to
-from fastnn.ops.view import reshape, transpose
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
 
@@ -167,15 +170,8 @@ def interpolated(
 
 
 def _means(x: Tensor, sizes: list[int]) -> Tensor:
-    if len(sizes) == 1:
-        return adaptive_avg_pool1d(x, sizes[0])
-    if len(sizes) == 2:
-        return adaptive_avg_pool2d(x, sizes)
-    # A mean over a block is the mean, in depth, of those in the plane.
-    n, c, depth = x.shape[:3]
-    flat = adaptive_avg_pool2d(reshape(x, n * c, depth, *x.shape[3:]), sizes[1:])
-    lines = transpose(reshape(flat, n * c, depth, sizes[1] * sizes[2]), 1, 2)
-    return reshape(transpose(adaptive_avg_pool1d(lines, sizes[0]), 1, 2), n, c, *sizes)
+    pools = (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)
+    return pools[len(sizes) - 1](x, sizes)
 
 
 def _matrix(xp: Any, n: int, m: int, mode: str, scale: Any, align: bool) -> Any:

@@ -24,9 +24,9 @@ from fastnn.ops._windows import check_input, sizes, windows
 from fastnn.ops.activation import relu
 from fastnn.ops.avg_pool import avg_pool1d, avg_pool2d
 from fastnn.ops.max_pool import max_pool1d, max_pool2d
+from fastnn.ops.pool3d import avg_pool3d, max_pool3d
 from fastnn.ops.power import pow_tensors
 from fastnn.ops.rounding import abs, sign
-from fastnn.ops.view import reshape, transpose
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
 
@@ -53,23 +53,14 @@ def _pooled(
 
 
 def _windowed(n: int, largest: bool, x: Tensor, options: tuple[Any, ...]) -> Tensor:
-    """The maxima or means of windows; of three dimensions in the plane, then in depth."""
+    """The maxima or means of windows."""
     kernel, stride, padding, dilation, ceil_mode = options
-    if n == 3:
-        k = sizes("lp_pool3d", "kernel_size", kernel, 3, 1)
-        s = sizes("lp_pool3d", "stride", kernel if stride is None else stride, 3, 1)
-        *lead, d, h, w = x.shape
-        flat = reshape(x, math.prod(lead), d, h, w)
-        plane = _windowed(2, largest, flat, (k[1:], s[1:], 0, 1, ceil_mode))
-        rest = plane.shape[2:]
-        lines = transpose(reshape(plane, plane.shape[0], d, math.prod(rest)), 1, 2)
-        found = _windowed(1, largest, lines, (k[0], s[0], 0, 1, ceil_mode))
-        return reshape(transpose(found, 1, 2), *lead, found.shape[2], *rest)
     if largest:
-        pool = max_pool1d if n == 1 else max_pool2d
-        result: Tensor = pool(x, kernel, stride, padding, dilation, ceil_mode)
+        pools = (max_pool1d, max_pool2d, max_pool3d)
+        result: Tensor = pools[n - 1](x, kernel, stride, padding, dilation, ceil_mode)
         return result
-    return (avg_pool1d if n == 1 else avg_pool2d)(x, kernel, stride, padding, ceil_mode)
+    means = (avg_pool1d, avg_pool2d, avg_pool3d)
+    return means[n - 1](x, kernel, stride, padding, ceil_mode)
 
 
 def lp_pool1d(

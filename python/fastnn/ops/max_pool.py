@@ -3,7 +3,7 @@
 
     y[o] = max over k of x[o stride - padding + k dilation],     padding being -inf
 
-Shapes:   x (n, c, l) or (n, c, h, w), also without n -> y with l, h, w the numbers of windows.
+Shapes:   x (n, c, spatial...), also without n -> y with as many windows; 3-D: ops/pool3d.py.
 Backward: dx[place of the maximum of o] += dy[o], in the order of o.
 Saved:    the places, as int32, or a byte for each (ops/_max_pool_halves.py).
 Source:   Weng, Ahuja and Huang 1992, "Cresceptron"; Scherer, Müller and Behnke 2010.
@@ -209,7 +209,7 @@ def max_pool2d(
     return MaxPool.apply((input,), 2, *fitted, bool(return_indices))
 
 
-def _plain(n: int) -> Any:
+def plain_maxima(n: int) -> Any:
     """Every window from a padded copy, found anew from the definition."""
 
     def formula(
@@ -261,12 +261,12 @@ _WINDOWS: list[tuple[Any, str, Any, tuple[int, ...], dict[str, Any]]] = [
 ]
 CASES = [
     *(
-        OpCase(f, name, [shape, size], kwargs=options, ref=_plain(int(name[-2])))
+        OpCase(f, name, [shape, size], kwargs=options, ref=plain_maxima(int(name[-2])))
         for f, name, size, shape, options in _WINDOWS
     ),
     # Some windows, or all, lie in the padding alone: -inf, and nothing to differentiate.
     *(
-        OpCase(f, name, [shape, 2, s, 1, d], ref=_plain(int(name[-2])), grad=False)
+        OpCase(f, name, [shape, 2, s, 1, d], ref=plain_maxima(int(name[-2])), grad=False)
         for f, name, shape, s, d in (
             (max_pool1d, "max_pool1d", (1, 2, 1), 1, 2),
             (max_pool1d, "max_pool1d", (2, 2, 2), 1, 3),
