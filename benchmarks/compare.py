@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Compares two result files of check: ``python -m benchmarks.compare BEFORE.json AFTER.json``.
 
+Or this build with another one, in one run: ``python -m benchmarks.compare --build PYTHON``, an
+interpreter that the other is installed for. Programs, small calls and whole steps, are timed by
+both in turn; a row is slower if the lower quartile of the ratios of their times is above 1.10, or
+above what its ``may_rise`` allows.
+
 Machines drift by 10 % and more between runs, so where both files timed the same version of a peer,
 what is compared is fastnn's time as a share of that peer's, else the time itself. A row is slower
 if its interquartile ranges do not overlap and the medians differ by more than 5 % (an import: by
@@ -23,6 +28,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import builds
 from benchmarks.resultfile import NotComparable, read
 from fastnn.cli.bench.peers import OWN
 
@@ -168,9 +174,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("before", type=Path)
-    parser.add_argument("after", type=Path)
+    parser.add_argument("before", type=Path, nargs="?")
+    parser.add_argument("after", type=Path, nargs="?")
+    parser.add_argument("--build", metavar="PYTHON", help="time the fastnn of this interpreter too")
+    parser.add_argument("--only", action="append", default=[], metavar="ROW", help="with --build")
+    parser.add_argument("--quick", action="store_true", help="with --build: fewer samples")
     arguments = parser.parse_args(argv)
+    if arguments.build and arguments.before:
+        parser.error("expected no result files beside --build")
+    if not arguments.build and arguments.after is None:
+        parser.error("expected two result files, or --build PYTHON alone")
+    if arguments.build:
+        try:
+            return builds.run(arguments.build, arguments.only or builds.PATTERNS, arguments.quick)
+        except ValueError as error:
+            parser.error(str(error))
     try:
         a, b = read(arguments.before), read(arguments.after)
         changes, lost = compare(a, b), broken(a, b)

@@ -120,6 +120,9 @@ __attribute__((flatten)) inline void column_moments(const T* x, const ColumnBloc
             origin[v] = select(abs(first) < broadcast(largest), first, Vec<T>{});
             store_span(base + j + v * lanes, origin[v], span);
         }
+        // Of a chunk, read once from rows that lie far apart: where their distance is a power of
+        // two they share a few sets of the cache, and would be gone before they are read again.
+        alignas(kVecBytes) T near[kChunkRows * vecs * lanes];
         PairwiseSum<ColumnMoments<T, vecs>> total;
         const idx all_rows = at.n, stride = at.stride;
         for (idx begin = 0; begin < all_rows; begin += kChunkRows) {
@@ -129,15 +132,17 @@ __attribute__((flatten)) inline void column_moments(const T* x, const ColumnBloc
             chunk.count = static_cast<T>(rows);
             const Vec<T> share = broadcast(T(1) / chunk.count);
             for (idx i = 0; i < rows; ++i) {
-                for (int v = 0; v < vecs; ++v)
-                    chunk.mean[v] += load_span(p + i * stride + v * lanes, span) - origin[v];
+                for (int v = 0; v < vecs; ++v) {
+                    const Vec<T> value = load_span(p + i * stride + v * lanes, span) - origin[v];
+                    store<T>(near + (i * vecs + v) * lanes, value);
+                    chunk.mean[v] += value;
+                }
             }
             for (int v = 0; v < vecs; ++v) chunk.mean[v] *= share;
             Vec<T> shift[vecs] = {};
             for (idx i = 0; i < rows; ++i) {
                 for (int v = 0; v < vecs; ++v) {
-                    const Vec<T> value = load_span(p + i * stride + v * lanes, span);
-                    const Vec<T> d = (value - origin[v]) - chunk.mean[v];
+                    const Vec<T> d = load(near + (i * vecs + v) * lanes) - chunk.mean[v];
                     shift[v] += d;
                     chunk.m2[v] = fma(d, d, chunk.m2[v]);
                 }

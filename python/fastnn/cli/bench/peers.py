@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
+    "BEFORE",
     "OWN",
     "PEERS",
     "PYTHON_VARIABLE",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 OWN = "fastnn"
+BEFORE = "fastnn-before"
 WORKER = Path(__file__).with_name("worker.py")
 PYTHON_VARIABLE = "FASTNN_PEER_PYTHON"
 
@@ -84,6 +86,8 @@ PEERS: dict[str, Peer] = {
     "torch-compile-channels-last": _torch(compile=True, channels_last=True),
     "jax": Peer("jax"),
     "onnxruntime": Peer("onnxruntime"),
+    # Another build of fastnn, in an interpreter of its own: `benchmarks.compare --build`.
+    BEFORE: Peer("fastnn", shown=False),
     # fastnn without the option that a program is about: what the option costs.
     "fastnn-plain": Peer("fastnn", options={"plain": True}, shown=False),
     # For fastnn at the level x86_v3. MKL keeps to AVX2 on processors that are not Intel's.
@@ -121,10 +125,10 @@ def environment(
 def interpreter(name: str, given: Mapping[str, str]) -> str:
     """The Python that runs a peer: given for the peer, for its library, or this one.
 
-    fastnn itself always runs in this one.
+    fastnn itself always runs in this one, but for another build of it.
     """
     if PEERS[name].library == OWN:
-        return sys.executable
+        return given.get(name, sys.executable) if name == BEFORE else sys.executable
     return given.get(name) or given.get(PEERS[name].library) or sys.executable
 
 
