@@ -14,6 +14,8 @@
 // elements, as in (n, c), take columns as lanes instead (ops/moment_columns.h).
 //
 // Source: Ioffe, Szegedy, "Batch Normalization", ICML 2015.
+#include <algorithm>
+
 #include "ops/moment_columns.h"
 #include "runtime/op.h"
 #include "simd/streaming.h"
@@ -82,6 +84,21 @@ struct ColumnMaps {
     }
 };
 
+// Where a channel is a column: as `finish` of batch_norm_train, in loops that become vectors.
+template <class T>
+void finish_columns(const T* base, const T* means, const T* m2, idx n, double eps, const T* weight,
+                    const T* bias, idx count, double* centre, T* rstd, ColumnMaps<T>& maps) {
+    const double rows = static_cast<double>(n);
+    for (idx j = 0; j < count; ++j)
+        centre[j] = static_cast<double>(base[j]) + static_cast<double>(means[j]);
+    for (idx j = 0; j < count; ++j)
+        rstd[j] = static_cast<T>(1.0 / __builtin_sqrt(static_cast<double>(m2[j]) / rows + eps));
+    for (idx j = 0; j < count; ++j) maps.centre[j] = static_cast<T>(centre[j]);
+    for (idx j = 0; j < count; ++j)
+        maps.scale[j] = weight == nullptr ? rstd[j] : rstd[j] * weight[j];
+    for (idx j = 0; j < count; ++j) maps.shift[j] = bias == nullptr ? T(0) : bias[j];
+}
+
 template <class T>
 inline void move_towards(T& running, double momentum, double value) {
     running = static_cast<T>((1.0 - momentum) * static_cast<double>(running) + momentum * value);
@@ -115,7 +132,22 @@ void batch_norm_train(In<T> x, In<T> weight, In<T> bias, Out<T> y, Out<T> mean, 
             T base[kBlockColumns], means[kBlockColumns], m2[kBlockColumns];
             column_moments(x.data, block, base, means, m2);
             ColumnMaps<T> maps;
-            for (idx ch = 0; ch < channels; ++ch) {
+            if (at.l == 1) {
+                double centre[kBlockColumns];
+                T r[kBlockColumns];
+                finish_columns(base, means, m2, at.n, eps,
+                               weight.data == nullptr ? nullptr : weight.data + first,
+                               bias.data == nullptr ? nullptr : bias.data + first, channels, centre,
+                               r, maps);
+                std::copy_n(maps.centre, channels, mean.data + first);
+                std::copy_n(r, channels, rstd.data + first);
+                for (idx j = 0; running_mean.data != nullptr && j < channels; ++j)
+                    move_towards(running_mean.data[first + j], momentum, centre[j]);
+                for (idx j = 0; running_var.data != nullptr && j < channels; ++j)
+                    move_towards(running_var.data[first + j], momentum,
+                                 static_cast<double>(m2[j]) / static_cast<double>(at.n - 1));
+            }
+            for (idx ch = 0; at.l > 1 && ch < channels; ++ch) {
                 Moments all(0);
                 for (idx j = ch * at.l; j < (ch + 1) * at.l; ++j) {
                     const double centre =

@@ -88,6 +88,12 @@ void map_columns(const T* x, const T* g, T* to, const ColumnBlock& at, const T* 
     });
 }
 
+template <class T>
+void put_columns(const T* from, idx count, idx first, T* to, bool accumulate) {
+    for (idx j = 0; to != nullptr && j < count; ++j)
+        to[first + j] = accumulate ? to[first + j] + from[j] : from[j];
+}
+
 }  // namespace
 
 template <class T>
@@ -126,7 +132,27 @@ void batch_norm_backward(In<T> x, In<T> weight, In<T> mean, In<T> rstd, In<T> gr
             for (idx j = 0; j < channels * l; ++j) centre[j] = mean.data[first + j / l];
             if (sums) column_products(x.data, grad_y.data, centre, block, a, b);
             ColumnMaps<T> maps;
-            for (idx ch = 0; ch < channels; ++ch) {
+            if (l == 1) {
+                // As `finish`, in loops that become vectors.
+                T gw[kBlockColumns];
+                T gb[kBlockColumns];
+                for (idx j = 0; j < channels; ++j) {
+                    const double r = static_cast<double>(rstd.data[first + j]);
+                    const double w =
+                        weight.data == nullptr ? 1.0 : static_cast<double>(weight.data[first + j]);
+                    const double sum_a = sums ? 0.0 + static_cast<double>(a[j]) : 0.0;
+                    const double sum_b = sums ? 0.0 + static_cast<double>(b[j]) : 0.0;
+                    const double s = r * w;
+                    gw[j] = static_cast<T>(sum_b * r);
+                    gb[j] = static_cast<T>(sum_a);
+                    maps.scale[j] = static_cast<T>(s);
+                    maps.slope[j] = static_cast<T>(-s * r * r * (sum_b / count));
+                    maps.shift[j] = static_cast<T>(-s * (sum_a / count));
+                }
+                put_columns(gw, channels, first, grad_weight.data, accumulate_weight);
+                put_columns(gb, channels, first, grad_bias.data, accumulate_bias);
+            }
+            for (idx ch = 0; l > 1 && ch < channels; ++ch) {
                 TwoSums all(0);
                 for (idx j = ch * l; sums && j < (ch + 1) * l; ++j)
                     all = all + TwoSums(static_cast<double>(a[j]), static_cast<double>(b[j]));
