@@ -35,8 +35,8 @@ def test_parameter_list():
         held()
     assert repr(nn.ParameterList([fastnn.ones(2, 3), 1])) == (
         "ParameterList(\n"
-        "  (0): Parameter containing: [fastnn.float32 of size 2x3]\n"
-        "  (1): Object of type: int\n"
+        "    (0): Parameter containing: [fastnn.float32 of size 2x3]\n"
+        "    (1): Object of type: int\n"
         ")"
     )
 
@@ -61,6 +61,9 @@ def test_parameter_dict():
     assert list(reversed(joined)) == ["e", "b", "a"]
     joined.clear()
     assert len(joined) == 0
+    fresh = held.fromkeys(["x", "y"], fastnn.ones(2))
+    assert list(fresh) == ["x", "y"]
+    assert list(held) == ["b"]
     with pytest.raises(KeyError):
         held["a"]
     with pytest.raises(KeyError, match="already exists"):
@@ -70,7 +73,7 @@ def test_parameter_dict():
     with pytest.raises(TypeError, match="expected a pair"):
         held.update([1])
     assert repr(nn.ParameterDict({"a": fastnn.ones(2)})) == (
-        "ParameterDict((a): Parameter containing: [fastnn.float32 of size 2])"
+        "ParameterDict(  (a): Parameter containing: [fastnn.float32 of size 2])"
     )
 
 
