@@ -188,3 +188,27 @@ def test_label_smoothing_is_a_share() -> None:
     for share in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="between 0 and 1"):
             nn.CrossEntropyLoss(label_smoothing=share)
+
+
+def test_logits_and_targets_of_two_types_and_weights_of_integers():
+    x = fastnn.tensor([0.5, -1.0, 2.0], requires_grad=True)
+    t = fastnn.tensor([1.0, 0.0, 1.0])
+    same = F.binary_cross_entropy_with_logits(x, t)
+    for kind in (fastnn.float64, fastnn.float16):
+        loss = F.binary_cross_entropy_with_logits(x, t.to(kind))
+        assert loss.dtype == kind  # as torch: the target's
+        assert loss.item() == pytest.approx(same.item(), rel=1e-3)
+        (grad,) = fastnn.autograd.grad(loss, x)
+        assert grad.dtype == fastnn.float32
+    for kind in (fastnn.int64, fastnn.float64):
+        weighted = F.binary_cross_entropy_with_logits(
+            x,
+            t,
+            weight=fastnn.tensor([1, 2, 3], dtype=kind),
+            pos_weight=fastnn.tensor([3], dtype=kind),
+        )
+        as_floats = F.binary_cross_entropy_with_logits(
+            x, t, weight=fastnn.tensor([1.0, 2.0, 3.0]), pos_weight=fastnn.tensor([3.0])
+        )
+        assert weighted.dtype == fastnn.float32
+        assert weighted.item() == as_floats.item()

@@ -35,8 +35,8 @@ def test_parameter_list():
         held()
     assert repr(nn.ParameterList([fastnn.ones(2, 3), 1])) == (
         "ParameterList(\n"
-        "  (0): Parameter containing: [fastnn.float32 of size 2x3]\n"
-        "  (1): Object of type: int\n"
+        "    (0): Parameter containing: [fastnn.float32 of size 2x3]\n"
+        "    (1): Object of type: int\n"
         ")"
     )
 
@@ -61,6 +61,9 @@ def test_parameter_dict():
     assert list(reversed(joined)) == ["e", "b", "a"]
     joined.clear()
     assert len(joined) == 0
+    fresh = held.fromkeys(["x", "y"], fastnn.ones(2))
+    assert list(fresh) == ["x", "y"]
+    assert list(held) == ["b"]
     with pytest.raises(KeyError):
         held["a"]
     with pytest.raises(KeyError, match="already exists"):
@@ -70,7 +73,7 @@ def test_parameter_dict():
     with pytest.raises(TypeError, match="expected a pair"):
         held.update([1])
     assert repr(nn.ParameterDict({"a": fastnn.ones(2)})) == (
-        "ParameterDict((a): Parameter containing: [fastnn.float32 of size 2])"
+        "ParameterDict(  (a): Parameter containing: [fastnn.float32 of size 2])"
     )
 
 
@@ -121,7 +124,26 @@ def test_dropout2d_reads_three_dimensions_as_torch_does():
         y = nn.Dropout2d(0.5)(fastnn.ones(16, 8, 4)).numpy()
     assert (y == y[:, :, :1]).all()
     with pytest.raises(RuntimeError, match="4 dimensions"):
-        nn.Dropout2d()(fastnn.ones(2, 2))
+        nn.Dropout2d()(fastnn.ones(2))
+
+
+def test_dropout_of_channels_takes_the_rows_of_a_linear_layer():
+    rows = fastnn.ones(64, 50)
+    with pytest.warns(
+        UserWarning, match="dropout2d: expected an input of 4 or 3 dimensions, got 2"
+    ):
+        y = nn.Dropout2d(0.5)(rows).numpy()
+    assert 0.4 < (y == 2.0).mean() < 0.6
+    assert 0.4 < (y == 0.0).mean() < 0.6
+    with pytest.warns(UserWarning, match="dropout3d: expected an input of 5 or 4 dimensions"):
+        z = nn.Dropout3d(0.5)(rows).numpy()  # read as (c, l)
+    assert (z == z[:, :1]).all()
+    assert set(np.unique(z)) == {0.0, 2.0}
+
+
+def test_alpha_dropout_of_channels_leaves_anything_alone_in_evaluation():
+    x = fastnn.ones(3)
+    assert nn.FeatureAlphaDropout(0.5).eval()(x).tolist() == [1.0] * 3
 
 
 @pytest.mark.parametrize("layer", [nn.AlphaDropout(0.3), nn.FeatureAlphaDropout(0.3)])

@@ -462,3 +462,13 @@ def test_errors() -> None:
     for call, error, message in cases:
         with pytest.raises(error, match=message):
             call()
+
+
+def test_own_schedules_of_the_older_base_class():
+    class Warmup(lr_scheduler._LRScheduler):
+        def get_lr(self):
+            return [b * min(1, (self.last_epoch + 1) / 4) for b in self.base_lrs]
+
+    scheduler = Warmup(optimizer_of(fastnn))
+    assert isinstance(scheduler, lr_scheduler.LRScheduler)
+    assert scheduler.get_last_lr() == [0.125, 0.005]

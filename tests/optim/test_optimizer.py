@@ -71,7 +71,7 @@ def test_step_hooks():
     opt.register_step_pre_hook(lambda o, a, k: (a, {"closure": lambda: 7}))
     opt.register_step_post_hook(lambda o, a, k: seen.append(("post", sorted(k))))
     assert opt.step() == 7
-    assert seen == [("pre", (), {}), ("post", ["closure"])]
+    assert seen == [("pre", (opt,), {}), ("post", ["closure"])]
     first.remove()
     opt.register_step_pre_hook(lambda o, a, k: 3)
     with pytest.raises(RuntimeError, match="new_args, new_kwargs"):

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import pickle
+import stat
 import subprocess
 import sys
 from collections import Counter, OrderedDict, defaultdict, namedtuple
@@ -253,6 +254,41 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert info.value.filename == str(path)
     assert fastnn.load(path) == [1]
     assert os.listdir(tmp_path) == ["state.pt"]  # noqa: PTH208
+
+
+def test_a_link_stays_a_link_and_permissions_stay(tmp_path):
+    real, link = tmp_path / "run-7.pt", tmp_path / "latest.pt"
+    fastnn.save({"a": 1}, real)
+    real.chmod(0o600)
+    link.symlink_to(real)
+    fastnn.save({"a": 2}, link)
+    assert link.is_symlink()
+    assert fastnn.load(real) == {"a": 2}
+    assert stat.S_IMODE(real.stat().st_mode) == 0o600
+
+
+def test_a_pipe_is_written_to_and_stays(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # so that opening for writing does not wait
+    try:
+        fastnn.save({"a": 3}, pipe)
+        content = os.read(reader, 1 << 16)
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert fastnn.load(io.BytesIO(content)) == {"a": 3}
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    missing = tmp_path / "no" / "a.pt"
+    with pytest.raises(FileNotFoundError) as info:
+        fastnn.save(1, missing)
+    assert info.value.filename == str(missing)
+    with pytest.raises(IsADirectoryError) as error:
+        fastnn.save(1, tmp_path)
+    assert error.value.filename == str(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_is_read_from_its_position_on():

@@ -169,6 +169,10 @@ def test_map_location(location):
     for where in ({"cpu": "cpu"}, lambda *_: None):
         with pytest.raises(TensorFileError, match="it has tensors on"):
             load(content, map_location=where)
+    for where in ("cuda:0", {"cpu": "cuda:0"}, fastnn.device("cuda", 0)):  # the file is not damaged
+        here = archive(tensor(4, (4,), (1,)), {"0": FOUR})
+        with pytest.raises(RuntimeError, match="a device that is in use as map_location"):
+            load(here, map_location=where)
     with pytest.raises(TypeError, match="expected map_location to return the storage"):
         load(content, map_location=lambda *_: 3)
     with pytest.raises(KeyError, match="gpu"):

@@ -60,6 +60,11 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "other numbers than torch's from one seed (Philox4x32-10)",
     ),
     ("torch torch.random", "get_rng_state", "16 bytes, of another generator than torch's"),
+    (
+        "torch.linalg",
+        "svd",
+        "matrices that are not square need `full_matrices=False`",
+    ),
     ("torch", "ops", "fastnn's operations, not a registry of them"),
     ("torch", "testing", "fastnn's own case table, without `assert_close`"),
     ("torch", "serialization", "what reads and writes files, without torch's settings of it"),

@@ -32,8 +32,8 @@ def _described(name: str, value: Any) -> str:
     if isinstance(value, Tensor):
         kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
         sizes = "x".join(map(str, value.shape))
-        return f"({name}): {kind} containing: [{value.dtype} of size {sizes}]"
-    return f"({name}): Object of type: {type(value).__name__}"
+        return f"  ({name}): {kind} containing: [{value.dtype} of size {sizes}]"
+    return f"  ({name}): Object of type: {type(value).__name__}"
 
 
 class ParameterList(Module):
@@ -202,6 +202,10 @@ class ParameterDict(Module):
     def copy(self: _D) -> _D:
         """A dictionary with the same entries, which are not copied."""
         return type(self)(dict(self.items()))
+
+    def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
+        """A new dictionary with ``default`` under each of ``keys``."""
+        return ParameterDict((key, default) for key in keys)
 
     def update(self, parameters: Mapping[str, Any] | Iterable[Any]) -> None:
         """Add or replace entries: a mapping, or pairs of name and value."""

@@ -19,6 +19,7 @@ from fastnn._backend import array_module
 from fastnn.ops import _common, _losses
 from fastnn.ops._losses import PointwiseLoss
 from fastnn.ops.activation import sigmoid
+from fastnn.ops.copy import to
 from fastnn.ops.view import expand
 from fastnn.ops.where import where
 from fastnn.tensor import Tensor
@@ -63,6 +64,7 @@ def _expanded(name: str, what: str, weight: Any, input: Tensor) -> Tensor | None
     if weight is None:
         return None
     _common.require_tensor(name, what, weight)
+    weight = to(weight, input.dtype)  # numbers of any type, as pos_weight=tensor([3])
     _losses.check_constant(name, what, weight, input)
     if _common.broadcast_shape(name, input.shape, weight.shape) != input.shape:
         message = (
@@ -128,13 +130,22 @@ def binary_cross_entropy_with_logits(
     """`binary_cross_entropy` of sigmoid(input), without over- or underflow, as torch's.
 
     input:  (...) logits.
-    target: (...) of the same shape and type, in [0, 1].
+    target: (...) of the same shape, in [0, 1]; of another floating-point type, which is the
+            result's then.
     weight, pos_weight: broadcast to that shape; pos_weight multiplies the loss of t = 1 alone.
 
     Raises ValueError for other shapes or reductions, RuntimeError for other types.
     """
     name = "binary_cross_entropy_with_logits"
     reduction = _losses.check_reduction(name, reduction, size_average, reduce)
+    if isinstance(input, Tensor) and isinstance(target, Tensor) and input.dtype != target.dtype:
+        kind = target.dtype
+        if input.dtype.is_floating_point and kind.is_floating_point:
+            input, target = _losses.promoted(name, input, target)
+            loss = binary_cross_entropy_with_logits(
+                input, target, weight, None, None, reduction, pos_weight
+            )
+            return to(loss, kind)
     _checked(name, input, target)
     options = (reduction != "none", _losses.divisor_of(reduction, input), ())
     weights = [

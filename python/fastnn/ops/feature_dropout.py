@@ -80,24 +80,36 @@ def _channels(
 ) -> Tensor:
     _check(op, input, p)
     if input.ndim not in (ndim - 1, ndim):
-        message = (
-            f"{op}: expected an input of {ndim} dimensions (n, c, ...), or {ndim - 1} without "
-            f"batch, got {input.shape}; unsqueeze(0) adds a dimension"
-        )
-        raise RuntimeError(message)
+        _other_dimensions(op, ndim, input)
     if not training or p == 0.0:
         return input
     if input.ndim == ndim:
         return _run(_scaled, input, p, inplace, generator)
     if op == "dropout2d":
-        # torch reads three dimensions as (n, c, l) here, and so do models made with it.
-        warnings.warn(
-            "dropout2d: three dimensions are read as (n, c, l); use dropout1d for these, or "
-            "unsqueeze(0) for one image",
-            stacklevel=3,
-        )
+        # torch reads the first two dimensions as (n, c) here, and so do models made with it.
+        if input.ndim == 3:
+            warnings.warn(
+                "dropout2d: three dimensions are read as (n, c, l); use dropout1d for these, or "
+                "unsqueeze(0) for one image",
+                stacklevel=3,
+            )
         return _run(_scaled, input, p, inplace, generator)
     return _run(_scaled, input.unsqueeze(0), p, inplace, generator).squeeze(0)
+
+
+def _other_dimensions(op: str, ndim: int, input: Tensor) -> None:
+    """Warns, as torch does, of what was meant for `dropout`; raises where it has no meaning."""
+    if op == "dropout1d" or input.ndim < (2 if op == "dropout2d" else 1):
+        message = (
+            f"{op}: expected an input of {ndim} dimensions (n, c, ...), or {ndim - 1} without "
+            f"batch, got {input.shape}; unsqueeze(0) adds a dimension"
+        )
+        raise RuntimeError(message)
+    warnings.warn(
+        f"{op}: expected an input of {ndim} or {ndim - 1} dimensions, got {input.ndim}; use "
+        "dropout, which drops single numbers, unless whole rows are meant",
+        stacklevel=4,
+    )
 
 
 def dropout1d(
@@ -125,7 +137,8 @@ def dropout2d(
 ) -> Tensor:
     """Zeroes channels of (n, c, h, w) while training, as torch.nn.functional.dropout2d.
 
-    Raises ValueError unless 0 <= p <= 1, RuntimeError for another number of dimensions.
+    Other numbers of dimensions are read as (n, c, ...), with a warning: rows (n, c) as `dropout`.
+    Raises ValueError unless 0 <= p <= 1, RuntimeError below two dimensions.
     """
     return _channels("dropout2d", 4, input, p, training, inplace, generator)
 
@@ -140,7 +153,8 @@ def dropout3d(
 ) -> Tensor:
     """Zeroes channels of (n, c, d, h, w) or (c, d, h, w), as torch.nn.functional.dropout3d.
 
-    Raises ValueError unless 0 <= p <= 1, RuntimeError for another number of dimensions.
+    Other numbers of dimensions are read as (c, ...), with a warning.
+    Raises ValueError unless 0 <= p <= 1, RuntimeError without any dimension.
     """
     return _channels("dropout3d", 5, input, p, training, inplace, generator)
 
@@ -171,17 +185,17 @@ def feature_alpha_dropout(
 ) -> Tensor:
     """`alpha_dropout` of whole channels of (n, c, ...), as torch.nn.functional's.
 
-    Raises ValueError unless 0 <= p <= 1, RuntimeError below two dimensions.
+    Raises ValueError unless 0 <= p <= 1, RuntimeError for fewer dimensions while training.
     """
     _check("feature_alpha_dropout", input, p)
+    if not training or p == 0.0:
+        return input
     if input.ndim < 2:
         message = (
             f"feature_alpha_dropout: expected input (n, c, ...), got {input.shape}; unsqueeze(0) "
             "adds a batch"
         )
         raise RuntimeError(message)
-    if not training or p == 0.0:
-        return input
     return _run(_alpha, input, p, inplace, True, generator)
 
 
@@ -232,8 +246,14 @@ ERRORS = [
     )
 ]
 ERRORS += [
-    ErrorCase(dropout2d, "dropout2d", [(2, 3)], RuntimeError, "expected an input of 4 dimensions"),
+    ErrorCase(dropout1d, "dropout1d", [(3,)], RuntimeError, "expected an input of 3 dimensions"),
+    ErrorCase(dropout2d, "dropout2d", [(3,)], RuntimeError, "expected an input of 4 dimensions"),
+    ErrorCase(dropout3d, "dropout3d", [()], RuntimeError, "expected an input of 5 dimensions"),
     ErrorCase(
-        feature_alpha_dropout, "feature_alpha_dropout", [(2,)], RuntimeError, "expected input (n, c"
+        feature_alpha_dropout,
+        "feature_alpha_dropout",
+        [(2,), 0.5, True],
+        RuntimeError,
+        "expected input (n, c",
     ),
 ]

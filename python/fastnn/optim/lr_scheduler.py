@@ -54,6 +54,10 @@ __all__ = [
 ]
 
 
+class _LRScheduler(LRScheduler):
+    """The base class under the name that older code of torch imports."""
+
+
 class StepLR(LRScheduler):
     """b gamma^(t // step_size): by ``gamma`` every ``step_size`` steps."""
 

@@ -26,7 +26,8 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
     """``step`` with its hooks around it and nothing recorded inside."""
 
     @functools.wraps(step)
-    def run(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        self: Optimizer = args[0]  # hooks see it among the arguments, as torch's do
         hooks = self._hooks
         for hook in list(hooks["step_pre"].values()):
             changed = hook(self, args, kwargs)
@@ -41,7 +42,7 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
         before = _mode.enabled
         _mode.enabled = False
         try:
-            result = step(self, *args, **kwargs)
+            result = step(*args, **kwargs)
         finally:
             _mode.enabled = before
         if not self._saw_gradients:  # after the step, as a closure makes them in it
@@ -157,7 +158,8 @@ class Optimizer:
     # ---- hooks ----
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Run ``hook(optimizer, args, kwargs)`` before ``step``; it may return new arguments."""
+        """Run ``hook(optimizer, args, kwargs)`` before ``step``; it may return new arguments.
+        The first of ``args`` is the optimiser itself."""
         return RemovableHandle(self._hooks["step_pre"], hook)
 
     def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:

@@ -95,7 +95,8 @@ def load(
     safetensors give a dict of their tensors by name.
 
     Errors: TensorFileError (a ValueError) for a file that is damaged, or needs anything else,
-    which is named; OSError if it cannot be read.
+    which is named; OSError if it cannot be read; RuntimeError if ``map_location`` chose a device
+    that is not there.
     """
     unknown = sorted(pickle_load_args.keys() - {"encoding", "errors", "fix_imports"})
     if unknown:

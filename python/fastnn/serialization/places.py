@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from fastnn import _backend
 from fastnn._device import device as Device
 from fastnn.serialization.source import Malformed
@@ -67,11 +69,20 @@ class Places:
         return str(memory.device)
 
     def device(self, location: str) -> Device:
-        """The device for what was saved on ``location``. Raises Malformed if it is not there."""
+        """The device for what was saved on ``location``. Raises Malformed if it is not there, and
+        RuntimeError if ``map_location`` chose one that is not."""
         wanted = self._wanted(location)
         try:
             found = Device(wanted)
+            if wanted != location and found.type != "cpu":
+                _backend.move(np.empty(0, np.float32), found.type)
         except RuntimeError:
+            if wanted != location:  # the file is whole; what was asked for is not there
+                message = (
+                    f"load: expected a device that is in use as map_location, got {wanted!r:.40}; "
+                    "pass map_location='cpu'"
+                )
+                raise RuntimeError(message) from None
             problem = f"it has tensors on {wanted!r:.40}, no device here: pass map_location='cpu'"
             raise Malformed(problem) from None
         return found
