@@ -462,3 +462,16 @@ def test_errors() -> None:
     for call, error, message in cases:
         with pytest.raises(error, match=message):
             call()
+
+
+def test_a_schedule_derived_from_the_older_name_of_the_base():
+    class Halves(lr_scheduler._LRScheduler):
+        def get_lr(self):
+            return [base * 0.5**self.last_epoch for base in self.base_lrs]
+
+    optimizer = fastnn.optim.SGD([fastnn.ones(1, requires_grad=True)], lr=1.0)
+    schedule = Halves(optimizer)
+    optimizer.step()
+    schedule.step()
+    assert schedule.get_last_lr() == [0.5]
+    assert isinstance(lr_scheduler.StepLR(optimizer, 1), lr_scheduler._LRScheduler)

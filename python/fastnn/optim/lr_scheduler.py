@@ -53,6 +53,8 @@ __all__ = [
     "StepLR",
 ]
 
+_LRScheduler = LRScheduler  # the older name, under which scripts derive schedules of their own
+
 
 class StepLR(LRScheduler):
     """b gamma^(t // step_size): by ``gamma`` every ``step_size`` steps."""
