@@ -32,4 +32,4 @@ def numpy_names(function: Callable[P, R]) -> Callable[P, R]:
                     names[first] = names.pop(second)
         return function(*args, **names)
 
-    return named  # type: ignore[return-value]
+    return named
