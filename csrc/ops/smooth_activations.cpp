@@ -56,8 +56,8 @@ struct Silu {
 };
 
 // With e = e^x: tanh(log(1 + e)) = ((1 + e)^2 - 1) / ((1 + e)^2 + 1) = n / (n + 2), n = e (e + 2).
-// From x = 20 on it is 1, and e^40 has room in a float; the change of it, some 1e-17 there and not 0,
-// is multiplied by 20, not by an x that may be 1e30.
+// From x = 20 on it is 1, and e^40 has room in a float; its change, some 1e-17 there and not 0, is
+// multiplied by 20, not by an x that may be 1e30.
 template <class T>
 struct Mish {
     struct Parts {
