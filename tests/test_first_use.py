@@ -285,3 +285,15 @@ assert "fastnn.ops.sorting" not in sys.modules
 print(x.sort()[1].tolist())
 """
     assert run(script).strip() == "[1, 0]"
+
+
+def test_the_package_can_be_reloaded() -> None:
+    script = """
+import importlib, fastnn
+kind = fastnn.Tensor
+for module in (fastnn, fastnn.ops, fastnn.nn, fastnn.nn.functional, fastnn.optim, fastnn):
+    importlib.reload(module)
+assert fastnn.Tensor is kind
+print(fastnn.tensor([1.0]).tolist())
+"""
+    assert run(script).strip() == "[1.0]"

@@ -56,7 +56,8 @@ struct Silu {
 };
 
 // With e = e^x: tanh(log(1 + e)) = ((1 + e)^2 - 1) / ((1 + e)^2 + 1) = n / (n + 2), n = e (e + 2).
-// From x = 20 on it is 1, and e^40 has room in a float.
+// From x = 20 on it is 1, and e^40 has room in a float; its change, some 1e-17 there and not 0, is
+// multiplied by 20, not by an x that may be 1e30.
 template <class T>
 struct Mish {
     struct Parts {
@@ -74,7 +75,7 @@ struct Mish {
         const Parts p = parts(x);
         const Vec<T> below = p.n + broadcast(T(2));
         const Vec<T> change = broadcast(T(4)) * p.e * (p.e + broadcast(T(1))) / (below * below);
-        return g * (p.n / below + x * change);
+        return g * (p.n / below + min(broadcast(T(20)), x) * change);
     }
 };
 

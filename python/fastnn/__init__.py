@@ -42,5 +42,5 @@ def __dir__() -> list[str]:
     return [name for name in _names() if not name.startswith("_")]
 
 
-del tensor  # noqa: F821  (the file; the name is the function's)
+globals().pop("tensor", None)  # the file; the name is the function's
 __all__ = list(FASTNN)

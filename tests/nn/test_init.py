@@ -229,3 +229,10 @@ def test_names_gains_and_exact_functions_are_torchs() -> None:
     for shape, groups in (((4, 2, 3), 2), ((2, 4, 3, 5), 1), ((6, 3, 2, 2, 4), 3)):
         theirs = torch.nn.init.dirac_(torch.empty(shape), groups).numpy()
         np.testing.assert_array_equal(init.dirac_(fastnn.empty(shape), groups).numpy(), theirs)
+
+
+def test_fans_under_the_name_that_layers_of_scripts_call() -> None:
+    assert init._calculate_fan_in_and_fan_out(fastnn.zeros(6, 4)) == (4, 6)
+    assert init._calculate_fan_in_and_fan_out(fastnn.zeros(6, 4, 3, 2)) == (24, 36)
+    with pytest.raises(ValueError, match="2 or more dimensions"):
+        init._calculate_fan_in_and_fan_out(fastnn.zeros(6))

@@ -352,3 +352,13 @@ def test_mish_has_its_second_derivative_at_zero_and_far_out(dtype: str) -> None:
     np.testing.assert_allclose(h.numpy(), [0.64, 0.64, 0.0, 0.0, 0.0, 0.0], atol=1e-6)
     zero = fastnn.zeros(2, dtype=fastnn.float64, requires_grad=True)
     assert fastnn.autograd.gradgradcheck(F.mish, (zero,))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gradient_of_mish_is_one_however_far_out(dtype: str) -> None:
+    """The slope of its second factor is tiny there, not 0, and was multiplied by x."""
+    values = [20.0, 30.0, 1e6, 1e10, 1e20, 3e38, math.inf]
+    x = fastnn.tensor(values, dtype=getattr(fastnn, dtype), requires_grad=True)
+    F.mish(x).sum().backward()
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), 1.0, rtol=1e-15 if dtype == "float64" else 1e-7)

@@ -67,3 +67,37 @@ def test_half_precision_as_torch():
     theirs.backward()
     np.testing.assert_allclose(ours.item(), theirs.item(), rtol=2e-3)
     np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), rtol=1e-2, atol=1.2e-7)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-7])
+@pytest.mark.parametrize("dtype", [fastnn.float16, fastnn.bfloat16])
+def test_norms_whose_powers_are_beyond_the_type(dtype, scale):
+    """3, 4 and 12 hundred: the squares are beyond float16, those of the small ones below it."""
+    x = (fastnn.tensor([3e2, 4e2, 12e2], dtype=fastnn.float64) * scale).to(dtype).requires_grad_()
+    wide = x.detach().double().requires_grad_()
+    tolerance = {"rtol": 1e-2, "atol": 1e-6}
+    for f in (
+        fastnn.norm,
+        fastnn.linalg.vector_norm,
+        lambda x: fastnn.norm(x, 3),
+        lambda x: fastnn.linalg.matrix_norm(x.reshape(1, 3)),
+        lambda x: fastnn.dist(x, -x),
+        lambda x: F.normalize(x, dim=0),
+    ):
+        y, z = f(x), f(wide)
+        assert y.dtype is dtype
+        np.testing.assert_allclose(y.detach().double().numpy(), z.detach().numpy(), **tolerance)
+        x.grad = wide.grad = None
+        y.sum().backward()
+        z.sum().backward()
+        if f is fastnn.norm:
+            np.testing.assert_allclose(x.grad.double().numpy(), wide.grad.numpy(), **tolerance)
+    one = F.cosine_similarity(x.detach(), x.detach(), dim=0)
+    assert abs(one.item() - 1.0) < 0.01
+
+
+def test_infinities_are_replaced_by_the_largest_numbers_of_the_type():
+    for dtype in (fastnn.float16, fastnn.bfloat16, fastnn.float32, fastnn.float64):
+        x = fastnn.tensor([np.inf, -np.inf, np.nan], dtype=dtype).nan_to_num()
+        largest = fastnn.finfo(dtype).max
+        assert x.tolist() == [largest, -largest, 0.0]

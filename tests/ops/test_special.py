@@ -259,3 +259,13 @@ def test_all_but_rare_elementwise_functions_are_native() -> None:
     rows = ("erfc", "erfinv", "lgamma", "digamma", "sinc", "logit")
     names = [*PAIRS, "lerp", *(f"{n}_{way}" for n in rows for way in ("forward", "backward"))]
     assert [n for n in names if n not in _backend.native] == []
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_polygamma_next_to_its_poles(n: int) -> None:
+    """There it is n! d^-(n+1) with the distance d from the pole, whose digits must not be lost."""
+    for pole, d in ((0.0, -1e-8), (-1.0, 1e-9), (-1.0, -1e-9), (-5.0, 1e-7)):
+        x = pole + d
+        expected = math.factorial(n) * (pole - x) ** -(n + 1.0)
+        got = fastnn.polygamma(n, fastnn.tensor([x], dtype=fastnn.float64)).item()
+        assert got == pytest.approx(expected, rel=1e-12)

@@ -71,8 +71,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     raise ValueError(message)
 
 
-def _fans(tensor: Tensor, caller: str) -> tuple[int, int]:
-    """(fan_in, fan_out) of a weight (out, in, *kernel)."""
+def _calculate_fan_in_and_fan_out(tensor: Tensor, caller: str = "init") -> tuple[int, int]:
+    """(fan_in, fan_out) of a weight (out, in, *kernel); many scripts call it by torch's name."""
     require_tensor(caller, "tensor", tensor)
     if tensor.ndim < 2:
         message = (
@@ -93,7 +93,7 @@ def _fan(tensor: Tensor, mode: str, caller: str) -> int:
     if tensor.numel() == 0:
         warnings.warn(f"{caller}: initializing zero-element tensors is a no-op", stacklevel=3)
         return 0
-    return _fans(tensor, caller)[mode == "fan_out"]
+    return _calculate_fan_in_and_fan_out(tensor, caller)[mode == "fan_out"]
 
 
 def _require_dims(tensor: Tensor, caller: str, *dims: int) -> None:
@@ -207,14 +207,14 @@ def xavier_uniform_(
     tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
     """Uniform in (-a, a) with a = gain * sqrt(6 / (fan_in + fan_out)); Glorot & Bengio 2010."""
-    fan_in, fan_out = _fans(tensor, "xavier_uniform_")
+    fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor, "xavier_uniform_")
     bound = number("xavier_uniform_", "gain", gain) * math.sqrt(6.0 / max(fan_in + fan_out, 1))
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal with std = gain * sqrt(2 / (fan_in + fan_out)); Glorot & Bengio 2010."""
-    fan_in, fan_out = _fans(tensor, "xavier_normal_")
+    fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor, "xavier_normal_")
     std = number("xavier_normal_", "gain", gain) * math.sqrt(2.0 / max(fan_in + fan_out, 1))
     return normal_(tensor, 0.0, std, generator)
 

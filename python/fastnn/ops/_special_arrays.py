@@ -118,7 +118,8 @@ def zeta(xp: Any, s: int, q: Any) -> Any:
     first = xp.where(negative, q - xp.floor(q), xp.abs(q))  # 0 and -0 alike
     out = _zeta_of_positive(xp, s, first)
     if negative.any():
-        other = xp.where(negative, 1.0 - first, 1.0)
+        # 1 - first, but from q itself, in which a distance from a whole number keeps its digits.
+        other = xp.where(negative, (xp.floor(q) + 1.0) - q, 1.0)
         last = xp.where(negative, 1.0 - q, 1.0)
         rest = _zeta_of_positive(xp, s, other) - _zeta_of_positive(xp, s, last)
         out = out + xp.where(negative, (-1.0) ** s * rest, 0.0)

@@ -11,6 +11,7 @@ from typing import Any
 from fastnn import _dtypes
 from fastnn._backend import array_module
 from fastnn.ops import _common
+from fastnn.ops._numpy_names import numpy_names
 from fastnn.ops.copy import to
 from fastnn.ops.creation import arange, zeros
 from fastnn.ops.cumulative import cumsum
@@ -92,6 +93,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     return ScatterAdd.apply((zeros(n, dtype=dtype), numbers, weights), 0)  # type: ignore[no-any-return]
 
 
+@numpy_names
 def repeat_interleave(
     input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:

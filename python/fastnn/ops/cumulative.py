@@ -20,6 +20,7 @@ from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops._fold import Fold
 from fastnn.ops._in_place import InPlace, in_place
+from fastnn.ops._numpy_names import numpy_names
 from fastnn.ops.copy import to
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
@@ -184,6 +185,7 @@ def _typed(name: str, input: Tensor, dtype: Any) -> Tensor:
     return input if dtype is None else to(input, _dtypes.argument(name, dtype))
 
 
+@numpy_names
 def prod(
     input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
@@ -199,6 +201,7 @@ def prod(
     return Prod.apply((x,), dims, keepdim)  # type: ignore[no-any-return]
 
 
+@numpy_names
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """The sums of all elements up to each along ``dim``, as torch.cumsum.
 
@@ -209,6 +212,7 @@ def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     return CumSum.apply((x,), _common.one_dim("cumsum", dim, x.ndim), False)  # type: ignore[no-any-return]
 
 
+@numpy_names
 def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """The products of all elements up to each along ``dim``, as torch.cumprod.
 

@@ -17,6 +17,7 @@ from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops._fold import Fold
+from fastnn.ops._numpy_names import numpy_names
 from fastnn.ops.compare import eq_tensors, ne_tensors
 from fastnn.ops.copy import to
 from fastnn.ops.reduce import argmax, argmin
@@ -170,6 +171,7 @@ def _over(name: str, kernel: str, input: Tensor, dim: Any, keepdim: bool) -> Ten
     return Extremum.apply((input,), dims, keepdim, kernel, name[0] == "m")  # type: ignore[no-any-return]
 
 
+@numpy_names
 def amax_tensor(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """The largest over ``dim`` (an int, a tuple, or () for all), as torch.amax.
 
@@ -179,6 +181,7 @@ def amax_tensor(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     return _over("amax", "amax", input, dim, keepdim)
 
 
+@numpy_names
 def amin_tensor(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """The smallest over ``dim`` (an int, a tuple, or () for all), as torch.amin.
 
@@ -188,6 +191,7 @@ def amin_tensor(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     return _over("amin", "amin", input, dim, keepdim)
 
 
+@numpy_names
 def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """The largest element; with ``dim`` a pair (values, indices), with a tensor `maximum`.
 
@@ -198,6 +202,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
     return _max_or_min("max", input, dim, keepdim, other)
 
 
+@numpy_names
 def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """The smallest element; with ``dim`` a pair (values, indices), with a tensor `minimum`.
 

@@ -18,6 +18,7 @@ from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops._common import named
+from fastnn.ops._numpy_names import numpy_names
 from fastnn.ops.copy import to
 from fastnn.ops.view import expand
 from fastnn.ops.where import where
@@ -162,6 +163,7 @@ def run(name: str, op: type[Op], tensors: tuple[Any, ...], d: int) -> Tensor:
     return out.reshape(shape) if scalar else out  # type: ignore[no-any-return]
 
 
+@numpy_names
 def gather_elements(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Elements of ``input`` along ``dim`` by their numbers, as torch.gather.
 
@@ -178,6 +180,7 @@ def gather_elements(input: Tensor, dim: int, index: Tensor) -> Tensor:
 named(gather=gather_elements)
 
 
+@numpy_names
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """`gather` with broadcasting and negative numbers, as torch.take_along_dim.
 

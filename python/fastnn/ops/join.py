@@ -13,6 +13,7 @@ from typing import Any
 from fastnn._backend import array_module
 from fastnn.autograd import Op
 from fastnn.ops import _common
+from fastnn.ops._numpy_names import numpy_names
 from fastnn.ops.copy import to
 from fastnn.ops.index import BasicIndex
 from fastnn.ops.view import reshape, unsqueeze
@@ -90,6 +91,7 @@ def _joined(name: str, tensors: list[Tensor], d: int) -> Tensor:
     return Cat.apply(tuple(parts), d)  # type: ignore[no-any-return]
 
 
+@numpy_names
 def cat(tensors: Any, dim: int = 0) -> Tensor:
     """Tensors one after the other along ``dim``, as torch.cat.
 
@@ -115,6 +117,7 @@ def cat(tensors: Any, dim: int = 0) -> Tensor:
     return _joined("cat", [to(t, dtype) for t in kept], d)
 
 
+@numpy_names
 def stack(tensors: Any, dim: int = 0) -> Tensor:
     """Tensors of one shape along a new dimension, as torch.stack. Raises as `cat`."""
     given = _given("stack", tensors)

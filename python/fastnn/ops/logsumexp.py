@@ -14,6 +14,7 @@ from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops._elementwise import floating
 from fastnn.ops._fold import Fold
+from fastnn.ops._numpy_names import numpy_names
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
 
@@ -66,6 +67,7 @@ class LogSumExp(Op):
         return ((x - y.reshape(kept)).exp() * g.reshape(kept),)
 
 
+@numpy_names
 def logsumexp_tensor(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """log(sum exp(input)) over ``dim`` (an int or a tuple) without overflow, as torch.logsumexp.
 

@@ -16,6 +16,7 @@ from fastnn._backend import array_module
 from fastnn.ops import _common
 from fastnn.ops._elementwise import number
 from fastnn.ops._in_place import InPlace, in_place
+from fastnn.ops._numpy_names import numpy_names
 from fastnn.ops.binary import mul_tensors, sub_tensors
 from fastnn.ops.compare import ne_tensors
 from fastnn.ops.copy import to
@@ -30,6 +31,7 @@ from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
 
 
+@numpy_names
 def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The sum of the elements that are not NaN over ``dim``, as torch.nansum; see `sum`.
 
@@ -41,6 +43,7 @@ def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any 
     return sum(input, _common.many_dims("nansum", dim, input.ndim), keepdim, dtype=dtype)
 
 
+@numpy_names
 def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The mean of the elements that are not NaN over ``dim``, as torch.nanmean.
 
@@ -61,6 +64,7 @@ class Bounds(NamedTuple):
     max: Tensor
 
 
+@numpy_names
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Bounds:
     """The smallest and the largest element, over ``dim`` or of all, as torch.aminmax.
 
@@ -90,6 +94,7 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     return vector_norm_tensor(sub_tensors(input, other), p)
 
 
+@numpy_names
 def diff(
     input: Tensor,
     n: int = 1,
@@ -134,6 +139,7 @@ def diff(
     return x
 
 
+@numpy_names
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     """Entries of ``dim`` whose norm of order p is above ``maxnorm`` scaled to it; torch.renorm.
 

@@ -14,6 +14,7 @@ from fastnn import _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.ops import _common
 from fastnn.ops._fold import Fold
+from fastnn.ops._numpy_names import numpy_names
 from fastnn.ops._selection import place_of_rank
 from fastnn.ops.extremum import Extremum
 from fastnn.ops.finite import isnan
@@ -81,6 +82,7 @@ def _along(name: str, input: Tensor, dim: Any, keepdim: bool) -> tuple[Tensor, i
     return x, d, bool(keepdim) and input.ndim > 0
 
 
+@numpy_names
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ordered:
     """The k-th smallest element along ``dim``, and where it stands, as torch.kthvalue.
 
@@ -131,6 +133,7 @@ def _middle(x: Tensor, d: int, skip: bool) -> Any:
     return where(count > 0, n - count, (n - 1) // 2)
 
 
+@numpy_names
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The middle element in order, of two the lower; with ``dim`` a pair (values, indices).
 
@@ -140,6 +143,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     return _median("median", input, dim, keepdim)
 
 
+@numpy_names
 def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """`median` of the elements that are not NaN, as torch.nanmedian.
 
@@ -148,6 +152,7 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
     return _median("nanmedian", input, dim, keepdim)
 
 
+@numpy_names
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Ordered:
     """The most frequent element along ``dim``, of such the least, and its last place; torch.mode.
 

@@ -10,12 +10,14 @@ from typing import Any
 
 from fastnn._view_history import mark_opaque
 from fastnn.ops import _common
+from fastnn.ops._numpy_names import numpy_names
 from fastnn.ops.index import BasicIndex, split
 from fastnn.ops.view import expand, permute, reshape, view
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
 
 
+@numpy_names
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of at most ``chunks`` pieces of equal size, the last one maybe shorter; torch.chunk."""
     _common.require_tensor("chunk", "input", input)
@@ -49,6 +51,7 @@ def split_with_sizes(input: Tensor, split_sizes: Any, dim: int = 0) -> tuple[Ten
     return split(input, sizes, d)
 
 
+@numpy_names
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of the entries along a dimension, which goes, as torch.unbind."""
     _common.require_tensor("unbind", "input", input)
@@ -60,6 +63,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     return tuple(parts)
 
 
+@numpy_names
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     """A view of ``length`` entries of a dimension from ``start`` on, as torch.narrow."""
     _common.require_tensor("narrow", "input", input)
@@ -84,6 +88,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     return BasicIndex.apply((input,), place)  # type: ignore[no-any-return]
 
 
+@numpy_names
 def select(input: Tensor, dim: int, index: Any) -> Tensor:
     """A view of one entry of a dimension, which goes, as torch.select."""
     _common.require_tensor("select", "input", input)
@@ -100,6 +105,7 @@ def select(input: Tensor, dim: int, index: Any) -> Tensor:
     return BasicIndex.apply((input,), (*(slice(None),) * d, i, Ellipsis))  # type: ignore[no-any-return]
 
 
+@numpy_names
 def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     """A dimension as several of the given sizes, one of them maybe -1, as torch.unflatten."""
     _common.require_tensor("unflatten", "input", input)

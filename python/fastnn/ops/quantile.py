@@ -14,6 +14,7 @@ from typing import Any
 
 from fastnn._backend import array_module
 from fastnn.ops import _common
+from fastnn.ops._numpy_names import numpy_names
 from fastnn.ops.creation import as_tensor
 from fastnn.ops.finite import isnan
 from fastnn.ops.gather import Gather
@@ -90,6 +91,7 @@ def _quantile(name: str, input: Tensor, q: Any, dim: Any, keepdim: bool, method:
     return out if q.ndim else out[0]
 
 
+@numpy_names
 def quantile_tensor(
     input: Tensor,
     q: Any,
@@ -107,6 +109,7 @@ def quantile_tensor(
     return _quantile("quantile", input, q, dim, keepdim, interpolation)
 
 
+@numpy_names
 def nanquantile(
     input: Tensor,
     q: Any,

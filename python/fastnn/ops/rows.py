@@ -14,6 +14,7 @@ from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops._in_place import InPlace, in_place
+from fastnn.ops._numpy_names import numpy_names
 from fastnn.ops.copy import to
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
@@ -108,6 +109,7 @@ def _three(table: Any, x: Any, dim: int) -> Any:
     return _common.reshaped(table, x, (outer, x.shape[dim], inner))
 
 
+@numpy_names
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The entries ``index`` of dimension ``dim``, as torch.index_select.
 
@@ -126,6 +128,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return select_rows("index_select", input, dim, index, negative=False)
 
 
+@numpy_names
 def index_add(
     input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1
 ) -> Tensor:

@@ -19,6 +19,7 @@ from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops._fold import Fold
+from fastnn.ops._numpy_names import numpy_names
 from fastnn.ops.gather import Gather
 from fastnn.ops.recurrence import recurrence, shifted
 from fastnn.ops.unary import exp
@@ -102,6 +103,7 @@ def _running(name: str, input: Tensor, dim: Any) -> Running:
     return Running(Gather.apply((input, places), d), places)
 
 
+@numpy_names
 def cummax(input: Tensor, dim: int) -> Running:
     """The largest element up to each along ``dim``, and where it stands, as torch.cummax.
 
@@ -111,6 +113,7 @@ def cummax(input: Tensor, dim: int) -> Running:
     return _running("cummax", input, dim)
 
 
+@numpy_names
 def cummin(input: Tensor, dim: int) -> Running:
     """The smallest element up to each along ``dim``, and where it stands, as torch.cummin.
 
@@ -120,6 +123,7 @@ def cummin(input: Tensor, dim: int) -> Running:
     return _running("cummin", input, dim)
 
 
+@numpy_names
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """log of the sums of e^x up to each element along ``dim``, as torch.logcumsumexp.
 

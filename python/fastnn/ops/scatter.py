@@ -20,6 +20,7 @@ from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops._common import named
 from fastnn.ops._in_place import InPlace, in_place
+from fastnn.ops._numpy_names import numpy_names
 from fastnn.ops.gather import Gather, Numbered, check_places, prepared, run
 from fastnn.ops.index import Scatter as Place
 from fastnn.tensor import Tensor
@@ -111,6 +112,7 @@ class ScatterAdd(Scatter):
         return g if self.needs[0] else None, None, self.source_graph(g, index)
 
 
+@numpy_names
 def scatter_elements(
     input: Tensor,
     dim: int,
@@ -146,6 +148,7 @@ def scatter_elements(
     return _scattered("scatter", Scatter, input, dim, index, src)
 
 
+@numpy_names
 def scatter_add_elements(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """A copy of ``input`` with ``src`` added at places along ``dim``, as torch.scatter_add.
 

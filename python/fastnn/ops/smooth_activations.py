@@ -60,7 +60,7 @@ def _mish_factor(m: Any, x: Any) -> Any:
 
 def _mish_gradient(m: Any, x: Any, g: Any) -> Any:
     t = _mish_factor(m, x)
-    return g * (t + x * (1.0 - t * t) * m.sigmoid(x))
+    return g * (t + m.where(x > 30.0, 30.0, x) * (1.0 - t * t) * m.sigmoid(x))
 
 
 def _softplus(m: Any, x: Any, beta: float, threshold: float) -> Any:

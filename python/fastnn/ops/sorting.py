@@ -14,6 +14,7 @@ from fastnn import _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.ops import _common
 from fastnn.ops._fold import Fold
+from fastnn.ops._numpy_names import numpy_names
 from fastnn.ops._selection import first_places
 from fastnn.ops.gather import Gather
 from fastnn.tensor import Tensor
@@ -89,6 +90,7 @@ def _ordered(name: str, input: Tensor, dim: Any, descending: Any) -> Ordered:
     return Ordered(Gather.apply((x, order), d).reshape(input.shape), order.reshape(input.shape))
 
 
+@numpy_names
 def sort(
     input: Tensor, dim: int = -1, descending: bool = False, stable: bool | None = None
 ) -> Ordered:
@@ -101,6 +103,7 @@ def sort(
     return _ordered("sort", input, dim, descending)
 
 
+@numpy_names
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """The places of the elements in order along ``dim``, int64, as torch.argsort; see `sort`.
 
@@ -119,6 +122,7 @@ def msort(input: Tensor) -> Tensor:
     return _ordered("msort", input, 0, False).values
 
 
+@numpy_names
 def topk(
     input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
 ) -> Ordered:

@@ -12,6 +12,7 @@ from typing import Any
 from fastnn import _dtypes
 from fastnn.ops import _common
 from fastnn.ops._fold import Fold
+from fastnn.ops._numpy_names import numpy_names
 from fastnn.ops.copy import to
 from fastnn.ops.reduce import sum
 from fastnn.tensor import Tensor
@@ -32,6 +33,7 @@ def _folded(name: str, kernel: str, input: Tensor, dim: Any, keepdim: bool) -> T
     return to(truth, _dtypes.uint8) if input.array.dtype == _dtypes.uint8.numpy else truth
 
 
+@numpy_names
 def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Whether all elements over ``dim`` (an int, a tuple, or None for all) are true, as torch.all.
 
@@ -41,6 +43,7 @@ def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     return _folded("all", "amin", input, dim, keepdim)
 
 
+@numpy_names
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Whether some element over ``dim`` (an int, a tuple, or None for all) is true, as torch.any.
 
@@ -50,6 +53,7 @@ def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     return _folded("any", "amax", input, dim, keepdim)
 
 
+@numpy_names
 def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
     """How many elements over ``dim`` are not 0, int64, as torch.count_nonzero.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastnn._backend import array_module
 from fastnn.ops import _common
+from fastnn.ops._numpy_names import numpy_names
 from fastnn.ops.arrange import flip
 from fastnn.ops.pieces import movedim
 from fastnn.ops.view import reshape, transpose
@@ -170,6 +171,7 @@ def _split_at(name: str, input: Tensor, where: Any, d: int) -> tuple[Tensor, ...
     return tuple(input.narrow(d, a, m) for a, m in zip(starts, sizes, strict=True))
 
 
+@numpy_names
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of pieces along ``dim``: of about one size, or cut at places; as torch.tensor_split.
 

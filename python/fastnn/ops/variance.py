@@ -19,6 +19,7 @@ from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops._fold import Fold
+from fastnn.ops._numpy_names import numpy_names
 from fastnn.ops.reduce import mean
 from fastnn.ops.where import where
 from fastnn.tensor import Tensor
@@ -122,6 +123,7 @@ def _spread(
     return Variance.apply((input,), dims, keepdim, float(correction), root)  # type: ignore[no-any-return]
 
 
+@numpy_names
 def var(
     input: Tensor,
     dim: Any = None,
@@ -138,6 +140,7 @@ def var(
     return _spread("var", False, input, dim, unbiased, keepdim, correction)
 
 
+@numpy_names
 def std(
     input: Tensor,
     dim: Any = None,
@@ -153,6 +156,7 @@ def std(
     return _spread("std", True, input, dim, unbiased, keepdim, correction)
 
 
+@numpy_names
 def var_mean(
     input: Tensor,
     dim: Any = None,
@@ -166,6 +170,7 @@ def var_mean(
     return spread, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
+@numpy_names
 def std_mean(
     input: Tensor,
     dim: Any = None,

@@ -62,6 +62,9 @@ class Norm2(Op):
 
 
 def _norm(name: str, x: Tensor, p: float, dims: tuple[int, ...], keepdim: bool) -> Tensor:
+    if x.array.dtype.itemsize == 2 and not math.isinf(p):
+        # The square of 256 is beyond float16, that of 1e-4 below it: powers are summed in float32.
+        return to(_norm(name, to(x, _dtypes.float32), p, dims, keepdim), x.dtype)
     if p == 2.0:
         return Norm2.apply((x,), dims, keepdim)  # type: ignore[no-any-return]
     if p == 0.0:

@@ -13,6 +13,7 @@ from fastnn._grad_mode import _mode
 from fastnn._view_history import check_view, link
 from fastnn.autograd import Op
 from fastnn.ops import _common
+from fastnn.ops._numpy_names import numpy_names
 from fastnn.ops._view_shape import can_view, fitted
 from fastnn.ops.copy import clone
 from fastnn.tensor import Tensor
@@ -218,6 +219,7 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
     return Expand.apply((input,), shape)  # type: ignore[no-any-return]
 
 
+@numpy_names
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Without its dimensions of size 1 (or those of ``dim`` that have it), as torch.squeeze."""
     _common.require_tensor("squeeze", "input", input)
@@ -227,6 +229,7 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     return Reshape.apply((input,), shape)  # type: ignore[no-any-return]
 
 
+@numpy_names
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a new dimension of size 1 at ``dim``, as torch.unsqueeze."""
     _common.require_tensor("unsqueeze", "input", input)
