@@ -20,7 +20,8 @@
 //   3 x 3 taps of stride 1, many channels, float              simd/conv_winograd.h
 //   7 or 8 rows of taps of stride 2, few channels, float      simd/conv_halving.h
 //   one output channel to a group, 3 x 3 or 5 x 5 taps        ops/conv_depthwise.h
-//   few output channels to a group, stride 1 along the rows   simd/conv_wide.h
+//   few output channels to a group, or few steps of k and up
+//   to 32, stride 1 along the rows                            simd/conv_wide.h
 //   such, three taps of stride 1 down the columns, float      simd/conv_wide_winograd.h
 //   output channels that fill vectors, more than one tap      simd/conv_direct.h
 //   fewer than kLeastWide multiply-adds an element            ops/conv_depthwise.h

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Convolutions of 9 to 16 output channels and three taps down the columns, whose kernels (of 16
-lanes) multiply transforms of tiles of four rows."""
+"""Convolutions of 9 to 16 output channels, of few steps up to 32, and three taps down the columns,
+whose kernels (of 16 lanes) multiply transforms of tiles of four rows; and those of few steps that
+have other taps, whose sums go from registers to their places."""
 
 from __future__ import annotations
 
@@ -39,6 +40,13 @@ LAYERS: list[Layer] = [
     ((2, 14, 9, 47), (10, 14, 3, 3), {"padding": 5}),
     ((3, 16, 4, 16), (16, 16, 3, 1), {"padding": (1, 0)}),
     ((1, 12, 3, 200), (16, 12, 3, 3), {"padding": 1}),
+    ((3, 3, 32, 32), (32, 3, 3, 3), {"padding": 1}),
+    ((2, 3, 19, 33), (21, 3, 3, 3), {}),
+    ((1, 6, 21, 45), (58, 3, 3, 3), {"groups": 2, "padding": 1}),
+    ((5, 1, 28, 28), (32, 1, 5, 5), {"padding": 2}),
+    ((2, 1, 11, 31), (25, 1, 5, 5), {}),
+    ((3, 2, 9, 40), (18, 2, 2, 7), {"padding": (1, 3)}),
+    ((17, 1, 29, 14), (20, 1, 5, 5), {"dilation": (2, 1)}),
 ]
 
 
