@@ -106,6 +106,15 @@ def _train(dtype: str) -> None:
         (optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
         (optim.Adam, {"lr": 0.01, "amsgrad": True}),
         (optim.AdamW, {"lr": 0.01}),
+        (optim.Adadelta, {"weight_decay": 0.01}),
+        (optim.Adagrad, {"lr_decay": 0.1}),
+        (optim.Adamax, {}),
+        (optim.ASGD, {}),
+        (optim.Lion, {"weight_decay": 0.01}),
+        (optim.NAdam, {}),
+        (optim.RAdam, {}),
+        (optim.RMSprop, {"momentum": 0.9, "centered": True}),
+        (optim.Rprop, {}),
     ):
         shapes = [(3, 5), (1,), (130,)]
         params = [
