@@ -275,6 +275,28 @@ def test_the_drawing(tmp_path: Path, ceilings: bool, count: int) -> None:
         assert f"case {i - 1}  {i}" in texts
 
 
+@pytest.mark.parametrize("count", [3, 60])
+def test_no_text_of_the_drawing_is_cut_or_covers_another(count: int) -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+
+    from fastnn.cli.bench.plots import figure_of  # noqa: PLC0415
+
+    name = "a name as long as those of convolutions are: "  # takes its width from the rooflines
+    rows = [result(f"{name}{i}", 2e6 if i % 2 else None) for i in range(count)]
+    figure = figure_of(content(*rows, ceilings=True))
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    texts = [t for axes in figure.axes for t in (axes.title, axes.xaxis.label, axes.yaxis.label)]
+    boxes = {t.get_text(): t.get_window_extent(renderer) for t in texts if t.get_text()}
+    assert len(boxes) == 8
+    for text, box in boxes.items():
+        assert box.x0 >= 0, text
+        assert box.x1 <= figure.bbox.width, text
+        others = [other for another, other in boxes.items() if another != text]
+        assert not any(box.overlaps(other) for other in others), text
+
+
 @pytest.mark.parametrize("first", [10, 110])
 def test_numbers_of_dots_do_not_cover_each_other(first: int) -> None:
     pytest.importorskip("matplotlib")
