@@ -220,7 +220,7 @@ def test_a_probe_that_ends_is_started_again_for_the_next_row() -> None:
         assert probe.fma(1, 0.001) > 0
         probe.send(json.dumps({"threads": 1, "seconds": 9.0}))
         probe._process.kill()  # amid a row, which says what to do
-        with pytest.raises(WorkerError, match="ceilings: expected an answer, .*; measure again"):
+        with pytest.raises(WorkerError, match=r"ceilings: .* an answer, .*; measure again"):
             probe.receive()
         assert probe.memory("copy", 1, 100_000, 0.001) > 0
     finally:
