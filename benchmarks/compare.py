@@ -182,6 +182,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.build and arguments.before:
         parser.error("expected no result files beside --build")
+    if not arguments.build and (arguments.only or arguments.quick):
+        parser.error("expected no --only or --quick without --build: files are compared whole")
     if not arguments.build and arguments.after is None:
         parser.error("expected two result files, or --build PYTHON alone")
     if arguments.build:

@@ -65,6 +65,14 @@ def share(row: Mapping[str, Any]) -> str:
     return f"{text} (at least {100 * row['limit']:.0f} %{missed}{disturbed})"
 
 
+def shares(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows of kind ceiling, and what a share of more than all means."""
+    text = f"Shares of ceilings: {'; '.join(map(share, rows))}."
+    if any(row["value"]["median"] > 1 and row.get("ceiling") == "copy" for row in rows):
+        text += " Those above 100 %: no copy that was timed beside the row moved bytes as fast."
+    return text
+
+
 def kernels(content: Mapping[str, Any]) -> str:
     """Which kernels MKL and OpenBLAS choose on the machine of a result, if it has AVX-512.
 

@@ -111,7 +111,7 @@ def table(content: Mapping[str, Any]) -> str:
     parts.append("\n".join([*lines, *(f"| {' | '.join(_cells(row))} |" for row in shown)]))
     parts.append(sentences.reasons(content))
     if shares := sentences.limited(content, "ceiling"):
-        parts.append(f"Shares of ceilings: {'; '.join(map(sentences.share, shares))}.")
+        parts.append(sentences.shares(shares))
     parts.append(sentences.others(content))
     if held:
         text = "At the AVX2 level, beside NumPy and torch held to AVX2, fastnn is behind in"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import re
@@ -137,13 +138,22 @@ def test_a_plot_without_matplotlib_is_refused_at_the_start(
 ONE_CASE = ["--quick", "--only", "mm-64x64-64x64", "--peers", "numpy", "--threads", "1"]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        Disagreement("numpy and fastnn disagree"),
+        OSError(errno.ENOSPC, "No space left on device", "inputs.npz"),
+    ],
+)
 def test_what_goes_wrong_with_one_case_does_not_end_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: Exception,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def measure(session: Any, subject: Any, _peers: Any, threads: int) -> dict[str, Any]:
         if subject.pass_ == "forward":
-            message = "numpy and fastnn disagree"
-            raise Disagreement(message)
+            raise error
         session.watch(session.worker("fastnn", threads).about["isa"], threads).best_many = 1e6
         return {k: v for k, v in result().items() if k not in ("name", "threads")}
 
@@ -151,7 +161,7 @@ def test_what_goes_wrong_with_one_case_does_not_end_the_others(
     monkeypatch.setattr(ceilings, "_sizes", lambda: (2**17, 2**20))
     assert main(["bench", *ONE_CASE, "--json", str(tmp_path / "a.json")]) == 1
     out = capsys.readouterr().out
-    assert "mm-64x64-64x64: numpy and fastnn disagree" in out
+    assert f"mm-64x64-64x64: {error}" in out
     assert "mm-64x64-64x64 + backward, 1 thread: 10 us" in out
     report = json.loads((tmp_path / "a.json").read_text("utf-8"))
     assert report["ceilings"][0]["fma_gflops"] == 1e6, "the best rate of the whole run"
@@ -273,6 +283,28 @@ def test_the_drawing(tmp_path: Path, ceilings: bool, count: int) -> None:
     assert ("fastnn" in texts) == bool(rows), "the legend"
     for i in range(1, count + 1):
         assert f"case {i - 1}  {i}" in texts
+
+
+@pytest.mark.parametrize("count", [3, 60])
+def test_no_text_of_the_drawing_is_cut_or_covers_another(count: int) -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+
+    from fastnn.cli.bench.plots import figure_of  # noqa: PLC0415
+
+    name = "a name as long as those of convolutions are: "  # takes its width from the rooflines
+    rows = [result(f"{name}{i}", 2e6 if i % 2 else None) for i in range(count)]
+    figure = figure_of(content(*rows, ceilings=True))
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    texts = [t for axes in figure.axes for t in (axes.title, axes.xaxis.label, axes.yaxis.label)]
+    boxes = {t.get_text(): t.get_window_extent(renderer) for t in texts if t.get_text()}
+    assert len(boxes) == 8
+    for text, box in boxes.items():
+        assert box.x0 >= 0, text
+        assert box.x1 <= figure.bbox.width, text
+        others = [other for another, other in boxes.items() if another != text]
+        assert not any(box.overlaps(other) for other in others), text
 
 
 @pytest.mark.parametrize("first", [10, 110])

@@ -61,6 +61,8 @@ def test_both_builds_are_timed(capsys: pytest.CaptureFixture[str]) -> None:
         (["--build", "no/such/python", "--only", "calls"], "no/such/python to start"),
         (["--build", sys.executable, "--only", "nothing"], "no such row"),
         (["--build", sys.executable, "a.json", "b.json"], "no result files beside --build"),
+        (["a.json", "b.json", "--only", "step"], "no --only or --quick without --build"),
+        (["a.json", "b.json", "--quick"], "no --only or --quick without --build"),
         (["a.json"], "expected two result files, or --build PYTHON alone"),
         ([], "expected two result files, or --build PYTHON alone"),
     ],

@@ -185,6 +185,7 @@ def test_the_table_of_a_result_says_where_fastnn_is_behind(
     assert " more were not measured in this result.\n" in text
     assert "**Failed, or not equal to a peer's result: memory.**" in text
     assert "gemm 80 % of the FMA peak (at least 90 %, **missed**)" in text
+    assert "above 100 %" not in text
     assert "held to AVX2, fastnn is behind in 1 of 1 rows: conv." in text
     assert "; fastnn 1 (commit abcdef0123), numpy 2; 2026-01-02. " in text
     assert "Not measured in this result: gemm-512, " in text
@@ -226,6 +227,13 @@ def shown_result() -> dict[str, Any]:
     failed |= {"verdict": "failed", "disturbed": []}
     content["rows"] = [first, share, load, second, held, mean, close, slow, failed]
     return content
+
+
+def test_a_share_above_its_ceiling_is_explained() -> None:
+    content = shown_result()
+    content["rows"][1] |= {"ceiling": "copy", "value": value(1.1, 1.17, 1.2), "verdict": "met"}
+    said = "of the copy bandwidth (at least 90 %). Those above 100 %: no copy that was timed beside"
+    assert said in table.table(content)
 
 
 def test_the_table_names_what_of_fastnn_was_measured() -> None:

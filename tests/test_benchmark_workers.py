@@ -212,6 +212,22 @@ def test_the_ceilings_are_measured_at_every_level() -> None:
 
 
 @needs_native
+def test_a_probe_that_ends_is_started_again_for_the_next_row() -> None:
+    probe = Probe("x86_v2" if "x86_v2" in _backend.cpu.usable_levels() else None)
+    try:
+        probe._process.kill()  # between two rows: the next one does not notice
+        probe._process.wait()
+        assert probe.fma(1, 0.001) > 0
+        probe.send(json.dumps({"threads": 1, "seconds": 9.0}))
+        probe._process.kill()  # amid a row, which says what to do
+        with pytest.raises(WorkerError, match=r"ceilings: .* an answer, .*; measure again"):
+            probe.receive()
+        assert probe.memory("copy", 1, 100_000, 0.001) > 0
+    finally:
+        probe.close()
+
+
+@needs_native
 def test_wrong_orders_of_ceilings_are_refused() -> None:
     with pytest.raises(ValueError, match="read, copy or stream"):
         _backend.cpu.ceiling_memory("write", 1, 1024, 0.001)

@@ -113,7 +113,7 @@ def _row(session: Session, subject: Subject, peers: Sequence[str], threads: int)
     }  # fmt: skip
     try:
         return about | measure(session, subject, peers, threads)
-    except WorkerError as error:
+    except (WorkerError, OSError) as error:  # also of the temporary folder
         return about | {"error": str(error), "disturbed": [], "without": {}}
 
 

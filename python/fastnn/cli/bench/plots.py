@@ -24,7 +24,7 @@ from fastnn.cli.bench.files import write
 from fastnn.cli.bench.peers import OWN, SHOWN
 from fastnn.cli.bench.report import best_peer
 
-__all__ = ["formats", "save"]
+__all__ = ["figure_of", "formats", "save"]
 
 _OWN_COLOUR, _AHEAD_COLOUR = "#d1495b", "#7fb069"
 _PALETTE = (
@@ -130,7 +130,7 @@ def _roofline(axes: Any, rows: Sequence[_Numbered], top: Mapping[str, Any]) -> N
     axes.set(title="results with operations: roofline")
     axes.set(
         xlabel="operations per byte of least traffic, FLOP/B\n"
-        "(above the multiply-adds: a method of fewer operations than the definition, Winograd's)",
+        "(above the multiply-adds: a method of fewer operations\nthan the definition, Winograd's)",
         ylabel="rate of the definition's operations, GFLOP/s",
     )
 
@@ -209,8 +209,8 @@ def _legend(figure: Any) -> None:
         )  # fmt: skip
 
 
-def save(path: Path, content: Mapping[str, Any]) -> None:
-    """Draws the results of the last number of threads that has any."""
+def figure_of(content: Mapping[str, Any]) -> Figure:
+    """The drawing of the results of the last number of threads that has any."""
     timed = [row for row in content["rows"] if "error" not in row]
     tops = {top["threads"]: top for top in content["ceilings"]}
     top = tops[timed[-1]["threads"]] if timed else content["ceilings"][-1]
@@ -235,6 +235,11 @@ def save(path: Path, content: Mapping[str, Any]) -> None:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     _legend(figure)
+    return figure
+
+
+def save(path: Path, content: Mapping[str, Any]) -> None:
+    """Draws results into a file."""
     drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=130, format=path.suffix[1:].lower())
+    figure_of(content).savefig(drawn, dpi=130, format=path.suffix[1:].lower())
     write(path, drawn.getvalue())

@@ -38,24 +38,31 @@ class Unsupported(WorkerError):
 class LineProcess:
     """A child process that answers every line on its input by a line on its output."""
 
+    cure = "--only and --peers leave it out"  # for one that fails
+
     def __init__(
         self, name: str, command: Sequence[str], env: Mapping[str, str] | None = None
     ) -> None:
         self.name = name
+        self._command, self._env = list(command), env
+        self._start()
+
+    def _start(self) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._pending = b""
         try:
             self._process = subprocess.Popen(
-                list(command),
+                self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                env=None if env is None else dict(env),
+                env=None if self._env is None else dict(self._env),
                 bufsize=0,
             )
         except OSError as error:
             self._errors.close()
-            message = f"{self.name}: expected {command[0]} to start, got {error}; give another path"
+            python = self._command[0]
+            message = f"{self.name}: expected {python} to start, got {error}; give another path"
             raise NotInstalled(message) from error
 
     def _fail(self, got: str, patience: float = 5.0) -> WorkerError:
@@ -67,7 +74,7 @@ class LineProcess:
         self._process.wait()
         self._errors.seek(0)
         tail = self._errors.read().decode(errors="replace").splitlines()[-12:]
-        message = f"{self.name}: expected an answer, got {got}; --only and --peers leave it out"
+        message = f"{self.name}: expected an answer, got {got}; {self.cure}"
         return WorkerError("\n  ".join([message, *tail]))
 
     @property
@@ -198,7 +205,12 @@ class Worker(LineProcess):
 
 
 class Probe(LineProcess):
-    """The process that measures what the machine can do at most, by fastnn's native module."""
+    """The process that measures what the machine can do at most, by fastnn's native module.
+
+    One that ended is started again when it is next asked: it costs one row, not all after it.
+    """
+
+    cure = "measure again"
 
     def __init__(self, level: str | None) -> None:
         env = environment(PEERS[OWN], 1)
@@ -206,12 +218,18 @@ class Probe(LineProcess):
             env["FASTNN_ISA"] = level
         command = [sys.executable, "-P", "-m", "fastnn.cli.bench.ceilings_worker"]
         super().__init__("ceilings", command, env)
+
+    def _start(self) -> None:
+        super()._start()
         hello = self._hello()
         if "missing" in hello:
             self.close()
             raise NotInstalled(hello["missing"])
 
     def _rate(self, **order: Any) -> float:
+        if not self.alive:
+            self.close()
+            self._start()
         self.send(json.dumps(order))
         rate = float(self._answer().get("rate", 0.0))
         if rate <= 0:
