@@ -144,8 +144,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     (
         "torch.optim",
         "SGD Adam AdamW Adagrad Adadelta Adamax NAdam RAdam RMSprop Rprop ASGD",
-        "`differentiable=True` raises; duplicate parameters raise, torch warns; warns of parameters"
-        " without gradient at the first step",
+        "`differentiable=True` raises; warns of parameters without gradient at the first step",
     ),
     (
         "torch.autograd",
