@@ -93,8 +93,8 @@ def conv_transpose1d(
     padding: what is left out on both sides of the output. output_padding: how many elements more
     at the end, to choose among the sizes that a convolution maps to the same one.
 
-    Raises RuntimeError where sizes or types do not go together. So are outputs of size 0, unless the
-    batch is of size 0 too (torch: empty or an error, by the batch, the type and the threads).
+    Raises RuntimeError where sizes or types do not go together, and for an output of size 0, unless
+    the batch is of size 0 too (torch: empty or an error, by the batch, the type and the threads).
     """
     return transposed(  # type: ignore[no-any-return]
         "conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups,

@@ -29,8 +29,8 @@ class Adam(Optimizer):
     adding to g (AdamW). lr may be a Tensor of one element. foreach, fused and capturable are
     accepted and change nothing: the update is always fused over all parameters of a group.
     Errors: ValueError for negative lr, eps or weight_decay, betas outside [0, 1), one of which
-    alone is a Tensor, and for lr or betas that are with foreach but not capturable; RuntimeError for
-    foreach with fused; NotImplementedError for differentiable=True.
+    alone is a Tensor, and for lr or betas that are with foreach but not capturable; RuntimeError
+    for foreach with fused; NotImplementedError for differentiable=True.
     Source: Kingma & Ba 2015.
     """
 
