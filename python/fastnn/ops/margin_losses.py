@@ -46,7 +46,7 @@ def hinge_embedding_loss(
 
     input: (...) of a floating-point type. target: (...) of the same shape, 1 or -1.
     reduction: 'mean', 'sum' or 'none'.
-    Raises RuntimeError for other shapes, ValueError for other reductions, RuntimeError for integers as input.
+    Raises ValueError for other reductions, RuntimeError for other shapes and integers as input.
     Source: Hadsell, Chopra and LeCun, "Dimensionality reduction by learning an invariant mapping",
     2006, with the distance itself in the place of its square.
     """
@@ -70,7 +70,7 @@ def soft_margin_loss(
 
     input: (...) of a floating-point type. target: (...) of the same shape, 1 or -1.
     reduction: 'mean', 'sum' or 'none'. Unlike torch's it does not overflow.
-    Raises RuntimeError for other shapes, ValueError for other reductions, RuntimeError for integers as input.
+    Raises ValueError for other reductions, RuntimeError for other shapes and integers as input.
     Source: Friedman, Hastie and Tibshirani, "Additive logistic regression", 2000.
     """
     name = "soft_margin_loss"
@@ -87,7 +87,7 @@ def perceptron_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> T
     reduction: 'mean', 'sum' (the criterion itself) or 'none'. A step of gradient descent with the
     rate 1 on the loss of one sample is Rosenblatt's rule: w + t phi for a sample on the wrong side.
     On the boundary itself, x = 0, the slope is 0.
-    Raises RuntimeError for other shapes, ValueError for other reductions, RuntimeError for integers as input.
+    Raises ValueError for other reductions, RuntimeError for other shapes and integers as input.
     Source: Bishop, "Pattern Recognition and Machine Learning", 2006, section 4.1.7.
     """
     name = "perceptron_loss"
@@ -110,7 +110,8 @@ def margin_ranking_loss(
 
     input1, input2: (...). target: (...), 1 where input1 is to be larger, -1 where input2 is. All of
     one shape: unlike torch, nothing is broadcast. reduction: 'mean', 'sum' or 'none'.
-    Raises RuntimeError for other shapes, ValueError for other reductions.
+    Raises ValueError for other reductions,
+    RuntimeError for other shapes.
     Source: Burges et al., "Learning to rank using gradient descent", 2005, with a hinge.
     """
     name = "margin_ranking_loss"
@@ -134,7 +135,8 @@ def cosine_embedding_loss(
 
     input1, input2: (n, d) with target (n), or (d) with target (). Where t is neither, the loss is
     0. The squares of the lengths are taken 1e-12 larger, so vectors of length 0 have a cosine.
-    reduction: 'mean', 'sum' or 'none'. Raises RuntimeError for other shapes, ValueError for other reductions.
+    reduction: 'mean', 'sum' or 'none'. Raises ValueError for other reductions,
+    RuntimeError for other shapes.
     """
     name = "cosine_embedding_loss"
     reduction = _losses.check_reduction(name, reduction, size_average, reduce)
