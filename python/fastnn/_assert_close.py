@@ -207,8 +207,7 @@ def _tensors(one: Tensor, other: Tensor, tolerances: _Range, equal_nan: bool) ->
     apart = ops.where(wrong, (one - other).abs().reshape(-1), 0)
     relative = ops.where(wrong, apart / other.abs().reshape(-1), 0)
     if one.ndim == 0:
-        texts = [t.item() for t in (one, other, apart, relative)]
-        return _scalars(*texts, tolerances)
+        return _scalars(one.item(), other.item(), apart.item(), relative.item(), tolerances)
     lines = [
         f"Tensor-likes are not {'close' if any(tolerances) else 'equal'}!\n",
         f"Mismatched elements: {int(wrong.sum())} / {wrong.numel()} "

@@ -268,16 +268,12 @@ def require_dims(op: str, value: Tensor, error: type[Exception] = RuntimeError) 
         raise error(message)
 
 
-def outside_text(op: str, bad: int, n: int, negative: bool) -> str:
+def index_error(op: str, bad: int, n: int, negative: bool) -> IndexError:
     """Names a number that a kernel refused; ``negative``: whether -1 stands for the last entry."""
     least = -n if negative else 0
     cure = f"add {n} to count from the end" if -n <= bad < least else "entries are counted from 0"
-    return f"{op}: expected indices in [{least}, {n - 1}], got {bad}; {cure}"
-
-
-def index_error(op: str, bad: int, n: int, negative: bool) -> IndexError:
-    """The same as an IndexError, which torch raises of some operations, of others RuntimeError."""
-    return IndexError(outside_text(op, bad, n, negative))
+    message = f"{op}: expected indices in [{least}, {n - 1}], got {bad}; {cure}"
+    return IndexError(message)
 
 
 def result_type(*operands: Any) -> DType:

@@ -159,9 +159,10 @@ def run(name: str, op: type[Op], tensors: tuple[Any, ...], d: int) -> Tensor:
     except IndexError:
         n = tensors[0].shape[d]
         bad = next(i for i in tensors[1].reshape(-1).tolist() if not 0 <= i < n)
-        # torch's types: those that take a row of places raise another one.
-        error = IndexError if name.startswith("index_") else RuntimeError
-        raise error(_common.outside_text(name, bad, n, False)) from None
+        problem = _common.index_error(name, bad, n, False)
+        # torch's types: those that take a row of places raise IndexError.
+        rows = name.startswith("index_")
+        raise (problem if rows else RuntimeError(str(problem))) from None
     return out.reshape(shape) if scalar else out  # type: ignore[no-any-return]
 
 

@@ -191,7 +191,7 @@ def _out_of_range(
     """Names the number that the kernel refused."""
     least = -n if negative else 0
     bad = next(i for i in numbers.tolist() if not least <= i < n)
-    return error(_common.outside_text(name, bad, n, negative))
+    return error(str(_common.index_error(name, bad, n, negative)))
 
 
 def _require_row(name: str, index: Tensor, least: int) -> None:
