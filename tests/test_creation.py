@@ -112,7 +112,7 @@ def test_sizes_are_spelled_in_three_ways(make):
         f(2, size=(2,))
     with pytest.raises(TypeError, match=f"{make}: expected size as a tuple"):
         f(size=2)
-    with pytest.raises(ValueError, match=rf"{make}: expected sizes >= 0, got \(2, -1\); "):
+    with pytest.raises(RuntimeError, match=rf"{make}: expected sizes >= 0, got \(2, -1\); "):
         f(2, -1)
 
 

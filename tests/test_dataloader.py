@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import pickle
 
 import numpy as np
@@ -32,6 +33,35 @@ def test_batches_in_order():
     assert len(dropped) == 2
     assert order(dropped) == [[0, 1, 2, 3], [4, 5, 6, 7]]
     assert order(DataLoader(pairs(3))) == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_epochs_iterator_has_a_length(workers):
+    """That of the whole epoch, as torch's, wherever it is: progress bars ask it."""
+    loader = DataLoader(pairs(10), batch_size=4, num_workers=workers)
+    epoch = iter(loader)
+    assert iter(epoch) is epoch
+    assert len(epoch) == operator.length_hint(epoch) == 3
+    next(epoch)
+    assert len(epoch) == 3
+    assert len(list(epoch)) == 2
+    assert len(iter(DataLoader(pairs(10), batch_size=4, drop_last=True))) == 2
+    assert len(iter(DataLoader(pairs(10), batch_size=None))) == 10
+    assert len(iter(DataLoader(pairs(10), 2, sampler=[3, 1, 2]))) == 2
+    assert len(iter(DataLoader(pairs(10), batch_sampler=[[3], [1, 2]]))) == 2
+
+
+def test_an_epochs_iterator_without_a_length():
+    class Endless:
+        def __iter__(self):
+            return itertools.count()
+
+    with pytest.raises(TypeError, match="no len"):
+        len(iter(DataLoader(pairs(10), sampler=Endless())))
+    stream = Stream(5)
+    assert [len(b) for b in iter(DataLoader(stream, batch_size=2))] == [2, 2, 1]
+    with pytest.raises(TypeError, match=r"DataLoader: expected a map-style data set .* use len\("):
+        len(iter(DataLoader(stream, batch_size=2)))
 
 
 def test_batches_are_copies():

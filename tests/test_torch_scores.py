@@ -208,6 +208,39 @@ def test_gradients_are_compared(torch):
 
 
 @pytest.mark.torch
+@pytest.mark.parametrize(
+    ("raised", "theirs", "counted"),
+    [
+        (RuntimeError, RuntimeError, True),
+        (ValueError, RuntimeError, False),
+        (ValueError, ValueError, True),  # what torch itself raises counts, too
+        (NotImplementedError, RuntimeError, False),
+        (NotImplementedError, NotImplementedError, True),
+        (RecursionError, RuntimeError, False),
+        (AttributeError, RuntimeError, False),
+        (AssertionError, AssertionError, True),
+        (UnicodeError, ValueError, True),
+        (None, RuntimeError, False),
+    ],
+)
+def test_refusals_count_by_their_type(torch, raised, theirs, counted):
+    del torch
+    from torch.testing._internal.opinfo.core import ErrorInput  # noqa: PLC0415
+
+    from torch_scores.functions import count_refusal  # noqa: PLC0415
+
+    def call():
+        if raised:
+            raise raised
+
+    record = Record("x", error_inputs=1)
+    wanted = ErrorInput(None, error_type=RuntimeError, error_regex="wanted")
+    count_refusal(record, "0", call, wanted, theirs("no"), "sample")
+    assert record.raised == counted
+    assert len(record.failures) == (not counted)
+
+
+@pytest.mark.torch
 def test_functions_and_modules_are_scored(torch, monkeypatch):
     del torch
     import fastnn  # noqa: PLC0415

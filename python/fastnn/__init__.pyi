@@ -59,6 +59,7 @@ from fastnn._grad_mode import (
     no_grad,
     set_grad_enabled,
 )
+from fastnn.amp import GradScaler, autocast
 
 # isort: off
 from fastnn.ops import (
@@ -137,7 +138,7 @@ from fastnn._typed_tensors import (
     ShortTensor,
     set_default_tensor_type,
 )
-from fastnn.ops._attributes import is_tensor
+from fastnn.ops._attributes import is_tensor, typename
 from fastnn.random import (
     Generator,
     default_generator,
@@ -171,13 +172,15 @@ def __getattr__(name: str) -> Any: ...  # the other files of the package
 
 __all__ = [
     "BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor",
-    "Generator", "HalfTensor", "IntTensor", "LongTensor", "ShortTensor", "Tensor", "abs", "abs_",
+    "Generator", "GradScaler",
+    "HalfTensor", "IntTensor", "LongTensor", "ShortTensor", "Tensor", "abs", "abs_",
     "absolute", "absolute_", "acos", "acos_", "acosh", "acosh_", "add", "addcdiv", "addcmul",
     "addmm", "all", "allclose", "amax", "amin", "any", "arange", "arccos", "arccos_", "arccosh",
     "arccosh_", "arcsin", "arcsin_", "arcsinh", "arcsinh_", "arctan", "arctan2", "arctan_",
     "arctanh", "arctanh_", "are_deterministic_algorithms_enabled", "argmax", "argmin", "as_tensor",
     "asarray", "asin", "asin_", "asinh", "asinh_", "atan", "atan2", "atan_", "atanh", "atanh_",
-    "autograd", "baddbmm", "bernoulli", "bfloat16", "bilinear", "bitwise_and", "bitwise_left_shift",
+    "autocast", "autograd", "baddbmm",
+    "bernoulli", "bfloat16", "bilinear", "bitwise_and", "bitwise_left_shift",
     "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "bmm", "bool",
     "broadcast_to", "can_cast", "cat", "ceil", "ceil_", "celu", "celu_",
     "channel_shuffle", "channels_last",
@@ -217,7 +220,8 @@ __all__ = [
     "split_with_sizes", "sqrt", "sqrt_", "square", "square_", "squeeze", "stack", "std", "std_mean",
     "strided", "sub", "subtract", "sum", "t", "take_along_dim", "tan", "tan_", "tanh", "tanh_",
     "tensor", "threshold", "threshold_", "tile", "transpose", "tril", "tril_indices", "triu",
-    "triu_indices", "true_divide", "trunc", "trunc_", "uint8", "unbind", "unflatten", "unsqueeze",
+    "triu_indices", "true_divide", "trunc", "trunc_", "typename",
+    "uint8", "unbind", "unflatten", "unsqueeze",
     "use_deterministic_algorithms", "var", "var_mean", "vstack", "where", "xlogy", "xlogy_",
     "zero_", "zeros", "zeros_like",
 ]  # fmt: skip

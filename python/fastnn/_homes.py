@@ -19,6 +19,7 @@ FASTNN: dict[str, Any] = {
     "DoubleTensor": "_typed_tensors:DoubleTensor",
     "FloatTensor": "_typed_tensors:FloatTensor",
     "Generator": "random:Generator",
+    "GradScaler": "amp:GradScaler",
     "HalfTensor": "_typed_tensors:HalfTensor",
     "IntTensor": "_typed_tensors:IntTensor",
     "LongTensor": "_typed_tensors:LongTensor",
@@ -84,6 +85,7 @@ FASTNN: dict[str, Any] = {
     "atleast_1d": "ops.turns:atleast_1d",
     "atleast_2d": "ops.turns:atleast_2d",
     "atleast_3d": "ops.turns:atleast_3d",
+    "autocast": "amp:autocast",
     "autograd": "autograd:",
     "avg_pool1d": "ops.avg_pool:avg_pool1d",
     "baddbmm": "ops.products:baddbmm",
@@ -480,6 +482,7 @@ FASTNN: dict[str, Any] = {
     "true_divide": "ops.arithmetic_names:true_divide",
     "trunc": "ops.rounding:trunc",
     "trunc_": "ops.rounding:trunc_",
+    "typename": "ops._attributes:typename",
     "uint8": "_dtypes:uint8",
     "unbind": "ops.pieces:unbind",
     "unflatten": "ops.pieces:unflatten",
@@ -2098,7 +2101,7 @@ KERNELS: dict[str, str] = {
 }
 
 FILES: dict[str, tuple[str, ...]] = {
-    "": ("_backend", "_bfloat16", "_callers", "_config", "_cpu", "_device", "_draws", "_dtype_info", "_dtypes", "_engine", "_formats", "_grad_mode", "_gradcheck", "_gradients", "_homes", "_hooks", "_joint_hooks", "_lazy", "_native_tape", "_node", "_op", "_packed", "_random_integers", "_references", "_repr", "_size", "_startup", "_system", "_typed_tensors", "_view_history", "_watch", "accelerator", "autograd", "backends", "cli", "cuda", "data", "linalg", "nn", "ops", "optim", "random", "serialization", "special", "tensor", "testing", "train", "utils", "version"),
+    "": ("_assert_close", "_backend", "_bfloat16", "_callers", "_config", "_cpu", "_device", "_draws", "_dtype_info", "_dtypes", "_engine", "_formats", "_grad_mode", "_gradcheck", "_gradients", "_homes", "_hooks", "_joint_hooks", "_lazy", "_native_tape", "_node", "_op", "_packed", "_random_integers", "_references", "_repr", "_size", "_startup", "_system", "_typed_tensors", "_view_history", "_watch", "accelerator", "amp", "autograd", "backends", "cli", "cuda", "data", "linalg", "nn", "ops", "optim", "random", "serialization", "special", "tensor", "testing", "train", "utils", "version"),
     "ops": ("_aliases", "_array_methods", "_arrays", "_attention_masks", "_attributes", "_batch_norm_reference", "_binary_op", "_common", "_constructor", "_convolution", "_convolution_reference", "_copy_slices", "_ctc", "_elementwise", "_elementwise_methods", "_embedding_options", "_fold", "_formulas", "_given_data", "_grad_norm", "_in_place", "_in_place_methods", "_index_expression", "_index_parts", "_initial", "_integer_rectifiers", "_lapack", "_like", "_loss_reference", "_losses", "_lstm_variant_reference", "_matrix_op", "_max_pool_halves", "_methods", "_normalization", "_numpy_names", "_optimizer_rules", "_places", "_ranges", "_recurrent", "_refusal", "_resampling", "_scores", "_selection", "_shape_in_place", "_soft_cross_entropy", "_special_arrays", "_torch_level", "_view_shape", "_windows", "activation", "adam", "adaptive_pool", "added_products", "arithmetic_names", "arrange", "attention", "avg_pool", "batch_norm", "bilinear", "binary", "binary_cross_entropy", "bitwise", "bmm", "class_margin_losses", "closeness", "compare", "conv", "conv_transpose", "conv_volumes", "conversion", "copy", "counting", "creation", "cross_entropy", "ctc_loss", "cumulative", "determinant", "diagonal_fill", "diagonals", "distance", "dropout", "einsum", "elementwise_math", "embedding", "embedding_bag", "extremum", "feature_dropout", "finite", "fold", "gated", "gather", "grid_sample", "grids", "group_norm", "gru", "index", "index_put", "index_reduce", "index_write", "interpolate", "inverse", "join", "kl_div", "layer_norm", "likelihood_losses", "linear", "local_response_norm", "logsumexp", "losses", "lp_pool", "lstm", "lstm_variant", "margin_losses", "masked", "matmul", "matrix_functions", "matrix_norm", "max_pool", "max_unpool", "minmax", "mixtures", "modulo", "multi_dot", "multi_head_attention", "multilabel_losses", "nan_reductions", "nll", "normalize", "order_statistics", "pad", "pair_functions", "part_write", "pieces", "pixel_shuffle", "pool3d", "power", "products", "quantile", "random_fill", "rectifiers", "recurrence", "reduce", "rnn", "rounding", "rows", "rrelu", "running", "scatter", "scatter_reduce", "search", "sgd", "shift", "sliding", "smooth_activations", "softmax", "sorting", "special", "statistics", "tensor_products", "triplet_loss", "truth", "turns", "unary", "unique", "variance", "vector_norm", "view", "where"),
     "nn": ("_backward_hooks", "_calls", "_conv_base", "_hooks", "_lstm_options", "_old_names", "_plain_lists", "_registry", "_rnn_base", "_state", "_traversal", "_truncated_normal", "_upsample", "activation", "activation_layers", "attention", "batchnorm", "containers", "conv", "distance", "dropout", "embedding", "embedding_bag", "flatten", "fold", "functional", "init", "likelihood_loss", "linear", "local_response_norm", "loss", "margin_loss", "module", "modules", "more_pooling", "normalization", "padding", "parameter", "parameter_containers", "pooling", "resampling", "rnn", "rnn_cell", "transformer", "transformer_layers", "utils"),
     "optim": ("_cyclic", "_decays", "_flat", "_groups", "_lambda", "_line_search", "_lists", "_missing", "_one_cycle", "_plateau", "_rules", "_scheduler", "_sequential", "_state", "adafactor", "adam", "adam_variants", "adaptive", "asgd", "lbfgs", "lr_scheduler", "muon", "newton_cg", "optimizer", "rprop", "sgd", "swa_utils"),

@@ -3,7 +3,7 @@
 
 Each operator file ends with ``CASES`` (what must be right) and ``ERRORS`` (what must be refused).
 The test suite, the sanitizer runs, the GPU emulation and the benchmarks all read these tables, so
-what is timed is what is tested.
+what is timed is what is tested. ``assert_close`` is torch's of this name.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from fastnn._homes import FILES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from fastnn._assert_close import assert_close  # noqa: F401 - what __getattr__ gives
     from fastnn.tensor import Tensor
 
 # An argument of a case: a shape (random floats of the case's type), ("int", shape, low, high),
@@ -168,3 +169,12 @@ def call(case: OpCase, arguments: list[Any]) -> tuple[Tensor, ...]:
         importlib.import_module("fastnn").manual_seed(1234)
     out = case.fn(*arguments, **case.kwargs)
     return tuple(out) if isinstance(out, tuple | list) else (out,)
+
+
+def __getattr__(name: str) -> Any:
+    # Every operation imports this file: what only tests need is imported when they use it.
+    if name == "assert_close":
+        globals()[name] = value = importlib.import_module("fastnn._assert_close").assert_close
+        return value
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)

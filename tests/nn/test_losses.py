@@ -186,7 +186,7 @@ def test_weights_move_with_the_module() -> None:
 
 def test_label_smoothing_is_a_share() -> None:
     for share in (-0.1, 1.1, float("nan")):
-        with pytest.raises(ValueError, match="between 0 and 1"):
+        with pytest.raises(RuntimeError, match="between 0 and 1"):
             nn.CrossEntropyLoss(label_smoothing=share)
 
 

@@ -158,11 +158,13 @@ def test_of_nothing(sizes: Shape) -> None:
 
 
 def test_a_transposed_convolution_without_elements() -> None:
-    x, w = fastnn.ones(2, 3, 1, 4, 2, requires_grad=True), fastnn.ones(3, 5, 2, 2, 2)
+    x, w = fastnn.ones(0, 3, 1, 4, 2, requires_grad=True), fastnn.ones(3, 5, 2, 2, 2)
     y = F.conv_transpose3d(x, w, padding=(1, 0, 0))
-    assert y.shape == (2, 5, 0, 5, 3)
+    assert y.shape == (0, 5, 0, 5, 3)
     (gx,) = autograd.grad(y.sum(), (x,))
-    assert not gx.any()
+    assert gx.shape == x.shape
+    with pytest.raises(RuntimeError, match=r"conv_transpose3d: .* output of \(0, 5, 3\); use less"):
+        F.conv_transpose3d(fastnn.ones(2, 3, 1, 4, 2), w, padding=(1, 0, 0))
 
 
 _AT_THE_END_OF_MEMORY = """

@@ -5,6 +5,8 @@
 # ruff: noqa: ARG005
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -210,10 +212,14 @@ def leaf():
         (lambda: optim.SGD([]), ValueError, "empty parameter list"),
         (lambda: optim.SGD(leaf()), TypeError, "an iterable of Tensors"),
         (lambda: optim.SGD(3), TypeError, "an iterable of Tensors"),
-        (lambda: optim.SGD({leaf()}), TypeError, "ordered collections"),
+        (lambda: optim.SGD([{"params": {leaf()}}]), TypeError, "ordered collections"),
         (lambda: optim.SGD([leaf(), 3]), TypeError, "got int at position 1"),
         (lambda: optim.SGD([leaf() * 2]), ValueError, "got a non-leaf Tensor"),
-        (lambda: optim.SGD([p := leaf(), p]), ValueError, "duplicate parameters"),
+        (
+            lambda: optim.SGD([("a", leaf(), 1)]),
+            ValueError,
+            "pairs of name and Tensor, got a tuple",
+        ),
         (
             lambda: optim.SGD([{"params": [p := leaf()]}, {"params": [p]}]),
             ValueError,
@@ -235,12 +241,64 @@ def leaf():
         ),
         (lambda: optim.Adam([leaf()], betas=(0.9, -0.1)), ValueError, "parameter at index 1"),
         (lambda: optim.Adam([leaf()], differentiable=True), NotImplementedError, "Adam"),
+        *(
+            (functools.partial(kind, [leaf()], foreach=True, fused=True), RuntimeError, "together")
+            for kind in (optim.Adagrad, optim.Adam, optim.AdamW, optim.SGD)
+        ),
+        *(
+            (functools.partial(kind, [leaf()], foreach=True, **given), ValueError, text)
+            for kind in (optim.Adam, optim.AdamW)
+            for given, text in (
+                ({"lr": fastnn.tensor(0.1)}, "expected lr as a number with foreach"),
+                ({"betas": (fastnn.tensor(0.9),) * 2}, r"expected betas\[0\] as a number with"),
+                ({"betas": (fastnn.tensor(0.9), 0.99)}, "both floats or both Tensors"),
+            )
+        ),
         (lambda: optim.SGD([leaf()]).add_param_group([leaf()]), TypeError, "that is a dict"),
     ],
 )
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("make", ALL[1:], ids=IDS[1:])
+def test_a_parameter_given_twice_is_updated_twice(make):
+    """torch's for loop does it, and warns, as does this."""
+    (a, b), (twin, _) = parameters()[:2], parameters()[:2]
+    with pytest.warns(UserWarning, match="got duplicate parameters in a group") as warned:
+        opt = make([a, b, a])
+    assert warned[0].filename.endswith("optimizer_cases.py")
+    again = make([twin])
+    for step in range(3):
+        give_gradients([a, b], step)
+        give_gradients([twin], step)
+        opt.step()
+        again.step()
+        again.step()
+    np.testing.assert_allclose(a.detach().numpy(), twin.detach().numpy(), rtol=1e-6, atol=1e-7)
+    saved = opt.state_dict()
+    assert saved["param_groups"][0]["params"] == [2, 1, 2]
+    assert sorted(saved["state"]) == [1, 2]
+
+
+def test_the_first_momentum_of_a_parameter_given_twice():
+    """Both updates of the first step find none, as in torch."""
+    (a,) = parameters()[:1]
+    with pytest.warns(UserWarning, match="duplicate parameters"):
+        opt = optim.SGD([a, a], lr=0.1, momentum=0.5)
+    before, g = values([a])[0], np.ones(a.shape, "f4")
+    a.grad = fastnn.ones_like(a)
+    opt.step()
+    np.testing.assert_allclose(values([a])[0], before - 0.2 * g, rtol=1e-6)
+    opt.step()  # momenta 1.5 and 1.75
+    np.testing.assert_allclose(values([a])[0], before - (0.2 + 0.325) * g, rtol=1e-5)
+
+
+def test_parameters_in_a_set():
+    """Of all parameters, as in torch; in a group, whose order state_dict() relies on, an error."""
+    a, b = leaf(), leaf()
+    assert {id(p) for p in optim.SGD({a, b}).param_groups[0]["params"]} == {id(a), id(b)}
 
 
 def test_required_options():

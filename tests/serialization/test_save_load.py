@@ -24,6 +24,8 @@ from safetensors.numpy import load_file, save_file
 import fastnn
 from fastnn import nn, optim
 from fastnn.serialization import TensorFileError
+from fastnn.serialization.source import Malformed
+from fastnn.serialization.tree import Unpacker
 from fastnn.train import save_checkpoint
 
 KINDS = (
@@ -236,9 +238,64 @@ def test_attributes_of_an_ordered_dict_are_not_lost_silently():
         there_and_back(state)
 
 
-def test_the_same_list_twice_is_no_cycle():
-    part = [1]
-    assert there_and_back([part, part]) == [[1], [1]]
+def test_a_container_in_several_places_comes_back_as_one():
+    part = [1, fastnn.ones(2)]
+    found = there_and_back({"a": part, "b": [part], "c": (part, 2), "d": [1, fastnn.ones(2)]})
+    assert found["a"] is found["b"][0]
+    assert found["a"] is found["c"][0]
+    assert found["a"] is not found["d"]
+    assert found["a"][0] == 1
+    assert found["a"][1].tolist() == [1.0, 1.0]
+    for part in ({"x": 1}, OrderedDict(x=1), Counter("aab"), [], (1, [2])):
+        first, second = there_and_back([part, part])
+        assert first is second
+        assert first == part
+        assert type(first) is type(part)
+    state = nn.BatchNorm1d(2).state_dict()
+    versions = state._metadata
+    found = there_and_back([state, versions])
+    assert found[0]._metadata is found[1]
+
+
+def test_containers_that_only_look_the_same_stay_apart():
+    first, second = there_and_back([[1], [1]])
+    assert first is not second
+    betas = (0.9, 0.999)
+    assert there_and_back({"a": betas, betas: betas}) == {"a": betas, betas: betas}
+
+
+def test_nested_containers_in_two_places_take_no_time_nor_space(tmp_path):
+    """2^90 ways lead to the innermost list."""
+    nest = [fastnn.ones(1)]
+    for i in range(90):
+        nest = [nest, nest] if i % 2 else {"a": nest, "b": (nest,)}
+    path = tmp_path / "nest.pt"
+    fastnn.save(nest, path)
+    assert path.stat().st_size < 20_000
+    found, ways = fastnn.load(path), 0
+    while len(found) == 2:
+        last, found = (found[1], found[0]) if type(found) is list else (found["b"][0], found["a"])
+        assert last is found
+        ways += 1
+    assert (ways, found[0].tolist()) == (90, [1.0])
+    found.append([found])
+    with pytest.raises(TypeError, match=r"a container that holds itself at object\[1\]\[0\]; take"):
+        fastnn.save(found, path)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"$": "again", "id": 0},
+        {"$": "shared", "id": 0, "value": [{"$": "again", "id": 0}]},
+        {"$": "shared", "value": []},
+        {"$": "shared", "id": [], "value": []},
+        {"$": "shared", "id": 0},
+    ],
+)
+def test_a_damaged_share_is_named(node):
+    with pytest.raises(Malformed, match="its tree is damaged"):
+        Unpacker({}, lambda tensor, _: tensor)(node)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):

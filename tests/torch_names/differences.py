@@ -66,7 +66,13 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "matrices that are not square need `full_matrices=False`",
     ),
     ("torch", "ops", "fastnn's operations, not a registry of them"),
-    ("torch", "testing", "fastnn's own case table, without `assert_close`"),
+    ("torch", "testing", "`assert_close`, and fastnn's own case table"),
+    (
+        "torch",
+        "autocast",
+        "raises where it would be enabled (bfloat16 or float16): `enabled=False` changes nothing",
+    ),
+    ("torch torch.cuda", "amp", "`autocast`, which can be off only, and `GradScaler`"),
     ("torch", "serialization", "what reads and writes files, without torch's settings of it"),
     ("torch.nn", "attention", "the file of `MultiheadAttention`, without `sdpa_kernel`"),
     ("torch", "Size", "`tensor.shape` is a plain tuple, equal to the `Size` of its numbers"),
@@ -144,8 +150,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     (
         "torch.optim",
         "SGD Adam AdamW Adagrad Adadelta Adamax NAdam RAdam RMSprop Rprop ASGD",
-        "`differentiable=True` raises; duplicate parameters raise, torch warns; warns of parameters"
-        " without gradient at the first step",
+        "`differentiable=True` raises; warns of parameters without gradient at the first step",
     ),
     (
         "torch.autograd",

@@ -27,8 +27,11 @@ _COMPARING = (
     "test_variant_consistency_eager",
 )  # fmt: skip
 
-# What tells that a program went wrong and did not refuse its input.
-ACCIDENTS = (AttributeError, AssertionError, SystemError, RecursionError, UnboundLocalError)
+# What tells that a program went wrong, or lacks something, and did not refuse its input.
+ACCIDENTS = (
+    AttributeError, AssertionError, SystemError, RecursionError, UnboundLocalError,
+    NotImplementedError,
+)  # fmt: skip
 
 Step = Callable[[str], bool]
 
@@ -215,32 +218,51 @@ def _error_input(record: Record, op: Any, where: str, error: Any, step: Step) ->
         args, kwargs = translate(sample.args), translate(sample.kwargs)
     except Exception:
         return  # it cannot be said to fastnn: complex, on another device, of 65 dimensions
-    if not torch_refuses(lambda: op.op(sample.input, *sample.args, **sample.kwargs)):
+    theirs = torch_refusal(lambda: op.op(sample.input, *sample.args, **sample.kwargs))
+    if theirs is None:
         return
     record.error_inputs += 1
     if not step(where):
         record.failed(where, "crashed")
         return
-    try:
-        ours(op)(given, *args, **kwargs)
-    except Lacking as lacking:
-        record.failed(where, str(lacking))
-    except ACCIDENTS as accident:
-        record.failed(where, f"{accident!r} is no refusal | {described(sample)}")
-    except Exception:
-        record.raised += 1
-    else:
-        message = f"nothing raised, torch: {error.error_regex} | {described(sample)}"
-        record.failed(where, message)
+    count_refusal(
+        record, where, lambda: ours(op)(given, *args, **kwargs), error, theirs, described(sample)
+    )
 
 
-def torch_refuses(call: Callable[[], Any]) -> bool:
-    """Whether torch itself raises; its database lists some calls that it takes."""
+def torch_refusal(call: Callable[[], Any]) -> Exception | None:
+    """What torch itself raises; its database lists some calls that it takes."""
     try:
         call()
-    except Exception:
-        return True
-    return False
+    except Exception as error:
+        return error
+    return None
+
+
+def count_refusal(
+    record: Record, where: str, call: Callable[[], Any], wanted: Any, theirs: Exception, what: str
+) -> None:
+    """Counts a call that must raise: the type that torch's database expects, the one that torch
+    raises, or a more special one. Where neither is one of `ACCIDENTS`, these do not count."""
+    kinds = (wanted.error_type, type(theirs))
+    text = f"torch: {type(theirs).__name__} {wanted.error_regex} | {what}"
+    try:
+        call()
+    except Lacking as lacking:
+        record.failed(where, str(lacking))
+    except Exception as error:
+        if isinstance(error, ACCIDENTS) and not issubclass(type(error), _accidents(kinds)):
+            record.failed(where, f"{error!r} is no refusal, {text}")
+        elif not isinstance(error, kinds):
+            record.failed(where, f"{error!r} is of another type, {text}")
+        else:
+            record.raised += 1
+    else:
+        record.failed(where, f"nothing raised, {text}")
+
+
+def _accidents(kinds: tuple[type[Exception], ...]) -> tuple[type[Exception], ...]:
+    return tuple(kind for kind in kinds if issubclass(kind, ACCIDENTS))
 
 
 def described(value: Any) -> str:

@@ -10,7 +10,7 @@ import torch
 from torch.testing._internal.common_modules import ModuleErrorEnum, module_db
 
 from . import compare
-from .functions import ACCIDENTS, Step, torch_refuses
+from .functions import Step, count_refusal, torch_refusal
 from .record import Record
 from .translate import Lacking, NotCounted, Translator, dtype_of, find, recording_modules
 
@@ -155,22 +155,18 @@ def _error_input(
         called_with = (translate(given.args), translate(given.kwargs)) if forward else None
     except Exception:
         return  # it cannot be said to fastnn
-    if not torch_refuses(lambda: _torch_call(entry, sample, mode, forward)):
+    theirs = torch_refusal(lambda: _torch_call(entry, sample, mode, forward))
+    if theirs is None:
         return
     record.error_inputs += 1
     if not step(where):
         record.failed(where, "crashed")
         return
-    try:
+
+    def call() -> None:
         ours = find(record.name)(*made_with[0], **made_with[1])
         if called_with is not None:
             ours = ours.to(dtype_of(mode[0])).train(mode[1])
             ours(*called_with[0], **called_with[1])
-    except Lacking as lacking:
-        record.failed(where, str(lacking))
-    except ACCIDENTS as accident:
-        record.failed(where, f"{accident!r} is no refusal")
-    except Exception:
-        record.raised += 1
-    else:
-        record.failed(where, f"nothing raised, torch: {error.error_regex}")
+
+    count_refusal(record, where, call, error, theirs, f"{made.args!r:.60} {made.kwargs!r:.100}")

@@ -220,7 +220,7 @@ class CrossEntropyLoss(_WeightedLoss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(weight, size_average, reduce, reduction)
-        label_share("CrossEntropyLoss", label_smoothing, ValueError)
+        label_share("CrossEntropyLoss", label_smoothing)
         integer("CrossEntropyLoss", "ignore_index", ignore_index)
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing

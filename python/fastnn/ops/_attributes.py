@@ -22,6 +22,15 @@ def is_tensor(obj: object) -> Any:
     return isinstance(obj, Tensor)
 
 
+def typename(obj: object) -> str:
+    """``tensor.type()`` of a tensor, otherwise the module and name of an object, or of its type."""
+    if isinstance(obj, Tensor):
+        return str(obj.type())
+    module = getattr(obj, "__module__", None)
+    name = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", type(obj).__name__)
+    return str(name) if module in (None, "builtins") else f"{module}.{name}"
+
+
 def numel(input: Tensor) -> int:
     """How many elements a tensor has, as torch.numel."""
     _common.require_tensor("numel", "input", input)

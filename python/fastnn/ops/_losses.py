@@ -124,21 +124,22 @@ def plain_classes(input: Any, target: Any, weight: Any, ignore_index: Any, smoot
     return usual and x.dtype.char in "fd" and t.dtype is _dtypes.int64.numpy
 
 
-def label_share(name: str, value: Any, error: type[Exception]) -> float:
-    """``label_smoothing`` as a float; TypeError for no number, ``error`` outside [0, 1]."""
+def label_share(name: str, value: Any) -> float:
+    """``label_smoothing`` as a float; TypeError for no number, RuntimeError outside [0, 1]."""
     share = number(name, "label_smoothing", value + 0 if isinstance(value, bool) else value)
     if not 0.0 <= share <= 1.0:
         message = (
             f"{name}: expected label_smoothing between 0 and 1, got {value}; 0.1 gives 10 per cent "
             "to all classes, 0 leaves them as they are"
         )
-        raise error(message)
+        raise RuntimeError(message)
     return share
 
 
 def check_pair(
-    name: str, input: Any, target: Any, what: str = "input", other: str = "target"
-) -> None:
+    name: str, input: Any, target: Any, what: str = "input", other: str = "target",
+    error: type[Exception] = RuntimeError,
+) -> None:  # fmt: skip
     """Raises unless input and target are tensors of one shape: nothing is broadcast."""
     _common.require_tensor(name, what, input)
     _common.require_tensor(name, other, target)
@@ -148,7 +149,7 @@ def check_pair(
             f"{tuple(target.shape)}: losses broadcast nothing, as a wrong shape would go "
             "unnoticed; use expand() or reshape()"
         )
-        raise ValueError(message)
+        raise error(message)
 
 
 def promoted(name: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

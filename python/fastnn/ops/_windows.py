@@ -147,14 +147,36 @@ def _fitted(
     return tuple(out), (one + k, one + s, zero + p, one + d)
 
 
+def check_volume(name: str, input: Tensor, given: Windows) -> None:
+    """Raises where a window of three dimensions is larger than the input without its padding.
+
+    torch takes no means of such windows in volumes, whatever padding and ceil_mode are.
+    """
+    kernel, spatial = given[0], input.shape[-3:]
+    if kernel[0] > spatial[0] or kernel[1] > spatial[1] or kernel[2] > spatial[2]:
+        message = (
+            f"{name}: expected an input at least as large as kernel_size, not counting padding, "
+            f"got spatial sizes {tuple(spatial)} and kernel_size {kernel}; use a smaller "
+            "kernel_size, or pad() before"
+        )
+        raise RuntimeError(message)
+
+
 def adaptive(name: str, input: Tensor, n: int, output_size: Any) -> tuple[Shape, Windows]:
     """The same for an output of given sizes, None being the input's."""
+    counted = isinstance(output_size, tuple | list) and n > 1
+    if counted and isinstance(input, Tensor) and input.ndim <= n:
+        message = (
+            f"{name}: expected input of at least {n + 1} dimensions, got {input.shape}; "
+            "unsqueeze(0) adds a missing one"
+        )
+        raise ValueError(message)
     check_input(name, input, n, "the first")
     _common.require_float(name, "input", input)
     given = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * n
     spatial = tuple(input.shape[-n:])
     if len(given) != n:
-        raise wrong_count(name, "output_size", n, output_size, TypeError)
+        raise wrong_count(name, "output_size", n, output_size, RuntimeError)
     wanted = [m if v is None else v for v, m in zip(given, spatial, strict=True)]
     out = sizes(name, "output_size", wanted, n, 0)
     shape = (*input.shape[:-n], *out)

@@ -144,7 +144,7 @@ def _bad(n: int) -> list[tuple[list[Any], type[Exception], str]]:
         ([[1.0], 2], TypeError, "expected input as a Tensor"),
         ([(3,), 2], RuntimeError, "expected input (n, c,"),
         ([("int", shape, 0, 9), 2], RuntimeError, "floating-point type"),
-        ([shape, [1, 2, 3, 4]], TypeError, "expected output_size as an int"),
+        ([shape, [1, 2, 3, 4]], RuntimeError, "expected output_size as an int"),
         ([shape, "a"], TypeError, "expected output_size as an int"),
         ([shape, -1], RuntimeError, "output_size >= 0"),
     ]

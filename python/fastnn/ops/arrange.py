@@ -140,7 +140,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
             f"roll: expected as many shifts as dims of a tensor with dimensions, got {steps} and "
             f"{given} for {input.shape}; pass one dim for each shift"
         )
-        raise RuntimeError(message)
+        raise (RuntimeError if len(given) != len(steps) else IndexError)(message)
     for shift, dim in zip(steps, given, strict=True):
         d = _common.one_dim("roll", dim, input.ndim)
         n = input.shape[d]
@@ -237,6 +237,7 @@ _BAD: list[tuple[Any, str, list[Any], type[Exception], str]] = [
     (flip, "flip", [None, [0]], TypeError, "expected input as a Tensor"),
     (roll, "roll", [(2, 3), [1, 2]], RuntimeError, "one shift without dims"),
     (roll, "roll", [(2, 3), [1, 2], [0]], RuntimeError, "as many shifts as dims"),
+    (roll, "roll", [(), 0, 0], IndexError, "a tensor with dimensions"),
     (roll, "roll", [(2, 3), 1, 2], IndexError, "expected dim in"),
     (tril, "tril", [(3,)], RuntimeError, "at least 2 dimensions"),
     (tril, "tril", [(3, 3), 1.5], TypeError, "diagonal as an int"),

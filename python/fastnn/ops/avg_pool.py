@@ -18,7 +18,7 @@ from typing import Any
 from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
-from fastnn.ops._windows import check_input, planes, spans, windows
+from fastnn.ops._windows import check_input, check_volume, planes, spans, windows
 from fastnn.ops.softmax import wide
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
@@ -160,6 +160,8 @@ def mean_pool(
         )
         raise RuntimeError(message)
     shape, given = windows(name, input, n, *sizes, 1, ceil_mode)
+    if n == 3:
+        check_volume(name, input, given)
     options = (*given[:3], bool(count_include_pad), int(divisor or 0))
     return AvgPool.apply((input,), n, shape, options)  # type: ignore[no-any-return]
 

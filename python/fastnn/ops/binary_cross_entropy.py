@@ -76,7 +76,7 @@ def _expanded(name: str, what: str, weight: Any, input: Tensor) -> Tensor | None
 
 
 def _checked(name: str, input: Any, target: Any) -> None:
-    _losses.check_pair(name, input, target)
+    _losses.check_pair(name, input, target, error=ValueError)
     _common.require_float(name, "input", input)
     if target.dtype != input.dtype:
         message = (

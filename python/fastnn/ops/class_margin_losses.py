@@ -62,6 +62,9 @@ def check_classes(name: str, t: Tensor, least: int, classes: int) -> None:
 
 def _violations(name: str, input: Any, target: Any, margin: Any, p: Any) -> tuple[Tensor, Tensor]:
     """max(0, m - x_t + x_j)^p for every class, 0 for the right one; and the right ones (n)."""
+    if isinstance(p, bool) or p not in (1, 2):
+        message = f"{name}: expected p 1 or 2, got {_common.shown(p)}; 2 squares the violations"
+        raise ValueError(message)
     x, t = class_rows(name, input, target)
     n, c = x.shape
     if target.ndim > 1 or target.numel() != n:
@@ -70,9 +73,6 @@ def _violations(name: str, input: Any, target: Any, margin: Any, p: Any) -> tupl
             f"{tuple(target.shape)} for input {tuple(input.shape)}; reshape() it"
         )
         raise RuntimeError(message)
-    if isinstance(p, bool) or p not in (1, 2):
-        message = f"{name}: expected p 1 or 2, got {_common.shown(p)}; 2 squares the violations"
-        raise ValueError(message)
     m = number(name, "margin", margin)
     check_classes(name, t, 0, c)
     column = t.reshape(n, 1)

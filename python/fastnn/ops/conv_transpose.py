@@ -56,13 +56,13 @@ def _plan(
         raise RuntimeError(message)
     of = zip(shape[-n:], weight[2:], steps, front, extra, spread, strict=True)
     out = tuple([(i - 1) * s - 2 * p + d * (k - 1) + e + 1 for i, k, s, p, e, d in of])
-    if min(*shape[-n:], *weight[2:]) < 1 or min(out) < 0:
+    batch = shape[0] if len(shape) == n + 2 else 1
+    if min(*shape[-n:], *weight[2:]) < 1 or min(out) < min(batch, 1):
         message = (
-            f"{op}: expected sizes of at least 1 and an output of at least 0, got input {shape}, "
+            f"{op}: expected sizes of at least 1 and an output of at least 1, got input {shape}, "
             f"weight {weight} and an output of {out}; use less padding"
         )
         raise RuntimeError(message)
-    batch = shape[0] if len(shape) == n + 2 else 1
     check_extent(op, (batch, weight[1] * one, *out))
     return geometry(op, steps, front, spread, one, shape[-n:], weight[2:]), out
 
@@ -93,8 +93,8 @@ def conv_transpose1d(
     padding: what is left out on both sides of the output. output_padding: how many elements more
     at the end, to choose among the sizes that a convolution maps to the same one.
 
-    An output of size 0 is empty (torch: so or an error, by the batch and the type).
-    Raises RuntimeError where sizes or types do not go together.
+    Raises RuntimeError where sizes or types do not go together, and for an output of size 0, unless
+    the batch is of size 0 too (torch: empty or an error, by the batch, the type and the threads).
     """
     return transposed(  # type: ignore[no-any-return]
         "conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups,
@@ -161,6 +161,7 @@ CASES = [
     _case((2, 3, 6, 7), (3, 4, 3, 3), padding=1),
     _case((3, 4, 5), (3, 4, 3, 2), stride=(2, 1), padding=(1, 0)),
     _case((0, 3, 4, 4), (3, 2, 3, 3)),
+    _case((0, 3, 1, 4), (3, 2, 2, 2), padding=(1, 0)),
     _case((2, 3, 5, 6), (3, 5, 1, 1)),
     _case((2, 4, 5, 5), (4, 6, 4, 4), stride=2, padding=1),
     _case((2, 3, 4, 4), (3, 2, 3, 3), stride=2, padding=1, output_padding=1),
@@ -193,6 +194,18 @@ ERRORS = [
     ),
     ErrorCase(
         conv_transpose2d, "conv_transpose2d", _OK, RuntimeError, "use less padding", {"padding": 9}
+    ),
+    ErrorCase(
+        conv_transpose2d, "conv_transpose2d", _OK, RuntimeError, "an output of (10, 0)",
+        {"padding": (0, 5)},
+    ),
+    ErrorCase(
+        conv_transpose1d, "conv_transpose1d", [(3, 1), (3, 5, 2)], RuntimeError,
+        "an output of (0,)", {"padding": 1},
+    ),
+    ErrorCase(
+        conv_transpose1d, "conv_transpose1d", [(0, 3, 1), (3, 5, 2)], RuntimeError,
+        "an output of (-2,)", {"padding": 2},
     ),
     ErrorCase(
         conv_transpose2d, "conv_transpose2d", _OK, RuntimeError, "fewer than 2^60",

@@ -152,7 +152,7 @@ def _fitting(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
     shape = _common.shape_argument(op, sizes)
     if any(n < 0 for n in shape):
         message = f"{op}: expected sizes >= 0, got {shape}; write -1 out, nothing tells its value"
-        raise ValueError(message)
+        raise RuntimeError(message)
     _common.check_extent(op, shape)
     return shape
 

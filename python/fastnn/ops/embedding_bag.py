@@ -114,7 +114,7 @@ def _rows(weight: Tensor, numbers: Tensor, padding: int, scaled: bool) -> Tensor
         n = weight.shape[0]
         bad = next(i for i in numbers.reshape(-1).tolist() if not 0 <= i < n)
         cure = "a table of more rows has larger numbers"
-        raise refusal(IndexError, _NAME, f"numbers in [0, {n - 1}]", bad, cure) from None
+        raise refusal(RuntimeError, _NAME, f"numbers in [0, {n - 1}]", bad, cure) from None
 
 
 def embedding_bag(
@@ -139,7 +139,7 @@ def embedding_bag(
     sparse: as in `embedding`. Offsets are read on the host.
 
     Raises ValueError and NotImplementedError for options and shapes that do not go together,
-    IndexError for a number out of range, RuntimeError for types and offsets that do not fit.
+    RuntimeError for a number out of range and for types and offsets that do not fit.
     """
     _check(input, weight, offsets, mode, per_sample_weights, scale_grad_by_freq)
     check_options(_NAME, max_norm, norm_type, scale_grad_by_freq, sparse)
@@ -270,7 +270,7 @@ _BAD: list[tuple[list[Any], dict[str, Any], type[Exception], str]] = [
     ([("cells", [[0]]), (4, 3), ("cells", [0])], {}, ValueError, "expected no offsets"),
     ([("cells", [0]), (4, 3), ("cells", [1])], {}, RuntimeError, "offsets that start with 0"),
     ([("cells", [0]), (4, 3), ("cells", [0, 2])], {}, RuntimeError, "offsets in order"),
-    ([("cells", [4]), (4, 3), ("cells", [0])], {}, IndexError, "numbers in [0, 3], got 4"),
+    ([("cells", [4]), (4, 3), ("cells", [0])], {}, RuntimeError, "numbers in [0, 3], got 4"),
     ([("cells", [[[0]]]), (4, 3)], {}, ValueError, "expected input (b, n)"),
     ([("cells", [[0]]), (4, 3)], {"mode": "min"}, ValueError, "expected mode as 'sum'"),
     ([("cells", [[0]]), (4, 3)], {"padding_idx": 4}, RuntimeError, "padding_idx in [-4, 3]"),

@@ -167,7 +167,7 @@ def _over(name: str, kernel: str, input: Tensor, dim: Any, keepdim: bool) -> Ten
             f"{name}: expected at least one element to reduce, got shape {input.shape}; name dims "
             "that are not empty"
         )
-        raise (IndexError if name[0] == "a" else RuntimeError)(message)
+        raise (RuntimeError if dim is None or dim == () else IndexError)(message)
     return Extremum.apply((input,), dims, keepdim, kernel, name[0] == "m")  # type: ignore[no-any-return]
 
 

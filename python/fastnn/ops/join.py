@@ -64,7 +64,7 @@ def _given(name: str, tensors: Any) -> list[Tensor]:
         message = (
             f"{name}: expected at least one tensor, got none; check the loop that fills the list"
         )
-        raise RuntimeError(message)
+        raise (ValueError if name == "cat" else RuntimeError)(message)
     for i, t in enumerate(tensors):
         _common.require_tensor(name, f"tensors[{i}]", t)
     return list(tensors)
@@ -212,7 +212,7 @@ _BAD: list[tuple[Any, str, list[Any], type[Exception], str]] = [
     (_cat, "cat", [(), (3,), 0], RuntimeError, "tensors with dimensions"),
     (_cat, "cat", [(2, 3), 2], IndexError, "expected dim in"),
     (cat, "cat", [(2, 3)], TypeError, "a tuple or list of tensors"),
-    (cat, "cat", [[]], RuntimeError, "at least one tensor"),
+    (cat, "cat", [[]], ValueError, "at least one tensor"),
     (_stack, "stack", [(2, 3), (2, 4), 0], RuntimeError, "tensors of one shape"),
     (_stack, "stack", [(2, 3), 3], IndexError, "expected dim in"),
     (stack, "stack", [[1.0]], TypeError, "expected tensors[0] as a Tensor"),

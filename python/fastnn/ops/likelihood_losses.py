@@ -46,7 +46,7 @@ def poisson_nll_loss(
     full:   adds t log t - t + log(2 pi t) / 2, where t > 1: Stirling's formula for log t!.
     reduction: 'mean', 'sum' or 'none'.
 
-    Raises ValueError for other shapes or reductions.
+    Raises RuntimeError for other shapes, ValueError for other reductions.
     """
     name = "poisson_nll_loss"
     reduction = _losses.check_reduction(name, reduction, size_average, reduce)
@@ -81,7 +81,7 @@ def _variances(name: str, input: Tensor, var: Any) -> Tensor:
 
 
 def _one_wide(name: str, what: str, value: Tensor, input: Tensor) -> None:
-    """ValueError unless a shape is the input's, or that with 1 in the place of one size."""
+    """Raises unless a shape is the input's, or that with 1 in the place of one size."""
     pairs = zip(value.shape, input.shape, strict=False)
     others = [v for v, n in pairs if v != n]
     if value.ndim == input.ndim and others in ([], [1]):
@@ -91,7 +91,7 @@ def _one_wide(name: str, what: str, value: Tensor, input: Tensor) -> None:
         f"{name}: expected {what} of input's shape {tuple(input.shape)}, maybe with 1 in the place "
         f"of one size{last}, got {tuple(value.shape)}; use expand() or reshape()"
     )
-    raise ValueError(message)
+    raise (ValueError if what == "var" else RuntimeError)(message)
 
 
 def gaussian_nll_loss(
@@ -111,7 +111,8 @@ def gaussian_nll_loss(
         the last one. Its gradient is that of var itself also where eps is larger.
     full:   adds log(2 pi) / 2. reduction: 'mean', 'sum' or 'none'.
 
-    Raises ValueError for other shapes or reductions and a negative var, RuntimeError for integers.
+    Raises ValueError for other reductions and a negative var, RuntimeError for other shapes and
+    integers.
     """
     name = "gaussian_nll_loss"
     _losses.check_reduction(name, reduction)
@@ -184,8 +185,8 @@ CASES = [
     ),
 ]
 ERRORS = [
-    ErrorCase(poisson_nll_loss, _POISSON, [(3, 5), (5,)], ValueError, "losses broadcast nothing"),
-    ErrorCase(poisson_nll_loss, _POISSON, [(3, 1), (3,)], ValueError, "target of input's shape"),
+    ErrorCase(poisson_nll_loss, _POISSON, [(3, 5), (5,)], RuntimeError, "losses broadcast nothing"),
+    ErrorCase(poisson_nll_loss, _POISSON, [(3, 1), (3,)], RuntimeError, "target of input's shape"),
     ErrorCase(poisson_nll_loss, _POISSON, [(3,), [1.0]], TypeError, "target as a Tensor"),
     ErrorCase(
         poisson_nll_loss, _POISSON, [(3,), (3,)], ValueError, "reduction", {"reduction": "avg"}
@@ -193,10 +194,10 @@ ERRORS = [
     *(
         ErrorCase(gaussian_nll_loss, _GAUSSIAN, given, error, text, options)
         for given, error, text, options in (
-            ([(3, 5), (5,), (3, 5)], ValueError, "target of input's shape", {}),
-            ([(3, 1), (3,), 1.0], ValueError, "target of input's shape", {}),
-            ([(3, 1), (3, 5), 1.0], ValueError, "target of input's shape", {}),
-            ([(3, 5), (1, 1), 1.0], ValueError, "in the place of one size, got (1, 1)", {}),
+            ([(3, 5), (5,), (3, 5)], RuntimeError, "target of input's shape", {}),
+            ([(3, 1), (3,), 1.0], RuntimeError, "target of input's shape", {}),
+            ([(3, 1), (3, 5), 1.0], RuntimeError, "target of input's shape", {}),
+            ([(3, 5), (1, 1), 1.0], RuntimeError, "in the place of one size, got (1, 1)", {}),
             ([(3, 5), (3, 5), ("int", (3, 4), 1, 2)], ValueError, "var of input's shape", {}),
             ([(3, 5), (3, 5), -1.0], ValueError, "var >= 0", {}),
             ([(3,), (3,), ("int", (3,), 1, 4)], RuntimeError, "var of a floating-point type", {}),

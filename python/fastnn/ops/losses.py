@@ -116,7 +116,7 @@ def mse_loss(
     input, target: (...), of one shape. Unlike torch, nothing is broadcast.
     weight: a factor for every element, of the same shape; the average is divided by its sum.
     All have gradients.
-    Raises ValueError for other shapes or reductions, RuntimeError for integers.
+    Raises ValueError for other reductions, RuntimeError for other shapes and integers.
     """
     reduction = _losses.check_reduction("mse_loss", reduction, size_average, reduce)
     if weight is not None:
@@ -137,7 +137,7 @@ def l1_loss(
     input, target: (...), of one shape. Unlike torch, nothing is broadcast. The slope at 0 is 0.
     weight: a factor for every element, of the same shape; the average is divided by its sum.
     All have gradients.
-    Raises ValueError for other shapes or reductions, RuntimeError for integers.
+    Raises ValueError for other reductions, RuntimeError for other shapes and integers.
     """
     reduction = _losses.check_reduction("l1_loss", reduction, size_average, reduce)
     if weight is not None:
@@ -156,7 +156,7 @@ def smooth_l1_loss(
     """d^2 / (2 beta) where |d| < beta, else |d| - beta / 2, as torch.nn.functional.smooth_l1_loss.
 
     input, target: (...), of one shape; d is their difference. Unlike torch, nothing is broadcast.
-    beta = 0 gives l1_loss. Raises ValueError for other shapes or reductions, RuntimeError for
+    beta = 0 gives l1_loss. Raises ValueError for other reductions, RuntimeError for other shapes,
     integers or beta below 0. Source: Girshick, "Fast R-CNN", 2015.
     """
     reduction = _losses.check_reduction("smooth_l1_loss", reduction, size_average, reduce)
@@ -179,7 +179,7 @@ def huber_loss(
 
     input, target: (...), of one shape; d is their difference. Unlike torch, nothing is broadcast.
     weight: a factor for every element, of the same shape; the average is one over all elements.
-    Raises ValueError for other shapes or reductions, RuntimeError for integers or delta not
+    Raises ValueError for other reductions, RuntimeError for other shapes, integers or delta not
     above 0. Source: Huber 1964.
     """
     _losses.check_reduction("huber_loss", reduction)
@@ -270,8 +270,8 @@ CASES = [
 ]
 _Bad = tuple[list[Any], type[Exception], str, dict[str, Any]]
 _COMMON: tuple[_Bad, ...] = (
-    ([(3, 5), (5,)], ValueError, "losses broadcast nothing", {}),
-    ([(3, 1), (3,)], ValueError, "expected target of input's shape", {}),
+    ([(3, 5), (5,)], RuntimeError, "losses broadcast nothing", {}),
+    ([(3, 1), (3,)], RuntimeError, "expected target of input's shape", {}),
     ([(3,), [1.0]], TypeError, "expected target as a Tensor, got list", {}),
     ([(3,), (3,)], ValueError, "reduction", {"reduction": "avg"}),
     ([("int", (3,), 0, 5)] * 2, RuntimeError, "a floating-point type", {}),

@@ -20,7 +20,7 @@ from typing import Any
 from fastnn._backend import array_module
 from fastnn.ops import _common
 from fastnn.ops._elementwise import number
-from fastnn.ops._windows import check_input, sizes, windows
+from fastnn.ops._windows import check_input, check_volume, sizes, windows
 from fastnn.ops.activation import relu
 from fastnn.ops.avg_pool import avg_pool1d, avg_pool2d
 from fastnn.ops.max_pool import max_pool1d, max_pool2d
@@ -42,11 +42,13 @@ def _pooled(
         raise ZeroDivisionError(message)
     check_input(name, input, n)
     options = (kernel, stride, 0, 1, bool(ceil_mode))
-    windows(name, input, n, *options)  # refuses what does not fit, under this name
+    _, given = windows(name, input, n, *options)  # refuses what does not fit, under this name
     taps = math.prod(sizes(name, "kernel_size", kernel, n, 1))
     if math.isinf(order):
         found = _windowed(n, True, abs(input) if order > 0 else -abs(input), options)
         return found if order > 0 else -found
+    if n == 3:
+        check_volume(name, input, given)
     means = _windowed(n, False, pow_tensors(input, order), options)
     # relu passes no gradient where the sum is 0 and the root has none.
     return pow_tensors(sign(means) * relu(abs(means)) * taps, 1.0 / order)
@@ -140,6 +142,9 @@ _WINDOWS: list[tuple[Any, tuple[int, ...], list[Any]]] = [
     (lp_pool2d, (1, 2, 4, 5), [-math.inf, 2]),
     (lp_pool3d, (1, 2, 3, 4, 3), [2.0, [2, 3, 1], None, True]),
     (lp_pool3d, (2, 3, 3, 4), [math.inf, 2, 1]),
+    # Maxima may be of windows larger than the input; means, and so other norms, of volumes not.
+    (lp_pool3d, (1, 2, 3, 3), [math.inf, 4, 4, True]),
+    (lp_pool2d, (1, 3, 3), [2.0, 4, 4, True]),
 ]
 CASES = [
     OpCase(f, f.__name__, [shape, *options], ref=_plain(int(f.__name__[-2])), low=0.1)
@@ -159,6 +164,7 @@ ERRORS += [
     for bad, error, text in (
         (["a", 2], TypeError, "expected norm_type as a number"),
         ([2.0, 4], RuntimeError, "an input of at least one window"),
+        ([2.0, 4, 4, True], RuntimeError, "at least as large as kernel_size"),
         ([2.0, 2, 0], RuntimeError, "expected stride >= 1"),
     )
 ]

@@ -46,7 +46,7 @@ def hinge_embedding_loss(
 
     input: (...) of a floating-point type. target: (...) of the same shape, 1 or -1.
     reduction: 'mean', 'sum' or 'none'.
-    Raises ValueError for other shapes or reductions, RuntimeError for integers as input.
+    Raises ValueError for other reductions, RuntimeError for other shapes and integers as input.
     Source: Hadsell, Chopra and LeCun, "Dimensionality reduction by learning an invariant mapping",
     2006, with the distance itself in the place of its square.
     """
@@ -70,7 +70,7 @@ def soft_margin_loss(
 
     input: (...) of a floating-point type. target: (...) of the same shape, 1 or -1.
     reduction: 'mean', 'sum' or 'none'. Unlike torch's it does not overflow.
-    Raises ValueError for other shapes or reductions, RuntimeError for integers as input.
+    Raises ValueError for other reductions, RuntimeError for other shapes and integers as input.
     Source: Friedman, Hastie and Tibshirani, "Additive logistic regression", 2000.
     """
     name = "soft_margin_loss"
@@ -87,7 +87,7 @@ def perceptron_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> T
     reduction: 'mean', 'sum' (the criterion itself) or 'none'. A step of gradient descent with the
     rate 1 on the loss of one sample is Rosenblatt's rule: w + t phi for a sample on the wrong side.
     On the boundary itself, x = 0, the slope is 0.
-    Raises ValueError for other shapes or reductions, RuntimeError for integers as input.
+    Raises ValueError for other reductions, RuntimeError for other shapes and integers as input.
     Source: Bishop, "Pattern Recognition and Machine Learning", 2006, section 4.1.7.
     """
     name = "perceptron_loss"
@@ -110,7 +110,8 @@ def margin_ranking_loss(
 
     input1, input2: (...). target: (...), 1 where input1 is to be larger, -1 where input2 is. All of
     one shape: unlike torch, nothing is broadcast. reduction: 'mean', 'sum' or 'none'.
-    Raises ValueError for other shapes or reductions.
+    Raises ValueError for other reductions,
+    RuntimeError for other shapes.
     Source: Burges et al., "Learning to rank using gradient descent", 2005, with a hinge.
     """
     name = "margin_ranking_loss"
@@ -134,7 +135,8 @@ def cosine_embedding_loss(
 
     input1, input2: (n, d) with target (n), or (d) with target (). Where t is neither, the loss is
     0. The squares of the lengths are taken 1e-12 larger, so vectors of length 0 have a cosine.
-    reduction: 'mean', 'sum' or 'none'. Raises ValueError for other shapes or reductions.
+    reduction: 'mean', 'sum' or 'none'. Raises ValueError for other reductions,
+    RuntimeError for other shapes.
     """
     name = "cosine_embedding_loss"
     reduction = _losses.check_reduction(name, reduction, size_average, reduce)
@@ -145,7 +147,7 @@ def cosine_embedding_loss(
             f"{name}: expected inputs (n, d) and target (n), or (d) and (), got {input1.shape} and "
             f"{target.shape}; losses broadcast nothing: use expand() or reshape()"
         )
-        raise ValueError(message)
+        raise RuntimeError(message)
     m = number(name, "margin", margin)
     lengths = ((input1 * input1).sum(-1) + 1e-12) * ((input2 * input2).sum(-1) + 1e-12)
     cosine = (input1 * input2).sum(-1) / lengths.sqrt()
@@ -214,14 +216,14 @@ ERRORS = [
         ErrorCase(f, f.__name__, [*[(3, 5)] * n, target], error, text, options)
         for f, _, n, _ in _FAMILY
         for target, error, text, options in (
-            ((5,), ValueError, "losses broadcast nothing", {}),
-            ((3, 1), ValueError, "target", {}),
+            ((5,), RuntimeError, "losses broadcast nothing", {}),
+            ((3, 1), RuntimeError, "target", {}),
             ([1.0], TypeError, "expected target as a Tensor, got list", {}),
             ((3, 5), ValueError, "reduction", {"reduction": "avg"}),
         )
     ),
     *(
-        ErrorCase(f, f.__name__, [(3, 5), (3, 1), (3,)], ValueError, "input2 of input1's shape")
+        ErrorCase(f, f.__name__, [(3, 5), (3, 1), (3,)], RuntimeError, "input2 of input1's shape")
         for f in (margin_ranking_loss, cosine_embedding_loss)
     ),
     *(

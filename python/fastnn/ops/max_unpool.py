@@ -89,7 +89,7 @@ def _unpooled(
     rows = [reshape(t, planes, math.prod(spatial)) for t in (indices, input)]
     try:
         full = scatter_elements(nothing, 1, *rows)
-    except IndexError as error:
+    except RuntimeError as error:
         text = str(error).replace("scatter:", f"{name}:")
         raise RuntimeError(text + f"; output_size {shape} has {m} places") from None
     return reshape(full, *lead, *shape)

@@ -84,7 +84,7 @@ def multilabel_soft_margin_loss(
     weight: (c), or what else broadcasts to the input's shape.
     reduction: of the (...) means over the classes 'mean', 'sum' or 'none'.
 
-    Raises ValueError for other shapes or reductions, IndexError for a 0-d input, RuntimeError for
+    Raises ValueError for other reductions, IndexError for a 0-d input, RuntimeError for
     integers as input and a weight that does not broadcast.
     """
     name = "multilabel_soft_margin_loss"
@@ -170,7 +170,7 @@ ERRORS = [
     *(
         ErrorCase(multilabel_soft_margin_loss, _SOFT, given, error, text, options)
         for given, error, text, options in (
-            ([(5, 4), (4,)], ValueError, "losses broadcast nothing", {}),
+            ([(5, 4), (4,)], RuntimeError, "losses broadcast nothing", {}),
             ([(), ()], IndexError, "at least one dimension", {}),
             ([(5, 4), (5, 4), (3,)], RuntimeError, "shapes that broadcast", {}),
             ([(5, 4), (5, 4), [1.0]], TypeError, "weight as a Tensor", {}),

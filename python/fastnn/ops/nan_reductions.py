@@ -68,7 +68,8 @@ class Bounds(NamedTuple):
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Bounds:
     """The smallest and the largest element, over ``dim`` or of all, as torch.aminmax.
 
-    Equals share the gradient.   Raises IndexError for a bad dim, RuntimeError for no elements.
+    Equals share the gradient.   Raises IndexError for a bad or empty dim, RuntimeError for no
+    elements.
     """
     _common.require_tensor("aminmax", "input", input)
     d = None if dim is None else _common.one_dim("aminmax", dim, input.ndim)
@@ -78,7 +79,7 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
             f"aminmax: expected at least one element to reduce, got shape {input.shape}; choose a "
             "dim that is not empty"
         )
-        raise RuntimeError(message)
+        raise (RuntimeError if d is None else IndexError)(message)
     return Bounds(amin_tensor(input, dims, keepdim), amax_tensor(input, dims, keepdim))
 
 

@@ -144,7 +144,8 @@ def class_shape(name: str, input: Tensor, target: Tensor) -> tuple[int, int, int
             f"got {tuple(input.shape)} and {tuple(target.shape)}; target holds class numbers and "
             "has no dimension of classes"
         )
-        raise ValueError(message)
+        same = input.ndim > 1 and target.shape[:1] == input.shape[:1]
+        raise (RuntimeError if same else ValueError)(message)
     if target.array.dtype.kind not in "iu":
         message = f"{name}: expected target of integers, got {target.dtype}; use .long()"
         raise RuntimeError(message)
@@ -236,7 +237,7 @@ CASES = [
 ERRORS = [
     ErrorCase(nll_loss, _NLL, [(6, 5), ("int", (5,), 0, 5)], ValueError, "expected input (c,) and"),
     ErrorCase(
-        nll_loss, _NLL, [(6, 5, 2), ("int", (6,), 0, 5)], ValueError, "target (n, ...), got (6, 5"
+        nll_loss, _NLL, [(6, 5, 2), ("int", (6,), 0, 5)], RuntimeError, "target (n, ...), got (6, 5"
     ),
     ErrorCase(nll_loss, _NLL, [(6, 5), ("int", (6,), 5, 9)], IndexError, "input has 5 classes"),
     ErrorCase(nll_loss, _NLL, [(6, 5), (6,)], RuntimeError, "target of integers"),

@@ -55,7 +55,7 @@ def split_with_sizes(input: Tensor, split_sizes: Any, dim: int = 0) -> tuple[Ten
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of the entries along a dimension, which goes, as torch.unbind."""
     _common.require_tensor("unbind", "input", input)
-    _common.require_dims("unbind", input)
+    _common.require_dims("unbind", input, IndexError)
     d = _common.one_dim("unbind", dim, input.ndim)
     lead = (slice(None),) * d
     parts = [BasicIndex.apply((input,), (*lead, i, Ellipsis)) for i in range(input.shape[d])]
@@ -220,7 +220,7 @@ _BAD: list[tuple[Any, str, list[Any], type[Exception], str]] = [
     (split_with_sizes, "split_with_sizes", [(5,), [1, 3]], RuntimeError, "add up to"),
     (split_with_sizes, "split_with_sizes", [(5,), [-1, 6]], RuntimeError, "sizes >= 0"),
     (split_with_sizes, "split_with_sizes", [(5,), [2.5]], TypeError, "sizes as ints"),
-    (unbind, "unbind", [()], RuntimeError, "at least one dimension"),
+    (unbind, "unbind", [()], IndexError, "at least one dimension"),
     (unbind, "unbind", [(2,), 1], IndexError, "expected dim in"),
     (unbind, "unbind", [None], TypeError, "expected input as a Tensor"),
     (narrow, "narrow", [(5,), 0, 3, 3], RuntimeError, "length within dimension 0"),

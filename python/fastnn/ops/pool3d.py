@@ -53,7 +53,7 @@ def avg_pool3d(
     """Means of windows of the last three dimensions, as torch.nn.functional.avg_pool3d.
 
     input (n, c, d, h, w) or (c, d, h, w) -> (n, c, od, oh, ow), sizes and options as in
-    `avg_pool2d`.
+    `avg_pool2d`. Unlike there, no window may be larger than the input without its padding.
     Raises RuntimeError where sizes do not fit, TypeError for what is no tensor or no int.
     """
     sizes = (kernel_size, stride, padding)
@@ -67,6 +67,8 @@ _MAXIMA: list[tuple[Any, tuple[int, ...], dict[str, Any]]] = [
     ([2, 3, 1], (1, 2, 5, 6, 7), {"stride": [1, 2, 3], "dilation": [2, 1, 1], "ceil_mode": True}),
     # More elements in a window than go by vectors.
     ([5, 6, 5], (1, 1, 5, 6, 7), {"stride": 2, "padding": 2, "return_indices": True}),
+    # A window larger than the input.
+    (4, (1, 3, 2, 3), {"padding": 1, "ceil_mode": True}),
 ]
 _MEANS: list[tuple[Any, tuple[int, ...], dict[str, Any]]] = [
     (2, (2, 2, 4, 5, 6), {}),
@@ -112,6 +114,17 @@ ERRORS = [
     *(ErrorCase(f, f.__name__, *bad) for f in (max_pool3d, avg_pool3d) for bad in _BAD),
     ErrorCase(
         max_pool3d, "max_pool3d", [_SHAPE, 2, 2, 0, -1], RuntimeError, "expected dilation >= 1"
+    ),
+    *(
+        ErrorCase(
+            avg_pool3d, "avg_pool3d", [shape, 3, 3, *more], RuntimeError, "at least as large as"
+        )
+        for shape, more in (
+            ((1, 2, 2, 2), [0, True]),
+            ((2, 1, 3, 2, 4), [1, True]),
+            ((0, 1, 3, 3, 2), [1]),
+            ((1, 2, 4, 4), [1]),
+        )
     ),
     ErrorCase(
         avg_pool3d,

@@ -136,7 +136,7 @@ def index_add(
 
     Shapes:   input (..., n, ...), index (m) of integers in [0, n), source (..., m, ...) -> input's.
     Additions come in the order of index: the same bits on any number of threads.
-    Raises IndexError for an index out of range, RuntimeError for types and shapes that do not fit.
+    Raises RuntimeError for an index out of range and for types and shapes that do not fit.
     """
     _common.require_tensor("index_add", "input", input)
     _common.require_tensor("index_add", "index", index)
@@ -162,7 +162,8 @@ def index_add(
     try:
         sums: Tensor = IndexAdd.apply((scaled, numbers), d, input.shape, False)
     except IndexError:
-        raise _out_of_range(numbers, input.shape[d], False, "index_add") from None
+        n = input.shape[d]
+        raise _out_of_range(numbers, n, False, "index_add", RuntimeError) from None
     return input + sums
 
 
@@ -184,11 +185,13 @@ def select_rows(name: str, input: Tensor, dim: int, index: Tensor, *, negative: 
         raise _out_of_range(numbers, input.shape[d], negative, name) from None
 
 
-def _out_of_range(numbers: Tensor, n: int, negative: bool, name: str) -> IndexError:
+def _out_of_range(
+    numbers: Tensor, n: int, negative: bool, name: str, error: type[Exception] = IndexError
+) -> Exception:
     """Names the number that the kernel refused."""
     least = -n if negative else 0
     bad = next(i for i in numbers.tolist() if not least <= i < n)
-    return _common.index_error(name, bad, n, negative)
+    return error(str(_common.index_error(name, bad, n, negative)))
 
 
 def _require_row(name: str, index: Tensor, least: int) -> None:
@@ -241,7 +244,7 @@ ERRORS = [
         index_add, "index_add", [(4,), 0, (2,), (2,)], RuntimeError, "1-D tensor of integers"
     ),
     ErrorCase(
-        index_add, "index_add", [(4,), 0, ("cells", [4]), (1,)], IndexError, "indices in [0, 3]"
+        index_add, "index_add", [(4,), 0, ("cells", [4]), (1,)], RuntimeError, "indices in [0, 3]"
     ),
     ErrorCase(
         index_add, "index_add", [(4, 3), 0, ("cells", [0]), (3,)], RuntimeError, "source (1, 3)"

@@ -129,7 +129,7 @@ def scatter_elements(
     those of src and, in the other dimensions, of input. Where a place is named more than once the
     last element in order stays; with ``reduce`` 'add' or 'multiply' the elements are added to, or
     multiplied with, what is there (`scatter_reduce` has more).
-    Raises IndexError for a number out of range, RuntimeError where shapes do not go together,
+    Raises RuntimeError for a number out of range and where shapes do not go together,
     TypeError unless either src or value is given.
     """
     if (src is None) == (value is None):
@@ -235,7 +235,7 @@ CASES = [
 ]
 _BAD: list[tuple[list[Any], type[Exception], str]] = [
     ([(4,), 0, (4,), (4,)], RuntimeError, "a tensor of integers"),
-    ([(4,), 0, ("cells", [4]), (1,)], IndexError, "indices in [0, 3], got 4"),
+    ([(4,), 0, ("cells", [4]), (1,)], RuntimeError, "indices in [0, 3], got 4"),
     ([(4, 3), 0, ("cells", [[0, 1]]), (1, 1)], RuntimeError, "up to those of src"),
     ([(4,), 0, ("cells", [0]), ("int", (1,), 0, 5)], RuntimeError, "src in the type of input"),
     ([(4,), 1, ("cells", [0]), (1,)], IndexError, "expected dim in"),

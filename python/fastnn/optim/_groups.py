@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
 from fastnn._backend import bump_mutation_stamp, zeros
+from fastnn._callers import user_line
 from fastnn.tensor import Tensor
 
 
@@ -131,9 +133,9 @@ def _check_params(owner: str, params: list[Any], known: set[int]) -> None:
     if len(own) != len(params):
         message = (
             f"{owner}: expected every parameter once, got duplicate parameters in a group, which "
-            "would be updated twice; pass model.parameters(), which lists shared ones once"
+            "are updated twice; pass model.parameters(), which lists shared ones once"
         )
-        raise ValueError(message)
+        warnings.warn(message, stacklevel=user_line()[0])
     if own & known:
         message = (
             f"{owner}: expected every parameter in one group, got some in more than one parameter "
@@ -168,6 +170,13 @@ def make_group(
                 "missing; pass model.named_parameters() or model.parameters()"
             )
             raise ValueError(message)
+        for i, pair in enumerate(params):
+            if len(pair) != 2:
+                message = (
+                    f"{owner}: expected pairs of name and Tensor, got a tuple of {len(pair)} at "
+                    f"position {i}; pass model.named_parameters()"
+                )
+                raise ValueError(message)
         group["param_names"] = [name for name, _ in params]
         params = [p for _, p in params]
     group["params"] = params

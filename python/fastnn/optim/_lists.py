@@ -25,6 +25,12 @@ def check_common(owner: str, options: dict[str, Any]) -> None:
         raise ValueError(message)
     require(owner, "learning rate", lr, lr >= 0.0, "lr >= 0")
     require(owner, "weight_decay value", decay, decay >= 0.0, "weight_decay >= 0")
+    if options.get("foreach") and options.get("fused"):
+        message = (
+            f"{owner}: expected at most one of foreach and fused, got True for both: `fused` and "
+            "`foreach` cannot be `True` together; leave both out, for the update is fused anyway"
+        )
+        raise RuntimeError(message)
     if options.get("differentiable"):
         message = (
             f"{owner}: expected differentiable=False, got True: the update is one fused kernel; to "

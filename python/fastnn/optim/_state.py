@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -17,9 +18,11 @@ def pack(groups: Sequence[dict[str, Any]], state: Mapping[Any, Any]) -> dict[str
     """Groups and state with every parameter replaced by its index over all groups."""
     index: dict[int, int] = {}
     packed_groups = []
+    places = itertools.count()
     for group in groups:
-        for p in group["params"]:
-            index.setdefault(id(p), len(index))
+        # One that comes twice in a group takes a place each time, and the last is it, as in torch.
+        new = dict(zip(map(id, group["params"]), places, strict=False))
+        index = new | index
         packed = {key: value for key, value in group.items() if key != "params"}
         packed["params"] = [index[id(p)] for p in group["params"]]
         packed_groups.append(packed)

@@ -28,8 +28,9 @@ class Adam(Optimizer):
     (Reddi, Kale, Kumar 2018). decoupled_weight_decay: p <- (1 - lr * weight_decay) * p instead of
     adding to g (AdamW). lr may be a Tensor of one element. foreach, fused and capturable are
     accepted and change nothing: the update is always fused over all parameters of a group.
-    Errors: ValueError for negative lr, eps or weight_decay and betas outside [0, 1);
-    NotImplementedError for differentiable=True.
+    Errors: ValueError for negative lr, eps or weight_decay, betas outside [0, 1), one of which
+    alone is a Tensor, and for lr or betas that are with foreach but not capturable; RuntimeError
+    for foreach with fused; NotImplementedError for differentiable=True.
     Source: Kingma & Ba 2015.
     """
 
@@ -66,6 +67,19 @@ class Adam(Optimizer):
         check_common(owner, defaults)
         require(owner, "epsilon value", eps, eps >= 0.0, "eps >= 0")
         check_betas(owner, betas)
+        if isinstance(betas[0], Tensor) != isinstance(betas[1], Tensor):
+            message = (
+                f"{owner}: expected betas as either both floats or both Tensors, got {betas!r}; "
+                "float() makes a number of a Tensor"
+            )
+            raise ValueError(message)
+        for name, value in (("lr", lr), ("betas[0]", betas[0])):
+            if foreach and not capturable and isinstance(value, Tensor):
+                message = (
+                    f"{owner}: expected {name} as a number with foreach=True, got {value!r}: as a "
+                    "Tensor it goes with capturable=True only; leave foreach out"
+                )
+                raise ValueError(message)
         super().__init__(params, defaults)
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -23,7 +23,8 @@ class Adagrad(RuleOptimizer):
     with t the number of steps of the parameter. lr may be a Tensor of one element. foreach and
     fused are accepted and change nothing: the update is always fused over all parameters of a
     group.
-    Errors: ValueError for a negative option; NotImplementedError for differentiable=True.
+    Errors: ValueError for a negative option; RuntimeError for foreach with fused;
+    NotImplementedError for differentiable=True.
     Source: Duchi, Hazan, Singer 2011.
     """
 

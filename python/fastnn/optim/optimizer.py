@@ -58,7 +58,8 @@ class Optimizer:
     """Base class of the optimisers.
 
     params: tensors, ``(name, tensor)`` pairs (``model.named_parameters()``), or dictionaries that
-            each describe a group: ``{"params": ..., "lr": ...}``. The order must be fixed.
+            each describe a group: ``{"params": ..., "lr": ...}``. The order must be fixed. A
+            parameter that comes twice in a group is updated twice, with a warning.
     defaults: the options of a group that does not name them.
 
     A subclass defines ``step(closure=None)``. ``param_groups`` is the list of groups and may be
@@ -104,8 +105,7 @@ class Optimizer:
             )
             raise ValueError(message)
         if not isinstance(groups[0], dict):
-            # The unordered kinds are refused by add_param_group, so the type is kept.
-            groups = [{"params": params if isinstance(params, (set, frozenset)) else groups}]
+            groups = [{"params": groups}]
         for group in groups:
             self.add_param_group(group)
 

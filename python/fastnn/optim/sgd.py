@@ -24,7 +24,8 @@ class SGD(Optimizer):
     lr may be a Tensor of one element. foreach and fused are accepted and change nothing: the
     update is always fused over all parameters of a group.
     Errors: ValueError for negative lr, momentum or weight_decay, and for nesterov without momentum
-    or with dampening; NotImplementedError for differentiable=True.
+    or with dampening; RuntimeError for foreach with fused; NotImplementedError for
+    differentiable=True.
     Source: Sutskever, Martens, Dahl, Hinton 2013 (momentum and Nesterov's variant).
     """
 

@@ -43,10 +43,12 @@ def save(
 
     A tensor in a state_dict has its name there; further down, the names of the way are joined by
     "/". Tensors that are the same memory come back as one Tensor; other views are stored as
-    tensors of their own. ``pickle_module`` and ``pickle_protocol`` are torch's and change nothing.
+    tensors of their own. A list, dict or tuple that is in the object several times is stored at its
+    first place and comes back as one. ``pickle_module`` and ``pickle_protocol`` are torch's and
+    change nothing.
 
-    Errors: TypeError for anything else, with its place in the object; OSError if it cannot be
-    written.
+    Errors: TypeError for anything else, and for what holds itself, with its place in the object;
+    OSError if it cannot be written.
     """
     packer = Packer()
     tree = packer(obj)

@@ -2,14 +2,16 @@
 """Plain Python data with tensors in it, as named arrays and JSON, and back.
 
 JSON has no word for tensors, tuples, dictionaries with other keys than texts, and numbers that are
-not finite: these become {"$": kind, ...}.
+not finite: these become {"$": kind, ...}. A container that is in the object in several places is
+written where it is first, {"$": "shared", "id": number, "value": ...}, and named in the others,
+{"$": "again", "id": number}.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -31,19 +33,61 @@ def _refuse_at(path: str, expected: str, got: str, cure: str) -> NoReturn:
     raise TypeError(message)
 
 
+_CONTAINERS = (list, tuple, dict, OrderedDict, Counter)
+
+
+def _parts(value: Any) -> list[Any]:
+    """The containers in a container."""
+    if isinstance(value, list | tuple):
+        items: Iterable[Any] = value
+    else:
+        items = (
+            (*value.values(), *vars(value).values())
+            if hasattr(value, "__dict__")
+            else value.values()
+        )
+    return [item for item in items if type(item) in _CONTAINERS]
+
+
+def _in_several_places(value: Any) -> set[int]:
+    """The ids of the containers that an object holds more than once.
+
+    Tuples of plain values are left out: what is twice there is often one to Python alone.
+    """
+    seen: set[int] = set()
+    found: set[int] = set()
+    left = [value] if type(value) in _CONTAINERS else []
+    while left:
+        one = left.pop()
+        if id(one) not in seen:
+            seen.add(id(one))
+            left += _parts(one)
+        elif type(one) is not tuple or _parts(one):
+            found.add(id(one))
+    return found
+
+
 class Packer:
     """Makes JSON of an object; ``arrays`` are its tensors, named by their place in it.
 
     Every tensor is stored under its own name, also where two are the same memory, so that other
-    programs find all names; the JSON says that they are one.
+    programs find all names; the JSON says that they are one. Containers that are one are stored
+    once, or nested ones would be stored as often as there are ways to them.
     """
 
     def __init__(self) -> None:
         self.arrays: dict[str, np.ndarray[Any, Any]] = {}
         self._first: dict[Any, str] = {}
         self._open: set[int] = set()  # the containers that are being packed
+        self._shared: set[int] = set()
+        self._numbers: dict[int, int] = {}  # of those that have been packed
 
-    def __call__(self, value: Any, name: str = "", path: str = "object") -> Any:
+    def __call__(self, value: Any) -> Any:
+        """Raises TypeError for what cannot be packed, with its place."""
+        self._shared = _in_several_places(value)
+        return self._pack(value, "", "object")
+
+    def _pack(self, value: Any, name: str, path: str) -> Any:
         """``name``: of the tensors in it; ``path``: where it is, for people."""
         if isinstance(value, Tensor):
             return self._tensor(value, name or "tensor")
@@ -60,7 +104,7 @@ class Packer:
         if type(value) is float or isinstance(value, np.floating):
             real = float(value)
             return real if math.isfinite(real) else {_MARK: "float", "value": repr(real)}
-        if type(value) in (list, tuple, dict, OrderedDict, Counter):
+        if type(value) in _CONTAINERS:
             return self._container(value, name, path)
         plain = "tensors, numbers, texts, None, and dicts, lists and tuples of them"
         _refuse_at(path, plain, type(value).__name__, _cure(value))
@@ -94,23 +138,30 @@ class Packer:
     def _container(self, value: Any, name: str, path: str) -> Any:
         if id(value) in self._open:
             _refuse_at(path, "a tree", "a container that holds itself", "take the cycle out")
+        if id(value) in self._numbers:
+            return {_MARK: "again", "id": self._numbers[id(value)]}
         if len(self._open) >= _DEPTH:
             what = f"containers within containers, more than {_DEPTH} deep,"
             _refuse_at(path, "a tree that is less deep", what, "flatten it")
         self._open.add(id(value))
         try:
             if isinstance(value, list | tuple):
-                items = [
-                    self(item, _below(name, i), f"{path}[{i}]") for i, item in enumerate(value)
+                node: Any = [
+                    self._pack(v, _below(name, i), f"{path}[{i}]") for i, v in enumerate(value)
                 ]
-                return items if type(value) is list else {_MARK: "tuple", "items": items}
-            return self._mapping(value, name, path)
+                node = node if type(value) is list else {_MARK: "tuple", "items": node}
+            else:
+                node = self._mapping(value, name, path)
         finally:
             self._open.discard(id(value))
+        if id(value) not in self._shared:
+            return node
+        self._numbers[id(value)] = number = len(self._numbers)
+        return {_MARK: "shared", "id": number, "value": node}
 
     def _mapping(self, value: Any, name: str, path: str) -> Any:
         pairs = [
-            (key, self(item, _below(name, key), f"{path}[{key!r:.100}]"))
+            (key, self._pack(item, _below(name, key), f"{path}[{key!r:.100}]"))
             for key, item in value.items()
         ]
         kind = type(value)
@@ -128,7 +179,7 @@ class Packer:
             names = ", ".join(sorted(extra.keys() - {"_metadata"}))
             _refuse_at(path, "an OrderedDict without attributes", names, "remove them")
         if "_metadata" in extra:
-            node["metadata"] = self(extra["_metadata"], name, f"{path}._metadata")
+            node["metadata"] = self._pack(extra["_metadata"], name, f"{path}._metadata")
         return node
 
     def _key(self, key: Any, path: str) -> Any:
@@ -136,7 +187,7 @@ class Packer:
         good = (bool, int, float, str, type(None))
         if not all(type(part) in good or isinstance(part, np.generic) for part in parts):
             _refuse_at(path, "texts and numbers as keys", type(key).__name__, "use names as keys")
-        return self(key, "", f"{path}'s key")
+        return self._pack(key, "", f"{path}'s key")
 
 
 def _below(name: str, key: Any) -> str:
@@ -166,6 +217,7 @@ class Unpacker:
         self._tensors = tensors
         self._place = place
         self._made: dict[str, Tensor] = {}
+        self._shared: dict[int, Any] = {}
 
     def __call__(self, tree: Any) -> Any:
         """Raises Malformed if it is not what a Packer makes."""
@@ -187,6 +239,12 @@ class Unpacker:
             return self._tensor(node)
         if kind == "float":
             return {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}[node["value"]]
+        if kind == "shared":
+            made: Any = self._value(node["value"])
+            self._shared[node["id"]] = made
+            return made
+        if kind == "again":
+            return self._shared[node["id"]]
         items = node["items"]
         refuse(not isinstance(items, list), f"the items of a {kind} in its tree are no list")
         if kind == "tuple":
@@ -197,7 +255,7 @@ class Unpacker:
         if kind == "counter":
             return Counter(dict(pairs))
         refuse(kind != "ordered", f"its tree has the unknown kind {kind!r:.40}")
-        made: Any = OrderedDict(pairs)
+        made = OrderedDict(pairs)
         if "metadata" in node:
             made._metadata = self._value(node["metadata"])
         return made

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Utilities around training: ``utils.data``, ``utils.checkpoint``."""
+"""Utilities around training: ``utils.data``, ``utils.checkpoint``, ``utils.dlpack``."""
 
 from __future__ import annotations
 
-from fastnn.utils import checkpoint, data
+from fastnn.utils import checkpoint, data, dlpack
 
-__all__ = ["checkpoint", "data"]
+__all__ = ["checkpoint", "data", "dlpack"]

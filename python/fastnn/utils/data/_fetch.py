@@ -58,6 +58,33 @@ def make_fetch(dataset: Any, collate: Callable[[Any], Any]) -> Fetch:
     return fetch
 
 
+class Epoch:
+    """One epoch of a loader: an iterator over its batches whose length is that of its order."""
+
+    __slots__ = ("_batches", "_order")
+
+    def __init__(self, batches: Iterator[Any], order: Any) -> None:
+        self._batches = batches
+        self._order = order
+
+    def __iter__(self) -> Epoch:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._batches)
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch, however many were given out. Raises TypeError if the sampler
+        does not know, and for iterable data sets, as torch."""
+        if self._order is None:
+            message = (
+                "DataLoader: expected a map-style data set for the length of an epoch's iterator, "
+                "got an IterableDataset; use len(loader), for one that has a length"
+            )
+            raise TypeError(message)
+        return len(self._order)
+
+
 END: Any = object()  # what a job of `stream_jobs` gives when the data set has no more
 
 

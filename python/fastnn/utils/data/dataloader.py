@@ -11,7 +11,7 @@ from typing import Any
 from fastnn.random import Generator
 from fastnn.utils.data._checks import check_iterable, check_kinds, check_position, check_workers
 from fastnn.utils.data._collate import default_collate, default_convert
-from fastnn.utils.data._fetch import END, Workers, make_fetch, stream_jobs
+from fastnn.utils.data._fetch import END, Epoch, Workers, make_fetch, stream_jobs
 from fastnn.utils.data.dataset import IterableDataset
 from fastnn.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
 
@@ -154,11 +154,15 @@ class DataLoader:
     def __len__(self) -> int:
         """Batches per epoch. Raises TypeError if data set or sampler do not know."""
         if not self._iterable:
-            return len(self.sampler if self.batch_sampler is None else self.batch_sampler)
+            return len(self._indices())
         n = len(self.dataset)
         if self.batch_size is None:
             return n
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
+
+    def _indices(self) -> Any:
+        """What gives the index, or the indices, of each batch; None for an iterable data set."""
+        return self.sampler if self.batch_sampler is None else self.batch_sampler
 
     # ---- one epoch ----
 
@@ -167,7 +171,7 @@ class DataLoader:
         skip, self._skip = self._skip, 0
         self._batch = skip
         # The order is drawn now, not with the first batch: the generator moves at iter().
-        return self._epoch_iterator(self._jobs(skip), self._run)
+        return Epoch(self._epoch_iterator(self._jobs(skip), self._run), self._indices())
 
     def _jobs(self, skip: int) -> Iterator[Callable[[], Any]]:
         """What is left of the epoch: one function per batch."""

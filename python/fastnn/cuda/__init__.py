@@ -11,6 +11,7 @@ Memory is CuPy's: `memory_allocated` and `memory_reserved` ask its pool.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastnn import _backend
@@ -251,3 +252,10 @@ def set_rng_state_all(new_states: Iterable[Tensor]) -> None:
     """`set_rng_state` of each GPU in turn: the last one stays."""
     for i, state in enumerate(new_states):
         set_rng_state(state, i)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "amp":
+        return importlib.import_module("fastnn.cuda.amp")
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)
