@@ -128,10 +128,12 @@ def from_numpy(numpy: np.dtype[Any]) -> dtype:
 _PYTHON: Final = ((int, int64), (float, float64), (bool, bool_))
 
 
-def argument(op: str, value: Any, default: dtype | None = None, name: str = "dtype") -> Any:
+def argument(
+    op: str, value: Any, default: dtype | None = None, name: str = "dtype", needed: bool = False
+) -> Any:
     """What a caller gave as a dtype: Python's int, float and bool stand for the widest of their
-    kind, as in torch; None for the default. TypeError for anything else."""
-    if value is None:
+    kind, as in torch; None for the default unless ``needed``. TypeError for anything else."""
+    if value is None and not needed:
         return default
     if isinstance(value, dtype):
         return value
@@ -186,7 +188,7 @@ _TABLE: Final = {(a, b): _promote(a, b) for a in _EVERY for b in _EVERY}
 def promote_types(a: dtype, b: dtype) -> dtype:
     """The smallest type that holds the values of both, as ``torch.promote_types``."""
     op = "promote_types"
-    return _TABLE[argument(op, a, name="a"), argument(op, b, name="b")]
+    return _TABLE[argument(op, a, name="a", needed=True), argument(op, b, name="b", needed=True)]
 
 
 def of_scalar(value: Any, op: str = "result_type") -> dtype:
@@ -287,6 +289,6 @@ def result_type(operands: Iterable[tuple[dtype, int]]) -> dtype:
 
 def can_cast(source: dtype, target: dtype) -> bool:
     """Whether a result of type ``source`` may be stored as ``target``, as torch.can_cast."""
-    source = argument("can_cast", source, name="source")
-    target = argument("can_cast", target, name="target")
+    source = argument("can_cast", source, name="source", needed=True)
+    target = argument("can_cast", target, name="target", needed=True)
     return source.category <= target.category

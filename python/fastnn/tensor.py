@@ -240,11 +240,8 @@ class Tensor(Methods):
         return self.storage.version
 
     def size(self, dim: int | None = None) -> Any:
-        return (
-            self.array.shape
-            if dim is None
-            else self.array.shape[ops.one_dim("size", dim, self.ndim)]
-        )
+        shape = self.array.shape
+        return shape if dim is None else shape[ops.own_dim("size", dim, len(shape))]
 
     def dim(self) -> int:
         return self.array.ndim  # type: ignore[no-any-return]
@@ -284,7 +281,7 @@ class Tensor(Methods):
 
     def stride(self, dim: int | None = None) -> Any:
         strides = tuple(s // self.array.dtype.itemsize for s in self.array.strides)
-        return strides if dim is None else strides[ops.one_dim("stride", dim, self.ndim)]
+        return strides if dim is None else strides[ops.own_dim("stride", dim, self.ndim)]
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         return _formats.is_contiguous(self.array, memory_format)

@@ -12,7 +12,7 @@ from fastnn.nn._calls import F
 from fastnn.nn.module import Module
 from fastnn.nn.parameter import Parameter
 from fastnn.ops import empty, empty_like, ones, tensor, zeros
-from fastnn.ops._common import integer
+from fastnn.ops._common import integer, require_tensor
 from fastnn.tensor import Tensor
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d"]
@@ -102,7 +102,12 @@ class _NormBase(Module):
 
     def _check_input_dim(self, input: Tensor) -> None:
         """ValueError for an input of a number of dimensions that is not taken."""
-        if input.ndim not in self._dims:
+        try:
+            taken = input.ndim in self._dims
+        except AttributeError:
+            require_tensor(self._get_name(), "input", input)
+            raise
+        if not taken:
             wanted = " or ".join(f"{d}D" for d in self._dims)
             message = (
                 f"{self._get_name()}: expected {wanted} input (got {input.ndim}D input of shape "

@@ -10,6 +10,7 @@ from fastnn.nn._calls import F
 from fastnn.nn.module import Module
 from fastnn.nn.parameter import Parameter
 from fastnn.ops import empty
+from fastnn.ops._common import integer, require_tensor
 from fastnn.ops._embedding_options import check_options
 from fastnn.tensor import Tensor
 
@@ -54,6 +55,7 @@ class Embedding(Module):
         super().__init__()
         check_options("Embedding", max_norm, norm_type, scale_grad_by_freq, sparse)
         if padding_idx is not None:
+            padding_idx = integer("Embedding", "padding_idx", padding_idx)
             if not -num_embeddings <= padding_idx < num_embeddings:
                 message = (
                     f"Embedding: expected padding_idx in [{-num_embeddings}, {num_embeddings - 1}],"
@@ -74,6 +76,7 @@ class Embedding(Module):
             self.weight = Parameter(table, requires_grad=not _freeze)
             self.reset_parameters()
         else:
+            require_tensor("Embedding", "_weight", _weight)
             if _weight.shape != (num_embeddings, embedding_dim):
                 message = (
                     f"Embedding: expected a weight ({num_embeddings}, {embedding_dim}), got "

@@ -10,6 +10,7 @@ from fastnn.nn._calls import F
 from fastnn.nn.module import Module
 from fastnn.nn.parameter import Parameter
 from fastnn.ops import empty
+from fastnn.ops._common import integer, require_tensor
 from fastnn.ops._embedding_options import check_options
 from fastnn.tensor import Tensor
 
@@ -47,6 +48,7 @@ class EmbeddingBag(Module):
         super().__init__()
         check_options("EmbeddingBag", max_norm, norm_type, scale_grad_by_freq, sparse)
         if padding_idx is not None:
+            padding_idx = integer("EmbeddingBag", "padding_idx", padding_idx)
             if not -num_embeddings <= padding_idx < num_embeddings:
                 message = (
                     "EmbeddingBag: expected padding_idx in "
@@ -64,6 +66,7 @@ class EmbeddingBag(Module):
             self.weight = Parameter(empty(*shape, dtype=dtype, device=device))
             self.reset_parameters()
             return
+        require_tensor("EmbeddingBag", "_weight", _weight)
         if _weight.shape != shape:
             message = (
                 f"EmbeddingBag: expected a weight {shape}, got {_weight.shape}; "

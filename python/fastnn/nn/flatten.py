@@ -8,6 +8,8 @@ import operator
 from collections.abc import Iterable
 
 from fastnn.nn.module import Module
+from fastnn.ops import flatten
+from fastnn.ops._common import require_tensor
 from fastnn.tensor import Tensor
 
 __all__ = ["Flatten", "Unflatten"]
@@ -28,7 +30,7 @@ class Flatten(Module):
         self.end_dim = end_dim
 
     def forward(self, input: Tensor) -> Tensor:
-        return input.flatten(self.start_dim, self.end_dim)
+        return flatten(input, self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
@@ -58,6 +60,7 @@ class Unflatten(Module):
             raise TypeError(message) from None
 
     def forward(self, input: Tensor) -> Tensor:
+        require_tensor("Unflatten", "input", input)
         if not -input.ndim <= self.dim < input.ndim:
             message = (
                 f"Unflatten: expected an input with an axis {self.dim}, got {input.shape}; choose"

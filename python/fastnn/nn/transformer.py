@@ -16,7 +16,7 @@ from fastnn.nn.normalization import LayerNorm
 from fastnn.nn.transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
 from fastnn.ops import full, triu
 from fastnn.ops._attention_masks import both_additive
-from fastnn.ops._common import integer
+from fastnn.ops._common import integer, require_tensor
 from fastnn.tensor import Tensor
 
 __all__ = ["Transformer", "TransformerDecoder", "TransformerEncoder"]
@@ -188,8 +188,10 @@ class Transformer(Module):
     ) -> Tensor:
         """The masks and hints are those of the encoder and the decoder."""
         batch = 0 if self.batch_first else 1
+        require_tensor("Transformer", "src", src)
+        require_tensor("Transformer", "tgt", tgt)
         alike = src.ndim != 3 or tgt.ndim != 3 or src.shape[batch] == tgt.shape[batch]
-        if not alike or src.shape[-1] != self.d_model or tgt.shape[-1] != self.d_model:
+        if not alike or src.shape[-1:] != (self.d_model,) or tgt.shape[-1:] != (self.d_model,):
             message = (
                 f"Transformer: expected src and tgt of one batch and {self.d_model} features, got "
                 f"{src.shape} and {tgt.shape}; with batch_first the batch stands in front"

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from fastnn.ops import _optimizer_rules, adam, sgd  # noqa: F401  (the optimisers' kernels)
+from fastnn.ops._attributes import own_dim
 from fastnn.ops._binary_op import binary, operators
-from fastnn.ops._common import is_operand, one_dim, result_type
+from fastnn.ops._common import is_operand, result_type
 from fastnn.ops._like import empty_like, full_like, ones_like, zeros_like
 from fastnn.ops.activation import relu, relu_, sigmoid, sigmoid_, tanh, tanh_
 from fastnn.ops.adaptive_pool import (
@@ -264,7 +265,7 @@ __all__ = [
     "mse_loss", "mul", "mul_", "multi_head_attention_forward", "multi_margin_loss",
     "multiclass_svm_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss", "mv",
     "nan_to_num", "nan_to_num_", "narrow", "ne", "ne_", "neg", "neg_", "nll_loss", "norm",
-    "normal_", "normalize", "one_dim", "one_hot", "ones", "ones_like", "operators", "outer", "pad",
+    "normal_", "normalize", "one_hot", "ones", "ones_like", "operators", "outer", "own_dim", "pad",
     "pairwise_distance", "pdist", "perceptron_loss", "permute", "pixel_shuffle", "pixel_unshuffle",
     "poisson_nll_loss", "polygamma", "polygamma_", "positive", "pow", "pow_", "power_operators",
     "prelu", "prod", "rad2deg", "rad2deg_", "reciprocal", "reciprocal_", "relu", "relu6", "relu_",

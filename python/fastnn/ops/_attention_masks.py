@@ -49,6 +49,9 @@ def check_shapes(query: Any, key: Any, value: Any, padding: Any, mask: Any, head
     """Whether there is a batch; raises for dimensions that do not go together."""
     for what, t in (("query", query), ("key", key), ("value", value)):
         _common.require_tensor(NAME, what, t)
+    for what, t in (("key_padding_mask", padding), ("attn_mask", mask)):
+        if t is not None:
+            _common.require_tensor(NAME, what, t)
     batched: bool = query.ndim == 3
     if query.ndim not in (2, 3) or key.ndim != query.ndim or value.ndim != query.ndim:
         shapes = f"{query.shape}, {key.shape} and {value.shape}"

@@ -188,3 +188,12 @@ def map_(t: Tensor, tensor: Tensor, callable: Callable[[Any, Any], Any]) -> Tens
     wide = tensor.detach().expand(t.shape)
     pairs = zip(t.reshape(-1).tolist(), wide.reshape(-1).tolist(), strict=True)
     return _filled(t, [callable(a, b) for a, b in pairs])
+
+
+def own_dim(op: str, dim: Any, ndim: int) -> int:
+    """`_common.one_dim` of a tensor that has dimensions; IndexError for a 0-d one."""
+    d = _common.one_dim(op, dim, ndim)
+    if not ndim:
+        message = f"{op}: expected a tensor of dimensions, got a 0-d one; leave dim out for ()"
+        raise IndexError(message)
+    return d

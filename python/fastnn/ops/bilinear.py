@@ -22,7 +22,7 @@ from fastnn.testing import ErrorCase, OpCase
 
 
 def _check(x1: Any, x2: Any, weight: Any, bias: Any) -> None:
-    given = {"input1": x1, "input2": x2, "weight": weight} | (
+    given = {"weight": weight, "input1": x1, "input2": x2} | (
         {} if bias is None else {"bias": bias}
     )
     for what, value in given.items():

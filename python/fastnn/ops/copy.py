@@ -234,7 +234,9 @@ def fill_(t: Tensor, value: Any) -> Tensor:
             return copy_(t, to(value, t.device))
         number = to(value.cpu(), t.dtype).array
     else:
-        _common.as_operand("fill_", value)
+        if isinstance(_common.as_operand("fill_", value), Tensor) and value.ndim:  # an array
+            message = f"fill_: expected a number, got shape {value.shape}; copy_() takes tensors"
+            raise TypeError(message)
         number = _dtypes.converted("fill_", value, t.dtype, finite=True)
     table = _backend.kernels(t.array)
     cell = table.xp.asarray(number).reshape(1)

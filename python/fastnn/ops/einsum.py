@@ -64,10 +64,10 @@ def _from_lists(args: tuple[Any, ...]) -> tuple[list[list[Name]], list[Name] | N
         return found
 
     pairs = len(args) // 2
-    output = named(args[-1]) if len(args) % 2 else None
-    lists = args[1 : 2 * pairs : 2]
-    if not all(isinstance(part, tuple | list) for part in lists):
+    lists, last = args[1 : 2 * pairs : 2], args[2 * pairs :]
+    if not all(isinstance(part, tuple | list) for part in lists + last):
         _refuse("an equation, or a list of numbers behind every tensor", "others", "add them")
+    output = named(last[0]) if last else None
     return [named(part) for part in lists], output, list(args[0 : 2 * pairs : 2])
 
 

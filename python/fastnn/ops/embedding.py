@@ -147,6 +147,8 @@ def embedding(
     n = weight.shape[0]
     padding = -1
     if padding_idx is not None:
+        if type(padding_idx) is not int:
+            padding_idx = _common.integer("embedding", "padding_idx", padding_idx)
         if not -n <= padding_idx < n:
             message = (
                 f"embedding: expected padding_idx in [{-n}, {n - 1}], got {padding_idx}; None is "
@@ -181,6 +183,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     if tensor.array.dtype.kind not in "iu":
         message = f"one_hot: expected a tensor of integers, got {tensor.dtype}; use .long()"
         raise RuntimeError(message)
+    num_classes = _common.integer("one_hot", "num_classes", num_classes)
     numbers = to(tensor.detach(), _dtypes.int64)
     flat = numbers.reshape(-1)
     if (num_classes == -1 and not flat.array.size) or num_classes < -1 or num_classes == 0:
@@ -195,9 +198,10 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         classes = largest + 1 if num_classes == -1 else num_classes
         if least < 0 or largest >= classes:
             bad = least if least < 0 else largest
+            wanted = ">= 0" if num_classes == -1 else f"in [0, {classes - 1}]"
             message = (
-                f"one_hot: expected numbers in [0, {classes - 1}], got {bad}; number the classes "
-                "from 0, or raise num_classes"
+                f"one_hot: expected numbers {wanted}, got {bad}; number the classes from 0, or "
+                "raise num_classes"
             )
             raise RuntimeError(message)
     wide = expand(numbers.unsqueeze(-1), *numbers.shape, classes)

@@ -151,7 +151,7 @@ def group_norm(
     """
     op = "group_norm"
     _normalization.check_input(op, input)
-    groups = _common.shape_argument(op, (num_groups,))[0]
+    groups = _common.integer(op, "num_groups", num_groups)
     if input.ndim < 2:
         message = f"{op}: expected input (n, c, ...), got {input.shape}; unsqueeze(0) adds a batch"
         raise RuntimeError(message)
@@ -275,7 +275,7 @@ ERRORS = [
     ErrorCase(group_norm, "group_norm", [(3,), 3], RuntimeError, "expected input (n, c, ...)"),
     ErrorCase(group_norm, "group_norm", [(1, 3), 3], ValueError, "more than 1 value per channel"),
     ErrorCase(group_norm, "group_norm", [(2, 4), 2, (2,)], RuntimeError, "weight of shape (4,)"),
-    ErrorCase(group_norm, "group_norm", [(2, 4), 2.5], TypeError, "expected sizes as ints"),
+    ErrorCase(group_norm, "group_norm", [(2, 4), 2.5], TypeError, "expected num_groups as an int"),
     ErrorCase(group_norm, "group_norm", [[1.0], 1], TypeError, "expected input as a Tensor"),
     ErrorCase(
         instance_norm, "instance_norm", [(2, 3, 1)], ValueError, "more than 1 spatial element"

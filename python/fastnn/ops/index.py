@@ -108,7 +108,7 @@ def split(input: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
     d = _common.one_dim("split", dim, input.ndim)
     n = input.shape[d]
     if isinstance(split_size, tuple | list):
-        sizes = [int(s) for s in split_size]
+        sizes = [_common.integer("split", "a size", s) for s in split_size]
         if sum(sizes) != n or any(s < 0 for s in sizes):
             message = (
                 f"split: expected sizes >= 0 that add up to {n}, got {sizes}; one int as size "

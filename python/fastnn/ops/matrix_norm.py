@@ -117,7 +117,11 @@ def _matrix_norm(name: str, x: Tensor, ord: Any, dims: Any, keepdim: bool) -> Te
     if len(set(pair)) != 2:
         message = f"{name}: expected two different dims, got {tuple(dims)}; (-2, -1) is usual"
         raise RuntimeError(message)
-    known = ord in ("fro", "nuc") if isinstance(ord, str) else ord in (2, -2) or ord in _SIDES
+    known = (
+        ord in ("fro", "nuc")
+        if isinstance(ord, str)
+        else ord in (2, -2) or _common.hashed(ord) in _SIDES
+    )
     if not known:
         message = (
             f"{name}: expected ord 'fro', 'nuc', 1, 2 or inf, of the numbers also the negative, "

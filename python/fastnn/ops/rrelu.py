@@ -96,8 +96,9 @@ def gumbel_softmax(
 ) -> Tensor:
     """Random one-hot rows, softened by ``tau``, as torch.nn.functional.gumbel_softmax.
 
-    logits (...) -> the same shape; probabilities along ``dim``. hard: rows with a single 1 at the
-    largest, whose gradient is that of the soft ones. ``eps`` has no effect, as in torch.
+    logits (...) -> the same shape; probabilities along ``dim``. tau: a number, or a tensor, which
+    has a gradient. hard: rows with a single 1 at the largest, whose gradient is that of the soft
+    ones. ``eps`` has no effect, as in torch.
     Raises TypeError for no tensor, RuntimeError for integers, IndexError for a bad dim.
     """
     del eps
@@ -105,7 +106,7 @@ def gumbel_softmax(
     _common.require_tensor(name, "logits", logits)
     _common.require_float(name, "logits", logits)
     d = _common.one_dim(name, dim, logits.ndim)
-    heat = number(name, "tau", tau)
+    heat = tau if isinstance(tau, Tensor) else number(name, "tau", tau)
     u = _uniform(logits, 0.0, 1.0, generator)
     # 1 - u is in (0, 1], so its logarithm is finite, and 0 only where u is.
     e = -log(1.0 - u)

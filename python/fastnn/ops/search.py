@@ -30,11 +30,8 @@ def search_rows(rows: Any, x: Any, index: Any, right: bool) -> None:
 def searched(name: str, rows: Tensor, x: Tensor, int32: bool, right: bool) -> Tensor:
     """Where values belong in rows that are in order; one row for all or one for each."""
     if rows.array.dtype != x.array.dtype:
-        message = (
-            f"{name}: expected boundaries and values of one type, got {rows.dtype} and {x.dtype}; "
-            "convert one with .to()"
-        )
-        raise RuntimeError(message)
+        dtype = _common.result_type(rows, x)
+        rows, x = to(rows, dtype), to(x, dtype)
     table = _common.table_of(rows, x, op=name)
     outer = 1
     for n in rows.shape[:-1]:
@@ -74,8 +71,8 @@ def searchsorted(
 
     sorted_sequence (..., n), or (n) for all; input (..., m) or a number -> (..., m): how many
     elements of the row are less than the value, or with ``right`` not greater.  sorter: the places
-    of the rows in order.
-    Raises RuntimeError where shapes or types do not go together, TypeError for no tensors.
+    of the rows in order. Rows and values of two types are compared in the type that holds both.
+    Raises RuntimeError where shapes do not go together, TypeError for no tensors.
     """
     name = "searchsorted"
     _common.require_tensor(name, "sorted_sequence", sorted_sequence)
@@ -116,7 +113,7 @@ def bucketize(
     """Between which boundaries values lie, as torch.bucketize: `searchsorted` the other way round.
 
     boundaries: a vector in order; input: a tensor or a number.   Raises RuntimeError for boundaries
-    of other dimensions or another type, TypeError for no tensors.
+    of other dimensions, TypeError for no tensors.
     """
     _common.require_tensor("bucketize", "boundaries", boundaries)
     if boundaries.ndim != 1:
@@ -165,11 +162,11 @@ CASES = [
     OpCase(bucketize, "bucketize", [4, _ROW], ref=lambda *_: 3, grad=False),
 ]
 _BAD: list[tuple[Any, str, list[Any], type[Exception], str]] = [
-    (searchsorted, "searchsorted", [_ROW, (2,)], RuntimeError, "of one type"),
+    (searchsorted, "searchsorted", [_ROW, "a"], TypeError, "a tensor or a number"),
     (searchsorted, "searchsorted", [_ROWS, ("cells", [1])], RuntimeError, "values (..., m)"),
     (searchsorted, "searchsorted", [(), 1.0], RuntimeError, "at least one dimension"),
     (bucketize, "bucketize", [1.0, (2, 2)], RuntimeError, "boundaries as a vector"),
-    (bucketize, "bucketize", [("cells", [1]), (2,)], RuntimeError, "of one type"),
+    (bucketize, "bucketize", [1.0, [2.0]], TypeError, "boundaries as a Tensor"),
     (bucketize, "bucketize", ["a", (2,)], TypeError, "a tensor or a number"),
 ]
 ERRORS = [ErrorCase(*bad) for bad in _BAD]

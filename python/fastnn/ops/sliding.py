@@ -90,6 +90,7 @@ def unfold_dimension(input: Tensor, dimension: int, size: int, step: int) -> Ten
             "makes a dimension longer"
         )
         raise RuntimeError(message)
+    step = min(step, n + 1)  # a longer one makes one window, too
     if input.ndim == 0:
         return Windows.apply((input.reshape(1),), 0, size, step)[0]  # type: ignore[no-any-return]
     return Windows.apply((input,), d, size, step)  # type: ignore[no-any-return]

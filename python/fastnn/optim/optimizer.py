@@ -201,6 +201,12 @@ class Optimizer:
 
         Errors: ValueError unless groups and their sizes match those of this optimiser.
         """
+        if not hasattr(state_dict, "keys"):
+            message = (
+                f"{type(self).__name__}.load_state_dict: expected a dictionary, got "
+                f"{type(state_dict).__name__}; pass what state_dict() gave"
+            )
+            raise TypeError(message)
         loaded = dict(state_dict)
         for hook in list(self._hooks["load_pre"].values()):
             changed = hook(self, loaded)
