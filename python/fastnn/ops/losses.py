@@ -19,6 +19,7 @@ from fastnn._backend import array_module
 from fastnn.ops import _common, _losses
 from fastnn.ops._elementwise import number
 from fastnn.ops._losses import PointwiseLoss
+from fastnn.ops.copy import to
 from fastnn.ops.rounding import abs, sign
 from fastnn.ops.where import where
 from fastnn.tensor import Tensor
@@ -76,11 +77,12 @@ class HuberLoss(PointwiseLoss):
 def pointwise_loss(
     kind: type[PointwiseLoss], input: Tensor, target: Tensor, reduction: str, *options: Any
 ) -> Tensor:
-    """A loss of two tensors of one shape, in their common type."""
+    """A loss of two tensors of one shape in their common type, Huber's in the input's."""
     _losses.check_pair(kind.name, input, target)
     x, t = _losses.promoted(kind.name, input, target)
     divisor = _losses.divisor_of(reduction, input)
-    return kind.apply((x, t), reduction != "none", divisor, options)  # type: ignore[no-any-return]
+    loss: Tensor = kind.apply((x, t), reduction != "none", divisor, options)
+    return to(loss, input.dtype) if kind is HuberLoss else loss
 
 
 def _weighted(
@@ -179,10 +181,12 @@ def huber_loss(
 
     input, target: (...), of one shape; d is their difference. Unlike torch, nothing is broadcast.
     weight: a factor for every element, of the same shape; the average is one over all elements.
-    Raises ValueError for other shapes or reductions, RuntimeError for integers or delta not
-    above 0. Source: Huber 1964.
+    The result is of the input's type.   Raises ValueError for other shapes or reductions,
+    RuntimeError for integers as input or delta not above 0. Source: Huber 1964.
     """
     _losses.check_reduction("huber_loss", reduction)
+    _common.require_tensor("huber_loss", "input", input)
+    _common.require_float("huber_loss", "input", input)
     if type(delta) is not float:
         delta = number("huber_loss", "delta", delta)
     if not delta > 0:
@@ -286,6 +290,7 @@ _BAD: list[tuple[Any, Any, type[Exception], str, dict[str, Any]]] = [
     (huber_loss, [(3, 5), (3, 5), "none", 1.0, (5,)], ValueError, "(3, 5), got (5,)", {}),
     (smooth_l1_loss, [(3,), (3,)], RuntimeError, "beta >= 0", {"beta": -1.0}),
     (huber_loss, [(3,), (3,)], RuntimeError, "delta > 0", {"delta": 0.0}),
+    (huber_loss, [("int", (3,), 0, 5), (3,)], RuntimeError, "input of a floating-point", {}),
 ]
 ERRORS = [
     ErrorCase(f, f.__name__, given, error, text, options) for f, given, error, text, options in _BAD
