@@ -81,8 +81,11 @@ def pointwise_loss(
     _losses.check_pair(kind.name, input, target)
     x, t = _losses.promoted(kind.name, input, target)
     divisor = _losses.divisor_of(reduction, input)
+    narrow = x is not input and kind is HuberLoss
+    if narrow:
+        _common.require_float(kind.name, "input", input)
     loss: Tensor = kind.apply((x, t), reduction != "none", divisor, options)
-    return to(loss, input.dtype) if kind is HuberLoss else loss
+    return to(loss, input.dtype) if narrow else loss
 
 
 def _weighted(
@@ -185,8 +188,6 @@ def huber_loss(
     RuntimeError for integers as input or delta not above 0. Source: Huber 1964.
     """
     _losses.check_reduction("huber_loss", reduction)
-    _common.require_tensor("huber_loss", "input", input)
-    _common.require_float("huber_loss", "input", input)
     if type(delta) is not float:
         delta = number("huber_loss", "delta", delta)
     if not delta > 0:
