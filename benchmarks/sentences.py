@@ -94,8 +94,8 @@ def kernels(content: Mapping[str, Any]) -> str:
         tuned = "; `torch-tuned` has MKL run AVX-512" if mkl == "AVX2" else ""
         return f"{text}: a lead over {' and '.join(behind)} is partly that{tuned}."
     return (
-        f"{text}; on AMD processors with AVX-512 MKL runs AVX2 ones, and so does OpenBLAS on models "
-        "that it does not know."
+        f"{text}; on AMD processors with AVX-512 MKL runs AVX2 ones, and so does OpenBLAS on "
+        "models that it does not know."
     )
 
 

@@ -181,3 +181,34 @@ def test_wrong_arguments_are_named(call: Any, message: str) -> None:
         call()
     assert message in str(caught.value), str(caught.value)
     assert "; " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        fastnn.bernoulli,
+        lambda p: fastnn.zeros(2, 3).bernoulli_(p),
+        lambda p: fastnn.normal(p, 1.0),
+        lambda p: fastnn.normal(fastnn.zeros(2, 3), p),
+        lambda p: fastnn.normal(p, p),
+    ],
+)
+def test_parameters_of_what_is_drawn_have_gradient_zero(draw: Any) -> None:
+    """As in torch: the draw belongs to the graph of its probability, mean or deviation."""
+    p = fastnn.full((3,), 0.5, requires_grad=True)
+    drawn = draw(p)
+    assert drawn.requires_grad
+    assert not drawn.is_leaf
+    (drawn * 2.0).sum().backward()
+    assert p.grad is not None
+    assert p.grad.tolist() == [0.0, 0.0, 0.0]
+    with fastnn.no_grad():
+        assert not draw(p).requires_grad
+    assert not draw(p.detach()).requires_grad
+
+
+def test_what_is_drawn_into_a_leaf_that_requires_grad_is_refused() -> None:
+    p = fastnn.full((3,), 0.5, requires_grad=True)
+    with pytest.raises(RuntimeError, match="bernoulli_: expected a tensor without grad"):
+        fastnn.zeros(3, requires_grad=True).bernoulli_(p)
+    assert fastnn.zeros(3, dtype=fastnn.int64).bernoulli_(p).dtype is fastnn.int64

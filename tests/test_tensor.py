@@ -268,3 +268,31 @@ def test_functions_of_integers_are_of_the_default_type() -> None:
     for function in (fastnn.tanh, fastnn.sigmoid, fastnn.exp):
         assert function(x).dtype is fastnn.float32
         assert function(x).tolist() == function(x.float()).tolist()
+
+
+def test_results_on_a_subclass_are_plain_tensors() -> None:
+    class Marked(fastnn.Tensor):
+        def doubled(self) -> fastnn.Tensor:
+            return self * 2
+
+    x = Marked([1.0, 2.0])
+    assert type(x) is Marked
+    assert type(x.add_(1.0)) is Marked
+    for result in (x.doubled(), x + x, x[0], x.detach(), fastnn.relu(x), fastnn.cat([x, x])):
+        assert type(result) is fastnn.Tensor
+    x.requires_grad_()
+    x.doubled().sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
+def test_a_subclass_with_torch_function_is_refused_not_ignored() -> None:
+    with pytest.raises(
+        TypeError,
+        match=r"Logged: expected a subclass without __torch_function__, .* override methods",
+    ):
+
+        class Logged(fastnn.nn.Parameter):
+            @classmethod
+            def __torch_function__(cls, *_: object) -> None:
+                raise AssertionError

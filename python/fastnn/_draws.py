@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Draws from further distributions, on `random`'s generators: bernoulli, multinomial, normal, and
-what fills a tensor: bernoulli_, exponential_, geometric_, log_normal_, cauchy_. None of them has
-a gradient.
+what fills a tensor: bernoulli_, exponential_, geometric_, log_normal_, cauchy_. Gradients for
+probabilities, means and standard deviations are 0, as torch's.
 
 Source: Devroye, "Non-Uniform Random Variate Generation", 1986 (inversion); Efraimidis and Spirakis,
 "Weighted random sampling with a reservoir", 2006 (without replacement: the largest ln(u) / w).
@@ -19,9 +19,11 @@ from fastnn._formats import check_formats
 from fastnn.ops import _common
 from fastnn.ops._elementwise import number
 from fastnn.ops._in_place import check_in_place
+from fastnn.ops._tied import tied
 from fastnn.ops.copy import copy_, to
 from fastnn.ops.creation import empty, size_argument
 from fastnn.ops.random_fill import normal_, uniform_
+from fastnn.ops.view import expand
 from fastnn.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -43,6 +45,14 @@ def _fill(
     """Fills a tensor with what becomes of uniform numbers."""
     check_in_place(name, t)
     return copy_(t, values(_uniform(t.detach(), generator)))
+
+
+def _flat(drawn: Tensor, *parameters: Any) -> Tensor:
+    """What was drawn, as a result of its parameters: those that require grad get zeros."""
+    for p in parameters:
+        if isinstance(p, Tensor) and p.requires_grad and drawn.is_floating_point():
+            drawn = tied(drawn, to(expand(p, *drawn.shape), drawn.dtype))
+    return drawn
 
 
 def _floats(name: str, t: Tensor) -> None:
@@ -81,7 +91,8 @@ def bernoulli_(t: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -
     chance = _probabilities(name, p) if isinstance(p, Tensor) else _probability(name, p)
     if isinstance(p, Tensor) and _common.broadcast_shape(name, t.shape, p.shape) != t.shape:
         raise _refuse(name, f"probabilities that fit {t.shape}", p.shape, "expand() the tensor")
-    return _fill(name, t, generator, lambda u: u < chance)
+    check_in_place(name, t, p)
+    return _fill(name, t, generator, lambda u: _flat(to(u < chance, t.dtype), p))
 
 
 def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = None) -> Tensor:
@@ -94,7 +105,8 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = Non
     name = "bernoulli"
     _common.require_tensor(name, "input", input)
     chance = _probabilities(name, input) if p is None else _probability(name, p)
-    return to(_uniform(input.detach(), generator) < chance, input.dtype)
+    drawn = to(_uniform(input.detach(), generator) < chance, input.dtype)
+    return _flat(drawn, input) if p is None else drawn
 
 
 def multinomial(
@@ -191,7 +203,7 @@ def normal(
     _common.table_of(*tensors, op=name)
     made = normal_(empty(shape, dtype=kind, device=tensors[0].device), generator=generator)
     scale, centre = (v.detach() if isinstance(v, Tensor) else v for v in (std, mean))
-    return to(made * scale + centre, kind)
+    return _flat(to(made * scale + centre, kind), mean, std)
 
 
 def _above_zero(name: str, argument: str, value: Any) -> float:

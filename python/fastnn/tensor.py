@@ -33,6 +33,7 @@ class Tensor(Methods):
     """An n-dimensional array that can be differentiated; made by `fastnn.tensor` and the like.
 
     ``array`` is the raw ndarray (NumPy or CuPy); ``data`` a detached tensor on the same memory.
+    Results of operations on a subclass are plain tensors.
     """
 
     # NumPy's arrays and numbers leave mixed arithmetic to the tensor.
@@ -78,6 +79,15 @@ class Tensor(Methods):
         for slot in Tensor.__slots__[2:]:
             if slot != "_view" or made._rebase_stamp is not None:
                 setattr(self, slot, getattr(made, slot))
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__torch_function__" in vars(cls):
+            message = (
+                f"{cls.__name__}: expected a subclass without __torch_function__, which nothing "
+                "calls here, got one with it; override methods instead"
+            )
+            raise TypeError(message)
 
     @staticmethod
     def _wrap(array: Any) -> Tensor:

@@ -73,3 +73,93 @@ def test_only_the_fused_kernels_are_without():
     operations = {c.name.split()[0] for c in CASES}
     with_second = {c.name.split()[0] for c in CASES if c.double_grad}
     assert operations - with_second == set(FUSED)
+
+
+F = fastnn.nn.functional
+X = (1, 2, 4, 4)  # where every value is left out by no function below
+
+
+def of_inner(function, shape=X):
+    """Of function(h), h = w x: the gradients of w and, under create_graph, of x."""
+    x = fastnn.rand(shape, dtype=fastnn.float64).requires_grad_()
+    w = fastnn.full(shape, 0.5, dtype=fastnn.float64).requires_grad_()
+    y = function(w * x)
+    (gx,) = autograd.grad(y.sum(), x, create_graph=True)
+    return x, w, gx
+
+
+# Their gradients are step functions of h, which torch computes them from.
+STEPS = {
+    "relu": F.relu,
+    "relu of much": lambda h: F.relu(h.expand(1 << 16, 2, 4, 4)),
+    "fused relu": lambda h: F.linear(h, fastnn.ones(3, 4, dtype=h.dtype), activation="relu"),
+    "relu_": lambda h: F.relu_(h * 1.0),
+    "leaky_relu": F.leaky_relu,
+    "hardtanh": F.hardtanh,
+    "relu6": F.relu6,
+    "threshold": lambda h: F.threshold(h, 0.1, 0.0),
+    "hardshrink": F.hardshrink,
+    "softshrink": F.softshrink,
+    "avg_pool2d": lambda h: F.avg_pool2d(h, 3, 1),
+    "adaptive_avg_pool2d": lambda h: F.adaptive_avg_pool2d(h, 3),
+    "max_pool2d": lambda h: F.max_pool2d(h, 3, 1),
+    "max_pool2d halving": lambda h: F.max_pool2d(h, 2),
+    "adaptive_max_pool2d": lambda h: F.adaptive_max_pool2d(h, 3),
+    "pad reflect": lambda h: F.pad(h, (1, 1, 1, 1), mode="reflect"),
+    "pad replicate": lambda h: F.pad(h, (1, 1, 1, 1), mode="replicate"),
+    "nll_loss": lambda h: F.nll_loss(h, fastnn.zeros(1, 4, 4, dtype=fastnn.int64)),
+    "x^1": lambda h: h**1,
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_function_as_gradient_gives_zeros_to_what_it_was_computed_from(name):
+    x, w, gx = of_inner(STEPS[name])
+    assert gx.requires_grad
+    gx.sum().backward()
+    # d gx / dw is the step, and the way through h adds zeros; x is reached through h alone.
+    assert w.grad is not None
+    assert x.grad is not None
+    assert x.grad.shape == x.shape
+    assert not x.grad.numpy().any()
+
+
+def test_the_gradient_of_a_step_functions_gradient_is_tied_again():
+    x = fastnn.ones(3, requires_grad=True)
+    v = fastnn.ones(3, requires_grad=True)
+    (g,) = autograd.grad(F.leaky_relu(x), x, v, create_graph=True)
+    gv, gx = autograd.grad(g.sum(), (v, x), create_graph=True)
+    assert gv.requires_grad
+    assert not gx.requires_grad
+    assert not gx.numpy().any()
+    (again,) = autograd.grad(gv.sum(), x)
+    assert again.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_powers_can_be_differentiated_until_they_vanish():
+    x = fastnn.tensor([2.0], requires_grad=True)
+    for power, wanted in ((3, [12.0, 12.0, 6.0, 0.0]), (2, [4.0, 2.0, 0.0]), (1, [1.0, 0.0])):
+        g, found = x**power, []
+        for _ in wanted:
+            (g,) = autograd.grad(g, x, create_graph=True)
+            found.append(g.item())
+        assert found == wanted
+
+
+@pytest.mark.parametrize("kind", ["conv", "conv_transpose", "layer_norm", "batch_norm"])
+def test_all_gradients_of_one_operation_require_grad_together(kind):
+    x = fastnn.rand(2, 3, 4).requires_grad_()
+    bias = fastnn.rand(3).requires_grad_()
+    call = {
+        "conv": lambda: F.conv1d(x, fastnn.ones(3, 3, 2), bias),
+        "conv_transpose": lambda: F.conv_transpose1d(x, fastnn.ones(3, 3, 2), bias),
+        "layer_norm": lambda: F.layer_norm(x.mT, (3,), None, bias),
+        "batch_norm": lambda: F.batch_norm(x, None, None, None, bias, training=True),
+    }[kind]
+    (gb,) = autograd.grad(call().sum(), bias, create_graph=True)
+    assert gb.requires_grad
+    # It does not vary with x, which gets none, as in torch.
+    assert autograd.grad(gb.sum(), x, allow_unused=True) == (None,)
+    gb = autograd.grad(call().sum(), bias, create_graph=True)[0]
+    gb.sum().backward()
+    assert x.grad is None

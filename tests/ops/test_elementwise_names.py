@@ -308,3 +308,16 @@ def test_special_values_and_their_gradients_are_torchs(name: str) -> None:
 @pytest.mark.parametrize("name", TWO + TESTS_OF_TWO)
 def test_special_values_of_pairs_are_torchs(name: str) -> None:
     beside_torch(name, [list(c) for c in zip(*itertools.product(GRID, GRID), strict=True)])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_ldexp_by_integers_is_of_the_inputs_type(dtype: str) -> None:
+    for shape in ((), (1,)):
+        x = fastnn.full(shape, 0.1, dtype=fastnn.float64).to(getattr(fastnn, dtype))
+        got = fastnn.ldexp(x, fastnn.tensor([3, -2]))
+        assert got.dtype is x.dtype
+        assert got.tolist() == [x.item() * 8.0, x.item() / 4.0]
+    x.requires_grad_()
+    fastnn.ldexp(x, fastnn.tensor([3, 1])).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [10.0]

@@ -183,3 +183,40 @@ def test_small_integers_are_no_index_tensors_but_numbers(dtype: Any) -> None:
     assert x[index[0]].item() == 2.0
     assert x[index.numpy()].tolist() == [2.0, 0.0]
     assert x[np.uint8(2)].item() == x[np.int8(2)].item() == 2.0
+
+
+@pytest.mark.parametrize("index", [[0, 2], (slice(None), [0]), "places", "mask", ("mask", [0])])
+@pytest.mark.parametrize("grad", [False, True])
+def test_values_for_an_index_of_elements_have_the_tensors_type(index: Any, grad: bool) -> None:
+    named: Any = {"places": fastnn.tensor([0, 1]), "mask": fastnn.tensor([True, False, True])}
+    index = named.get(index, index) if isinstance(index, str) else index
+    if isinstance(index, tuple):
+        index = tuple(named.get(i, i) if isinstance(i, str) else i for i in index)
+    x = fastnn.ones(3, 3, requires_grad=grad) * 2
+    values = fastnn.zeros_like(x[index]).double()
+    with pytest.raises(
+        RuntimeError,
+        match=r"index assignment: expected values of fastnn.float32, .* got fastnn.float64; convert"
+        r" them with .to\(fastnn.float32\)",
+    ):
+        x[index] = values
+    assert x.tolist() == [[2.0] * 3] * 3
+    x[index] = values.to(x.dtype)
+    assert x[index].tolist() == values.tolist()
+
+
+def test_views_and_masks_with_one_value_convert_as_in_torch() -> None:
+    x = fastnn.zeros(3, dtype=fastnn.int64)
+    x[1:] = fastnn.tensor([1.5, 2.5])
+    x[0] = fastnn.tensor(7.9)
+    assert x.tolist() == [7, 1, 2]
+    x[fastnn.tensor(1)] = fastnn.tensor([4.0])  # one number as a tensor is a number
+    x[x == 2] = fastnn.tensor(9.0, dtype=fastnn.float64)
+    assert x.tolist() == [7, 4, 9]
+    x[[0, 1]] = True
+    assert x.tolist() == [1, 1, 9]
+    x[True] = fastnn.tensor(3.5)
+    assert x.tolist() == [3, 3, 3]
+    y = fastnn.zeros(3)
+    y[[0, 2]] = 3
+    assert y.tolist() == [3.0, 0.0, 3.0]

@@ -343,9 +343,20 @@ def test_weights_that_require_grad_are_refused() -> None:
 
 def test_types_meet_in_the_wider_one_where_torch_lets_them() -> None:
     x, t = fastnn.ones(3), fastnn.zeros(3, dtype=fastnn.float64)
-    for f in (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss):
+    for f in (F.mse_loss, F.l1_loss, F.smooth_l1_loss):
         assert f(x, t).dtype is fastnn.float64
         assert f(x, t.long()).dtype is fastnn.float32
+    for wide in (t, t.long()):
+        assert F.huber_loss(x, wide).dtype is fastnn.float32  # the input's
+        assert F.huber_loss(x, wide, weight=fastnn.ones(3)).dtype is fastnn.float32
+    assert F.huber_loss(t, x).dtype is fastnn.float64
+    x.requires_grad_()
+    (F.huber_loss(x * 3.0, t, reduction="none") * 2.0).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [6.0, 6.0, 6.0]
+    for labels in (fastnn.ones(1, 3, dtype=fastnn.int64), fastnn.ones(1, 3, dtype=fastnn.uint8)):
+        half = fastnn.zeros(1, 3, dtype=fastnn.float16)
+        assert F.multilabel_soft_margin_loss(half, labels).dtype is fastnn.float16
     with pytest.raises(RuntimeError, match="of input's type"):
         F.binary_cross_entropy(x, t)
 

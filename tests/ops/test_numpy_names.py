@@ -63,3 +63,19 @@ def test_axis_is_dim_when_tensors_are_joined():
     assert fastnn.stack([x, x], axis=2).shape == (2, 3, 2)
     y = fastnn.zeros(2, 3).scatter(axis=1, index=fastnn.tensor([[0], [2]]), value=1.0)
     assert y.tolist() == [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+
+
+@pytest.mark.parametrize("name", ["index_copy", "index_fill", "index_reduce", "index_add"])
+def test_axis_is_dim_where_entries_are_written(name):
+    x, index = fastnn.arange(6.0).reshape(2, 3), fastnn.tensor([0, 2])
+    rest = {"value": 9.0} if name == "index_fill" else {"source": fastnn.full((2, 2), 9.0)}
+    if name == "index_reduce":
+        rest["reduce"] = "prod"
+    wanted = getattr(fastnn, name)(x, 1, index, *rest.values())
+    assert not wanted.equal(x)
+    assert getattr(fastnn, name)(x, axis=1, index=index, **rest).equal(wanted)
+    assert getattr(x, name)(axis=1, index=index, **rest).equal(wanted)
+    with pytest.raises(TypeError, match=f"{name}_?: expected dim or axis"):
+        getattr(x, name + "_")(dim=1, axis=1, index=index, **rest)
+    assert getattr(x, name + "_")(axis=1, index=index, **rest) is x
+    assert x.equal(wanted)

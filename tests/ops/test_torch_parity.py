@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastnn
 from fastnn import autograd, testing
 from fastnn._dtypes import dtype as DType
 from fastnn.tensor import Tensor
@@ -122,3 +123,62 @@ def test_values_and_gradients_are_torchs(case: testing.OpCase, dtype: str) -> No
     for g, w in zip(our_grads, their_grads, strict=True):
         assert g is not None
         np.testing.assert_allclose(g.numpy(), w.numpy(), **tolerance)
+
+
+# Who requires grad under create_graph: torch has no second derivative of these, or another formula.
+NO_SECOND = (
+    "cdist", "copysign", "ctc_loss", "embedding_bag", "grid_sample", "hardsigmoid",
+    "multi_margin_loss", "multilabel_margin_loss", "pdist",
+)  # fmt: skip
+# One element is no case of its own here; torch's gradient of x^0 belongs to no graph.
+OTHERWISE = (
+    "adaptive_avg_pool2d-2x3x7x9-1", "adaptive_avg_pool3d-2x2x3x2x4-1", "det-1x1", "pow-3x5-0",
+)  # fmt: skip
+
+
+def has_elements(case: testing.OpCase) -> bool:
+    """Of nothing torch's gradients are zeros without a graph."""
+    return all(
+        not isinstance(t, Tensor) or t.numel() for t in testing.make_tensors(case, "float64")
+    )
+
+
+FEW = [
+    c
+    for name in sorted({c.name for c in CASES} - set(NO_SECOND))
+    for c in [c for c in CASES if c.name == name and c.grad and c.id not in OTHERWISE][:3]
+    if has_elements(c)
+]
+
+
+def who_requires_grad(grad: Any, ones_like: Any, out: Any, leaves: list[Any]) -> list[Any]:
+    """Of the gradients under create_graph and of theirs: None, or whether it requires grad."""
+    roots = [t for t in out if t.requires_grad]
+    if not roots:
+        return []
+    options = {"create_graph": True, "allow_unused": True}
+    first = grad(roots, leaves, [ones_like(t) for t in roots], **options)
+    found = [None if g is None else g.requires_grad for g in first]
+    recorded = [g for g in first if g is not None and g.requires_grad]
+    if recorded:
+        second = grad(recorded, leaves, [ones_like(g) for g in recorded], **options)
+        found += [None if g is None else g.requires_grad for g in second]
+    return found
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", FEW, ids=lambda c: c.id)
+def test_recorded_gradients_require_grad_as_torchs(case: testing.OpCase) -> None:
+    torch = pytest.importorskip("torch")
+    ours = testing.make_tensors(case, "float64", requires_grad=True)
+    theirs = [as_torch(torch, v, case.grad) for v in testing.make_arrays(case, "float64")]
+    out = torch_function(torch, case.name)(*theirs, **case.kwargs)
+    want = who_requires_grad(
+        torch.autograd.grad,
+        torch.ones_like,
+        out if isinstance(out, tuple | list) else (out,),
+        [t for t in theirs if isinstance(t, torch.Tensor) and t.requires_grad],
+    )
+    leaves = [t for t in ours if isinstance(t, Tensor) and t.requires_grad]
+    got = who_requires_grad(autograd.grad, fastnn.ones_like, testing.call(case, ours), leaves)
+    assert got == want

@@ -93,3 +93,16 @@ def test_a_group_that_is_added_is_looked_at_too() -> None:
     with warnings.catch_warnings(record=True) as caught:
         copied.step()  # of the copies none has a gradient
     assert not caught
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.LeakyReLU(0.2)])
+def test_a_gradient_penalty_trains_all_that_it_goes_through(activation: nn.Module) -> None:
+    """As in torch the biases get zeros from it: no warning, and no .grad that is None."""
+    critic = nn.Sequential(nn.Linear(2, 3), activation, nn.Linear(3, 3), activation)
+    optimizer = optim.SGD(critic.parameters(), lr=0.1)
+    x = fastnn.rand(4, 2).requires_grad_()
+    (g,) = fastnn.autograd.grad(critic(x).sum(), x, create_graph=True)
+    ((g.norm(dim=1) - 1) ** 2).mean().backward()
+    for p in critic.parameters():
+        assert p.grad is not None
+    optimizer.step()  # warnings are errors in this suite

@@ -75,6 +75,11 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("torch torch.cuda", "amp", "`autocast`, which can be off only, and `GradScaler`"),
     ("torch", "serialization", "what reads and writes files, without torch's settings of it"),
     ("torch.nn", "attention", "the file of `MultiheadAttention`, without `sdpa_kernel`"),
+    (
+        "torch",
+        "Tensor",
+        "results of operations on a subclass are plain tensors; `__torch_function__` is refused",
+    ),
     ("torch", "Size", "`tensor.shape` is a plain tuple, equal to the `Size` of its numbers"),
     ("torch.Tensor", "shape size", "a plain tuple: `x.numel()`, not `x.shape.numel()`"),
     ("torch torch.Tensor", "clone", "always C-contiguous: strides are not kept"),

@@ -26,6 +26,7 @@ from fastnn.ops import (
     _common,
     _convolution_reference,  # noqa: F401  (puts the references into the kernel table)
 )
+from fastnn.ops._tied import all_or_none
 from fastnn.ops.reduce import sum as sum_dims
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ class Convolution(_Bilinear):
             gx = ConvolutionInput.apply((g, weight, None), self.geometry, self.shapes[0][2:])
         if self.needs[1]:
             gw = ConvolutionWeight.apply((x, g), self.geometry, self.shapes[1])
-        return gx, gw, _channel_total(g) if self.needs[2] else None
+        return all_or_none(self, gx, gw, _channel_total(g)) if self.needs[2] else (gx, gw, None)
 
 
 class ConvolutionInput(_Bilinear):
@@ -217,7 +218,7 @@ class ConvolutionInput(_Bilinear):
             gx = Convolution.apply((g, weight, None), self.geometry, self.shapes[0][2:])
         if self.needs[1]:
             gw = ConvolutionWeight.apply((g, x), self.geometry, self.shapes[1])
-        return gx, gw, _channel_total(g) if self.needs[2] else None
+        return all_or_none(self, gx, gw, _channel_total(g)) if self.needs[2] else (gx, gw, None)
 
 
 class ConvolutionWeight(_Bilinear):

@@ -17,6 +17,7 @@ from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops._formulas import ArrayMath, tensor_math
+from fastnn.ops._tied import tied
 from fastnn.ops.copy import to
 from fastnn.tensor import Tensor
 
@@ -29,6 +30,7 @@ class Elementwise(Op):
 
     gradient: ClassVar[Callable[..., Any]]  # (m, v, grad_y, *options)
     saves_output: ClassVar[bool]
+    steps: ClassVar[bool] = False  # whether the gradient is a step function of v
 
     def forward(self, x: Any, *options: Any) -> Any:
         table = self.kernels
@@ -52,7 +54,8 @@ class Elementwise(Op):
 
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
         (v,) = self.saved_tensors()
-        return (type(self).gradient(tensor_math(), v, g, *self.options),)
+        gx = type(self).gradient(tensor_math(), v, g, *self.options)
+        return (tied(gx, v, again=True) if self.steps else gx,)
 
 
 def _wide(x: Any) -> Any:

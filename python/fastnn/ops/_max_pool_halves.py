@@ -17,6 +17,7 @@ from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops._common import Shape
+from fastnn.ops._tied import of_input
 from fastnn.ops._windows import Windows, planes
 from fastnn.tensor import Tensor
 
@@ -104,7 +105,8 @@ class MaxPoolHalves(Op):
         from fastnn.ops.max_pool import Spread  # noqa: PLC0415
 
         (winners,) = self.saved_tensors()
-        return (Spread.apply((g, _places(winners, self.shape[-1])), 2, self.shape),)
+        places = _places(winners, self.shape[-1])
+        return (of_input(self, Spread.apply((g, places), 2, self.shape)),)
 
 
 def _images(array: Any) -> Any:

@@ -19,6 +19,7 @@ from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops._common import named
 from fastnn.ops._in_place import InPlace, in_place
+from fastnn.ops._tied import tied
 from fastnn.ops.copy import to
 from fastnn.ops.where import where
 from fastnn.tensor import Tensor
@@ -117,7 +118,7 @@ class ReLU(Activation):
 
     def backward_graph(self, grad_y: Tensor) -> tuple[Any, ...]:
         (y,) = self.saved_tensors()
-        return (where(y.detach() <= 0, 0.0, grad_y),)
+        return (tied(where(y.detach() <= 0, 0.0, grad_y), y, again=True),)
 
 
 class LargeReLU(ReLU):
@@ -142,7 +143,8 @@ class LargeReLU(ReLU):
 
     def backward_graph(self, grad_y: Tensor) -> tuple[Any, ...]:
         (bits,) = self.saved_tensors()
-        return (Passed.apply((grad_y, bits)),)
+        y = Tensor._with_history(grad_y.array, self, 0)
+        return (tied(Passed.apply((grad_y, bits)), y, again=True),)
 
 
 class Passed(Op):

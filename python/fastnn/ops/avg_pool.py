@@ -18,6 +18,7 @@ from typing import Any
 from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
+from fastnn.ops._tied import of_input
 from fastnn.ops._windows import check_input, check_volume, planes, spans, windows
 from fastnn.ops.softmax import wide
 from fastnn.tensor import Tensor
@@ -123,7 +124,7 @@ class AvgPool(Op):
         return (self.spread(g),)
 
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
-        return (AvgSpread.apply((g,), self.n, self.shapes, self.given),)
+        return (of_input(self, AvgSpread.apply((g,), self.n, self.shapes, self.given)),)
 
 
 class AvgSpread(AvgPool):

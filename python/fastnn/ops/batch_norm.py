@@ -25,6 +25,7 @@ from fastnn.autograd import Op
 from fastnn.ops import _batch_norm_reference, _common, _normalization  # noqa: F401
 from fastnn.ops._in_place import check_in_place
 from fastnn.ops._normalization import optional
+from fastnn.ops._tied import all_or_none
 from fastnn.ops.elementwise_math import rsqrt
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
@@ -97,7 +98,7 @@ class BatchNorm(Op):
             h = h - h.mean(dims, keepdim=True) - u * (h * u).mean(dims, keepdim=True)
         gw = (g * u).sum(dims) if self.needs[1] and u is not None else None
         gb = g.sum(dims) if self.needs[2] else None
-        return (r * h if self.needs[0] else None), gw, gb, None, None
+        return all_or_none(self, r * h if self.needs[0] else None, gw, gb, None, None)
 
 
 def batch_norm(

@@ -20,6 +20,7 @@ from fastnn.ops._binary_op import sum_to_graph
 from fastnn.ops._in_place import check_history, check_memory, overwrite, take_over
 from fastnn.ops._index_expression import Picks, basic_index, out_of_range, outside, picks
 from fastnn.ops._index_parts import has_byte_mask
+from fastnn.ops._refusal import refusal
 from fastnn.ops.copy import clone, copy_, fill_, to
 from fastnn.ops.index import BasicIndex, picked
 from fastnn.ops.rows import taken
@@ -122,9 +123,8 @@ def put(table: Any, x: Any, index: Any, value: Any) -> None:
 
 def _without_leading_ones(value: Tensor, ndim: int) -> Tensor:
     extra = value.ndim - ndim
-    if extra > 0 and all(n == 1 for n in value.shape[:extra]):
-        return value.reshape(value.shape[extra:])
-    return value
+    ones = extra > 0 and all(n == 1 for n in value.shape[:extra])
+    return value.reshape(value.shape[extra:]) if ones else value
 
 
 def setitem(t: Tensor, index: Any, value: Any) -> None:
@@ -143,11 +143,11 @@ def setitem(t: Tensor, index: Any, value: Any) -> None:
         p = picks(index, t, name)
         one = not isinstance(value, Tensor) or value.numel() == 1
         if one and p.kept is not None and has_byte_mask(index):
-            message = (
-                f"{name}: expected a mask of bool to set what it picks to one value, got uint8; "
-                "convert it with .bool()"
-            )
-            raise RuntimeError(message)
+            text = "a mask of bool to set what it picks to one value"
+            raise refusal(RuntimeError, name, text, "uint8", "convert it with .bool()")
+        # A mask alone with one value converts, as masked_fill; True is no index of elements.
+        converts = (one and p.kept is not None) or isinstance(index, bool)
+        _require_type(name, value, t, converts)
         _put_picks(t, p, value, recording)
         return
     try:
@@ -161,6 +161,13 @@ def setitem(t: Tensor, index: Any, value: Any) -> None:
         copy_(place, _spread(value, place.shape))
     else:
         fill_(place, value)
+
+
+def _require_type(name: str, value: Any, t: Tensor, converts: bool) -> None:
+    if converts or not isinstance(value, Tensor) or value.array.dtype == t.array.dtype:
+        return
+    text = f"values of {t.dtype}, as the tensor, for an index of elements"
+    raise refusal(RuntimeError, name, text, value.dtype, f"convert them with .to({t.dtype})")
 
 
 def _fitted(t: Tensor, value: Any, shape: tuple[int, ...]) -> Tensor:
@@ -288,4 +295,5 @@ ERRORS = [
     ErrorCase(assigned, "__setitem__", [(4, 3), "a", 0.0], TypeError, "expected ints, slices"),
     ErrorCase(assigned, "__setitem__", [(4, 3), [4], 0.0], IndexError, "in [-4, 3], got 4"),
     ErrorCase(assigned, "__setitem__", [(4, 3), [0, 1], (3, 3)], RuntimeError, "that broadcast"),
+    ErrorCase(assigned, "__setitem__", [(3,), [0], ("cells", [1])], RuntimeError, "values of"),
 ]

@@ -16,6 +16,7 @@ from fastnn import _dtypes
 from fastnn._backend import array_module
 from fastnn.ops import _common
 from fastnn.ops._in_place import InPlace, in_place
+from fastnn.ops._numpy_names import numpy_names
 from fastnn.ops.copy import to
 from fastnn.ops.scatter_reduce import reduced
 from fastnn.ops.view import expand, reshape
@@ -35,6 +36,7 @@ def _numbers(index: Tensor) -> Tensor:
     return reshape(to(index, _dtypes.int64), -1)
 
 
+@numpy_names
 def index_reduce(
     input: Tensor,
     dim: int,

@@ -15,6 +15,8 @@ from fastnn._backend import array_module
 from fastnn.ops import _common
 from fastnn.ops._in_place import InPlace, in_place
 from fastnn.ops._index_expression import Picks, out_of_range, picks
+from fastnn.ops._numpy_names import numpy_names
+from fastnn.ops._refusal import refusal
 from fastnn.ops.binary import add_tensors
 from fastnn.ops.copy import clone, to
 from fastnn.ops.creation import tensor, zeros
@@ -87,11 +89,8 @@ def index_put_tensor(
             _common.require_tensor(name, "every index", i)
     p = picks(tuple([slice(None) if i is None else i for i in indices]), input, name)
     if _common.broadcast_shape(name, p.shape, values.shape) != p.shape:
-        message = (
-            f"{name}: expected values that broadcast to {p.shape}, got {values.shape}; reshape() "
-            "them"
-        )
-        raise RuntimeError(message)
+        text = f"values that broadcast to {p.shape}"
+        raise refusal(RuntimeError, name, text, values.shape, "reshape() them")
     # Looked at again by backward: the user's own numbers may have changed then.
     p.numbers = None if p.numbers is None else clone(p.numbers)
     p.kept = None if p.kept is None else p.kept.own(_common.table_of(input))
@@ -158,6 +157,7 @@ def _row(name: str, input: Tensor, index: Any) -> Tensor:
     return reshape(to(index, _dtypes.int64), -1)
 
 
+@numpy_names
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """A copy with entries of ``source`` at places of ``dim``, as torch.index_copy.
 
@@ -181,6 +181,7 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     return reshape(run(name, Scatter, (x, places, reshape(source, shape)), d), input.shape)
 
 
+@numpy_names
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """A copy with ``value`` (a number or a 0-d tensor) at entries of ``dim``, as torch.index_fill.
 

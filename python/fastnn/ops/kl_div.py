@@ -14,7 +14,7 @@ import warnings
 from typing import Any
 
 from fastnn._backend import array_module
-from fastnn.ops import _losses
+from fastnn.ops import _common, _losses
 from fastnn.ops._losses import PointwiseLoss
 from fastnn.ops.losses import pointwise_loss
 from fastnn.tensor import Tensor
@@ -56,6 +56,8 @@ def kl_div(
     legacy = size_average is not None or reduce is not None
     reduction = _losses.check_reduction("kl_div", reduction, size_average, reduce, ("batchmean",))
     _losses.check_pair("kl_div", input, target)
+    _common.require_float("kl_div", "input", input)
+    _common.require_float("kl_div", "target", target)
     if reduction == "mean" and not legacy:
         warnings.warn(
             "kl_div: reduction='mean' divides by the number of elements, not of samples; the "
@@ -86,4 +88,6 @@ ERRORS = [
     ErrorCase(kl_div, "kl_div", [(3, 1), (3,)], RuntimeError, "expected target of input's shape"),
     ErrorCase(kl_div, "kl_div", [(3,), [1.0]], TypeError, "expected target as a Tensor, got list"),
     ErrorCase(kl_div, "kl_div", [(3,), (3,)], ValueError, "reduction", {"reduction": "avg"}),
+    ErrorCase(kl_div, "kl_div", [(3,), ("int", (3,), 0, 2)], RuntimeError, "target of a floating"),
+    ErrorCase(kl_div, "kl_div", [("int", (3,), 0, 2), (3,)], RuntimeError, "input of a floating"),
 ]

@@ -22,6 +22,7 @@ from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common, _normalization
 from fastnn.ops._normalization import mean_and_variance, put
+from fastnn.ops._tied import all_or_none
 from fastnn.ops.elementwise_math import rsqrt
 from fastnn.ops.softmax import wide
 from fastnn.tensor import Tensor
@@ -168,7 +169,7 @@ class LayerNorm(Op):
             return gx, gw
         if self.needs[2]:
             gb = g.sum(lead) if lead else g
-        return gx, gw, gb
+        return all_or_none(self, gx, gw, gb)
 
 
 class RMSNorm(LayerNorm):

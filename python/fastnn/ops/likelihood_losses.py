@@ -22,6 +22,7 @@ from fastnn.ops import _common, _losses
 from fastnn.ops._elementwise import number
 from fastnn.ops._like import full_like
 from fastnn.ops._losses import reduced
+from fastnn.ops.rounding import square
 from fastnn.ops.unary import exp, log
 from fastnn.ops.view import unsqueeze
 from fastnn.ops.where import where
@@ -127,7 +128,7 @@ def gaussian_nll_loss(
     with no_grad():
         v.clamp_(min=least)
     d = input - target
-    losses = 0.5 * (log(v) + d * d / v)
+    losses = 0.5 * (log(v) + square(d) / v)
     if full:
         losses = losses + 0.5 * math.log(2.0 * math.pi)
     return reduced(losses, reduction)

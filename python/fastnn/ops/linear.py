@@ -17,6 +17,7 @@ from fastnn import _backend
 from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
+from fastnn.ops._tied import tied
 from fastnn.ops.matmul import MatMul
 from fastnn.ops.where import where
 from fastnn.tensor import Tensor
@@ -91,7 +92,7 @@ class Linear(Op):
         x, weight, y = self.saved_tensors()
         g = grad_y
         if self.activation == 1:
-            g = where(y.detach() <= 0, 0.0, g)
+            g = tied(where(y.detach() <= 0, 0.0, g), y, again=True)
         elif self.activation == 2:
             g = g * (1.0 - y * y)
         elif self.activation == 3:

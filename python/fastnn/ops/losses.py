@@ -19,6 +19,7 @@ from fastnn._backend import array_module
 from fastnn.ops import _common, _losses
 from fastnn.ops._elementwise import number
 from fastnn.ops._losses import PointwiseLoss
+from fastnn.ops.copy import to
 from fastnn.ops.rounding import abs, sign
 from fastnn.ops.where import where
 from fastnn.tensor import Tensor
@@ -76,11 +77,15 @@ class HuberLoss(PointwiseLoss):
 def pointwise_loss(
     kind: type[PointwiseLoss], input: Tensor, target: Tensor, reduction: str, *options: Any
 ) -> Tensor:
-    """A loss of two tensors of one shape, in their common type."""
+    """A loss of two tensors of one shape in their common type, Huber's in the input's."""
     _losses.check_pair(kind.name, input, target)
     x, t = _losses.promoted(kind.name, input, target)
     divisor = _losses.divisor_of(reduction, input)
-    return kind.apply((x, t), reduction != "none", divisor, options)  # type: ignore[no-any-return]
+    narrow = x is not input and kind is HuberLoss
+    if narrow:
+        _common.require_float(kind.name, "input", input)
+    loss: Tensor = kind.apply((x, t), reduction != "none", divisor, options)
+    return to(loss, input.dtype) if narrow else loss
 
 
 def _weighted(
@@ -179,8 +184,8 @@ def huber_loss(
 
     input, target: (...), of one shape; d is their difference. Unlike torch, nothing is broadcast.
     weight: a factor for every element, of the same shape; the average is one over all elements.
-    Raises ValueError for other reductions, RuntimeError for other shapes, integers or delta not
-    above 0. Source: Huber 1964.
+    The result is of the input's type. Raises ValueError for other reductions, RuntimeError for
+    other shapes, integers as input, or delta not above 0. Source: Huber 1964.
     """
     _losses.check_reduction("huber_loss", reduction)
     if type(delta) is not float:
@@ -286,6 +291,7 @@ _BAD: list[tuple[Any, Any, type[Exception], str, dict[str, Any]]] = [
     (huber_loss, [(3, 5), (3, 5), "none", 1.0, (5,)], ValueError, "(3, 5), got (5,)", {}),
     (smooth_l1_loss, [(3,), (3,)], RuntimeError, "beta >= 0", {"beta": -1.0}),
     (huber_loss, [(3,), (3,)], RuntimeError, "delta > 0", {"delta": 0.0}),
+    (huber_loss, [("int", (3,), 0, 5), (3,)], RuntimeError, "input of a floating-point", {}),
 ]
 ERRORS = [
     ErrorCase(f, f.__name__, given, error, text, options) for f, given, error, text, options in _BAD

@@ -20,6 +20,7 @@ from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops._max_pool_halves import MaxPoolHalves, halving
+from fastnn.ops._tied import of_input
 from fastnn.ops._windows import check_input, planes, spans, windows
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
@@ -93,13 +94,12 @@ class MaxPool(Op):
         y, indices = table.empty(shape, x.dtype), None
         if keep or self.needs[0]:
             indices = table.empty(shape, _dtypes.int32.numpy)
-        table.max_pool_forward(
-            planes(_common.contiguous_array(table, x), n),
-            planes(y, n),
-            None if indices is None else planes(indices, n),
-            *given,
-        )
         self.n, self.shape = n, x.shape
+        x, places = (
+            _common.contiguous_array(table, x),
+            None if indices is None else planes(indices, n),
+        )
+        table.max_pool_forward(planes(x, n), planes(y, n), places, *given)
         if self.needs[0]:
             self.save(indices)
         if not keep:
@@ -114,7 +114,7 @@ class MaxPool(Op):
 
     def backward_graph(self, g: Tensor, *_: Any) -> tuple[Any, ...]:
         (indices,) = self.saved_tensors()
-        return (Spread.apply((g, indices), self.n, self.shape),)
+        return (of_input(self, Spread.apply((g, indices), self.n, self.shape)),)
 
 
 class Spread(Op):

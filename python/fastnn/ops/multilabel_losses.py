@@ -92,7 +92,7 @@ def multilabel_soft_margin_loss(
     _losses.check_pair(name, input, target)
     _common.require_float(name, "input", input)
     _common.require_dims(name, input, IndexError)
-    losses = -(target * logsigmoid(input) + (1.0 - target) * logsigmoid(-input))
+    losses = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
     if weight is not None:
         _common.require_tensor(name, "weight", weight)
         _common.broadcast_shape(name, input.shape, weight.shape)

@@ -19,6 +19,7 @@ from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common, _losses
 from fastnn.ops._losses import REDUCTIONS
+from fastnn.ops._tied import of_input
 from fastnn.ops.copy import to
 from fastnn.ops.softmax import wide
 from fastnn.ops.where import where
@@ -131,7 +132,8 @@ class NLLLoss(Op):
         if weight:
             hits = hits * weight[0].reshape(1, -1, 1)
         g = where(kept, g / total if self.reduction == 1 else g, 0.0)
-        return to(-hits * g.unsqueeze(1), _dtypes.from_numpy(self.dtype)), None, None
+        gx = to(-hits * g.unsqueeze(1), _dtypes.from_numpy(self.dtype))
+        return of_input(self, gx), None, None
 
 
 def class_shape(name: str, input: Tensor, target: Tensor) -> tuple[int, int, int]:

@@ -17,6 +17,7 @@ from fastnn._backend import array_module, reference
 from fastnn.autograd import Op
 from fastnn.ops import _common
 from fastnn.ops._common import named
+from fastnn.ops._tied import of_input
 from fastnn.ops.softmax import wide
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
@@ -93,16 +94,16 @@ class Pad(Op):
             zero = table.xp.zeros(1, g.dtype)
             return self.padded(g, zero, tuple([-a for a in self.low]), self.shapes[0])
         out = table.empty(self.shapes[0], g.dtype)
-        if not out.size:
-            return out
-        table.pad_backward(_common.contiguous_array(table, g), out, self.low, self.mode)
+        if out.size:
+            table.pad_backward(_common.contiguous_array(table, g), out, self.low, self.mode)
         return out
 
     def backward(self, g: Any) -> tuple[Any, ...]:
         return (self.transposed(g),)
 
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
-        return (PadTranspose.apply((g,), self.low, self.shapes, self.mode),)
+        gx = PadTranspose.apply((g,), self.low, self.shapes, self.mode)
+        return (of_input(self, gx) if self.mode in (1, 2) else gx,)
 
 
 class PadTranspose(Pad):

@@ -15,11 +15,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from fastnn import _dtypes
 from fastnn._backend import array_module, reference
 from fastnn.ops import _common
 from fastnn.ops._binary_op import Binary, binary, common_type
 from fastnn.ops._formulas import tensor_math
 from fastnn.ops._in_place import InPlace, in_place
+from fastnn.ops.copy import to
 from fastnn.ops.power import pow_tensors
 from fastnn.tensor import Tensor
 from fastnn.testing import ErrorCase, OpCase
@@ -207,13 +209,17 @@ def xlogy(input: Any, other: Any) -> Tensor:
 def ldexp(input: Tensor, other: Tensor) -> Tensor:
     """input * 2^other, elementwise, as torch.ldexp.
 
-    Shapes: their broadcast shape; integers become the default floating-point type.   Raises
-    TypeError for no tensors, RuntimeError for shapes that do not broadcast.
+    Shapes: their broadcast shape; with integers as other the result is of the input's type, and
+    integers as input become the default floating-point type.   Raises TypeError for no tensors,
+    RuntimeError for shapes that do not broadcast.
     """
     _common.require_tensor("ldexp", "input", input)
     _common.require_tensor("ldexp", "other", other)
     _common.broadcast_shape("ldexp", input.shape, other.shape)
-    return input * pow_tensors(2.0, other)
+    if not input.is_floating_point() or other.is_floating_point():
+        return input * pow_tensors(2.0, other)
+    wide = _dtypes.float32 if input.itemsize < 4 else input.dtype
+    return to(to(input, wide) * pow_tensors(2.0, to(other, wide)), input.dtype)
 
 
 hypot_: InPlace[...] = in_place(hypot)

@@ -72,6 +72,8 @@ Step = define(
     lambda m, x: m.where(x > 0, 1.0, 0.0),
     lambda m, x, g: m.where(x > math.inf, g, 0.0),  # nowhere
 )
+for _flat in (LeakyRelu, Hardtanh, Threshold, Hardsigmoid, Hardshrink, Softshrink):
+    _flat.steps = True
 
 
 def _leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
