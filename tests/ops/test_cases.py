@@ -207,7 +207,7 @@ def test_bad_input_is_refused_with_a_clear_message(case: testing.ErrorCase, back
 NOT_OF_TENSORS = {
     "arange", "as_tensor", "asarray", "bfloat16", "binary", "converter", "empty", "empty_like",
     "eye", "from_dlpack", "from_numpy", "full", "full_like", "is_operand", "legacy", "linspace",
-    "logspace", "one_dim", "ones", "ones_like", "operators", "result_type", "scalar_tensor",
+    "logspace", "ones", "ones_like", "operators", "own_dim", "result_type", "scalar_tensor",
     "setitem", "tensor", "tril_indices", "triu_indices", "zeros", "zeros_like",
 }  # fmt: skip
 
