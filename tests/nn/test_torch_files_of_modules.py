@@ -40,6 +40,9 @@ def test_names_by_torchs_files(file, names):
 def test_modules_has_the_layers_themselves():
     assert nn.modules.Linear is nn.Linear
     assert isinstance(nn.BatchNorm1d(2), nn.modules.batchnorm._BatchNorm)
+    assert isinstance(nn.Conv2d(1, 1, 1), nn.modules.conv._ConvNd)
+    assert isinstance(nn.ConvTranspose1d(1, 1, 1), nn.modules.conv._ConvTransposeNd)
+    assert not isinstance(nn.Conv2d(1, 1, 1), nn.modules.conv._ConvTransposeNd)
     with pytest.raises(AttributeError, match="no attribute 'functional'"):
         nn.modules.functional  # noqa: B018
 

@@ -14,7 +14,7 @@ from fastnn.ops import empty
 from fastnn.ops._common import integer
 from fastnn.tensor import Tensor
 
-__all__ = ["ConvBase", "ConvTransposeBase", "Sizes"]
+__all__ = ["_ConvNd", "_ConvTransposeNd", "Sizes"]
 
 _MODES = ("zeros", "reflect", "replicate", "circular")
 Sizes = int | tuple[int, ...]
@@ -26,7 +26,7 @@ def _tuple(name: str, key: str, value: Any, n: int) -> tuple[int, ...]:
     return tuple([integer(name, key, v) for v in values])
 
 
-class ConvBase(Module):
+class _ConvNd(Module):
     """What the layers share: attributes, initial values, representation."""
 
     directions: ClassVar[int]
@@ -148,7 +148,7 @@ class ConvBase(Module):
         )
 
 
-class ConvTransposeBase(ConvBase):
+class _ConvTransposeNd(_ConvNd):
     """The same of the transposed ones, whose output may have one of several sizes."""
 
     transposed = True

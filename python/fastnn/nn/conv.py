@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn.nn._calls import F
-from fastnn.nn._conv_base import ConvBase, ConvTransposeBase, Sizes
+from fastnn.nn._conv_base import _ConvNd, _ConvTransposeNd, Sizes
 from fastnn.tensor import Tensor
 
 __all__ = [
@@ -14,7 +14,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class Conv1d(ConvBase):
+class Conv1d(_ConvNd):
     """Convolution of signals.
 
         y[n, o, p] = bias[o] + sum_{c, t} weight[o, c, t] x[n, c, p stride - padding + t dilation]
@@ -44,7 +44,7 @@ class Conv1d(ConvBase):
         return self._convolve(F.conv1d, input)
 
 
-class Conv2d(ConvBase):
+class Conv2d(_ConvNd):
     """Convolution of images: `Conv1d` in two directions.
 
     Shapes: x (n, in_channels, h, w) or (in_channels, h, w); weight (out_channels, in_channels /
@@ -69,7 +69,7 @@ class Conv2d(ConvBase):
         return self._convolve(F.conv2d, input)
 
 
-class Conv3d(ConvBase):
+class Conv3d(_ConvNd):
     """Convolution of volumes: `Conv1d` in three directions.
 
     Shapes: x (n, in_channels, d, h, w) or (in_channels, d, h, w); weight (out_channels,
@@ -95,7 +95,7 @@ class Conv3d(ConvBase):
         return self._convolve(F.conv3d, input)
 
 
-class ConvTranspose1d(ConvTransposeBase):
+class ConvTranspose1d(_ConvTransposeNd):
     """Transposed convolution of signals: the gradient of `Conv1d`'s input as a layer.
 
         y[n, o, p stride - padding + t dilation] += weight[c, o, t] x[n, c, p], from bias[o] on
@@ -114,7 +114,7 @@ class ConvTranspose1d(ConvTransposeBase):
         return self._convolve_transposed(F.conv_transpose1d, input, output_size)
 
 
-class ConvTranspose2d(ConvTransposeBase):
+class ConvTranspose2d(_ConvTransposeNd):
     """Transposed convolution of images: `ConvTranspose1d` in two directions.
 
     Shapes: x (n, in_channels, h, w) or (in_channels, h, w); weight (in_channels, out_channels /
@@ -128,7 +128,7 @@ class ConvTranspose2d(ConvTransposeBase):
         return self._convolve_transposed(F.conv_transpose2d, input, output_size)
 
 
-class ConvTranspose3d(ConvTransposeBase):
+class ConvTranspose3d(_ConvTransposeNd):
     """Transposed convolution of volumes: `ConvTranspose1d` in three directions.
 
     Shapes: x (n, in_channels, d, h, w) or (in_channels, d, h, w); weight (in_channels,
