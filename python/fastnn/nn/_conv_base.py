@@ -14,7 +14,7 @@ from fastnn.ops import empty
 from fastnn.ops._common import integer
 from fastnn.tensor import Tensor
 
-__all__ = ["_ConvNd", "_ConvTransposeNd", "Sizes"]
+__all__ = ["Sizes", "_ConvNd", "_ConvTransposeNd"]
 
 _MODES = ("zeros", "reflect", "replicate", "circular")
 Sizes = int | tuple[int, ...]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn.nn._calls import F
-from fastnn.nn._conv_base import _ConvNd, _ConvTransposeNd, Sizes
+from fastnn.nn._conv_base import Sizes, _ConvNd, _ConvTransposeNd
 from fastnn.tensor import Tensor
 
 __all__ = [
