@@ -124,6 +124,15 @@ def test_the_state_of_a_scaler():
         other.load_state_dict({})
 
 
+def test_losses_of_half_precision_are_scaled_in_single():
+    scaler = GradScaler("cpu")
+    loss = fastnn.tensor(2.0, dtype=fastnn.float16, requires_grad=True)
+    scaled = scaler.scale(loss)
+    assert (scaled.dtype, scaled.item()) == (fastnn.float32, 131072.0)
+    assert scaler.scale(fastnn.ones(2, dtype=fastnn.float16)).dtype is fastnn.float16
+    assert scaler.scale(fastnn.ones(2, dtype=fastnn.float64)).dtype is fastnn.float64
+
+
 def test_calls_out_of_turn_are_refused():
     model, optimizer = model_and_optimizer()
     scaler = GradScaler("cpu")

@@ -93,6 +93,11 @@ def test_what_cannot_be_compared():
         close(1.0, 1.0, rtol=-1.0, atol=0.0)
 
 
+class Outer:
+    class Inner:
+        pass
+
+
 def test_typename():
     assert fastnn.typename(fastnn.ones(1)) == "torch.FloatTensor"
     assert fastnn.typename(nn.Parameter(fastnn.ones(1))) == "torch.FloatTensor"
@@ -101,6 +106,8 @@ def test_typename():
         "int", "str", "list", "len", "NoneType",
     ]  # fmt: skip
     assert fastnn.typename(nn.Linear(1, 1)) == fastnn.typename(nn.Linear)
+    assert fastnn.typename(Outer.Inner()) == fastnn.typename(Outer.Inner)
+    assert fastnn.typename(Outer.Inner).endswith(".Outer.Inner")
     assert fastnn.typename(nn.Linear).endswith(".Linear")
 
 

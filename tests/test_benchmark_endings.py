@@ -57,6 +57,31 @@ def test_a_mean_follows_the_last_of_its_rows() -> None:
     assert sorted(order) == sorted(row.name for row in targets.load())
 
 
+def test_disturbed_rows_are_taken_once_more_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [targets.Row(name, "ratio", "target", limit=1.0) for name in "abc"]
+    rows.append(targets.Row("mean", "geomean", "target", limit=1.0, rows=("a", "b")))
+    rows.append(targets.Row("other", "geomean", "target", limit=1.0, rows=("c",)))
+    verdicts = {"a": ["met"], "b": ["disturbed", "met"], "c": ["disturbed", "disturbed"]}
+    verdicts |= {"mean": ["met", "missed"], "other": ["met"]}
+    taken: list[str] = []
+
+    def measured(row: targets.Row) -> dict[str, Any]:
+        taken.append(row.name)
+        return {"name": row.name, "verdict": verdicts[row.name].pop(0), "n": len(taken)}
+
+    monkeypatch.setattr(check, "line", lambda row: row["name"])
+    report: dict[str, Any] = {}
+    check.measure_all(rows, measured, {}, report)
+    assert taken == ["a", "b", "mean", "c", "other", "b", "mean", "c"]
+    found = [(row["name"], row["verdict"], row["n"]) for row in report["rows"]]
+    assert found == [
+        ("a", "met", 1), ("b", "met", 6), ("c", "disturbed", 4), ("mean", "missed", 7),
+        ("other", "met", 5),
+    ]  # fmt: skip
+
+
 def test_one_wrong_peer_does_not_hide_the_others_times(monkeypatch: pytest.MonkeyPatch) -> None:
     got = {"times_us": {"fastnn": value(1.0), "numpy": value(2.0)}, "disturbed": [], "notes": []}
     got |= {"ratios": {"numpy": value(0.5)}, "without": {"torch": "other results"}}

@@ -29,7 +29,12 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
         lambda: F.affine_grid(fastnn.ones(1, 2, 3), None, False),
         "affine_grid: expected sizes as ints",
     ),
+    (
+        lambda: F.affine_grid(fastnn.ones(1, 2, 3), [(1, 1, 4, 4)], False),
+        "affine_grid: expected sizes as ints",
+    ),
     (lambda: F.pad(X, 1), "pad: expected up to 2 pairs of ints"),
+    (lambda: F.pad(X, [(1, 1)]), "pad: expected sizes as ints, got ((1, 1),)"),
     (lambda: F.pad(X, None), "pad: expected sizes as ints, got (None,)"),
     (lambda: F.bilinear(X, X, None), "bilinear: expected weight as a Tensor, got NoneType"),
     (lambda: F.one_hot(NUMBERS, "a"), "one_hot: expected num_classes as an int, got 'a'"),
@@ -95,3 +100,12 @@ def test_values_and_boundaries_of_two_types_are_compared_in_the_one_that_holds_b
 
 def test_windows_farther_apart_than_the_input_is_long_are_one() -> None:
     assert fastnn.arange(5).unfold(0, 2, 2**62).tolist() == [[0, 1]]
+
+
+def test_extremes_of_nothing_raise_torchs_types_of_error() -> None:
+    nothing = fastnn.ones(2, 0)
+    for everything in ({}, {"dim": ()}, {"dim": []}, {"dim": None}):
+        with pytest.raises(RuntimeError, match="amax: expected at least one element"):
+            fastnn.amax(nothing, **everything)
+    with pytest.raises(IndexError, match="amin: expected at least one element"):
+        fastnn.amin(nothing, dim=1)

@@ -92,7 +92,9 @@ def bernoulli_(t: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -
     if isinstance(p, Tensor) and _common.broadcast_shape(name, t.shape, p.shape) != t.shape:
         raise _refuse(name, f"probabilities that fit {t.shape}", p.shape, "expand() the tensor")
     check_in_place(name, t, p)
-    return _fill(name, t, generator, lambda u: _flat(to(u < chance, t.dtype), p))
+    if isinstance(p, Tensor) and p.requires_grad:
+        return _fill(name, t, generator, lambda u: _flat(to(u < chance, t.dtype), p))
+    return _fill(name, t, generator, lambda u: u < chance)
 
 
 def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = None) -> Tensor:

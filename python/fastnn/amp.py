@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fastnn import _backend
 from fastnn._callers import user_line
 from fastnn._device import device as device_of
-from fastnn._dtypes import bfloat16, float16
+from fastnn._dtypes import bfloat16, float16, float32
 from fastnn._dtypes import dtype as DType
 from fastnn._grad_mode import no_grad
+from fastnn.ops.creation import tensor
 from fastnn.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -146,7 +147,8 @@ class GradScaler:
             return outputs
         self._used = True
         if isinstance(outputs, Tensor):
-            return outputs * self._scale
+            # A tensor, as torch's: as a number it would be an infinity in float16.
+            return outputs * tensor(self._scale, dtype=float32, device=outputs.device)
         if isinstance(outputs, Iterable) and not isinstance(outputs, str):
             scaled = map(self.scale, outputs)
             return type(outputs)(scaled) if isinstance(outputs, list | tuple) else scaled
@@ -173,13 +175,12 @@ class GradScaler:
                 "they may vanish; keep the parameters in float32"
             )
             raise ValueError(message)
-        found = False
         with no_grad():
+            finite = [g.isfinite().all() for g in grads]  # asked at the end, for a device's sake
             for g in grads:
-                found = found or not bool(g.isfinite().all())
                 g.mul_(1.0 / self._scale)
         if grads:
-            self._found[id(optimizer)] = found
+            self._found[id(optimizer)] = not all(map(bool, finite))
 
     def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
         """``optimizer.step(*args, **kwargs)``, or None where a gradient is not finite."""

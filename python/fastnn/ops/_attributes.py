@@ -26,8 +26,10 @@ def typename(obj: object) -> str:
     """``tensor.type()`` of a tensor, otherwise the module and name of an object, or of its type."""
     if isinstance(obj, Tensor):
         return str(obj.type())
+    if not (hasattr(obj, "__qualname__") or hasattr(obj, "__name__")):
+        obj = type(obj)
     module = getattr(obj, "__module__", None)
-    name = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", type(obj).__name__)
+    name = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", "")
     return str(name) if module in (None, "builtins") else f"{module}.{name}"
 
 

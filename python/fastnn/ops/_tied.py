@@ -12,6 +12,7 @@ from typing import Any
 
 from fastnn import _backend
 from fastnn._grad_mode import _mode
+from fastnn._node import op_name
 from fastnn.autograd import Op
 from fastnn.tensor import Tensor
 
@@ -39,7 +40,8 @@ class Tied(Op):
 def tied(g: Tensor, source: Tensor, *, again: bool = False, zeros: bool = True) -> Tensor:
     """A gradient that is computed from ``source``, of its shape and type, by a step function.
 
-    again: whether the gradient of g is, too.   zeros: whether the source gets zeros, or nothing.
+    again: whether the gradient of g is, too.   zeros: whether the source gets zeros, or nothing:
+    then it may have another shape.
     """
     if not (_mode.enabled and source.requires_grad):
         return g
@@ -67,6 +69,9 @@ class First(Op):
 
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
         return (of_input(self, g, again=True),)
+
+
+First.name = op_name("pow", "PowBackward0")  # as torch's node
 
 
 def of_input(node: Op, g: Tensor, *, again: bool = False) -> Tensor:

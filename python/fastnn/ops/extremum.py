@@ -167,7 +167,7 @@ def _over(name: str, kernel: str, input: Tensor, dim: Any, keepdim: bool) -> Ten
             f"{name}: expected at least one element to reduce, got shape {input.shape}; name dims "
             "that are not empty"
         )
-        raise (RuntimeError if dim is None or dim == () else IndexError)(message)
+        raise (RuntimeError if dim is None or dim in ((), []) else IndexError)(message)
     return Extremum.apply((input,), dims, keepdim, kernel, name[0] == "m")  # type: ignore[no-any-return]
 
 
@@ -176,7 +176,7 @@ def amax_tensor(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """The largest over ``dim`` (an int, a tuple, or () for all), as torch.amax.
 
     Elements equal to it share its gradient, none are if it is NaN: then all get NaN.   Raises
-    IndexError for a bad dim or no elements.
+    IndexError for a bad or empty dim, RuntimeError of no elements over all.
     """
     return _over("amax", "amax", input, dim, keepdim)
 
@@ -186,7 +186,7 @@ def amin_tensor(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """The smallest over ``dim`` (an int, a tuple, or () for all), as torch.amin.
 
     Elements equal to it share its gradient, none are if it is NaN: then all get NaN.   Raises
-    IndexError for a bad dim or no elements.
+    IndexError for a bad or empty dim, RuntimeError of no elements over all.
     """
     return _over("amin", "amin", input, dim, keepdim)
 

@@ -148,7 +148,7 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
     name = "affine_grid"
     _common.require_tensor(name, "theta", theta)
     align = _aligned(name, align_corners)
-    sizes = tuple(size) if hasattr(size, "__iter__") else (size,)
+    sizes = (tuple(size),) if hasattr(size, "__iter__") else (size,)
     given = _common.shape_argument(name, sizes)
     k = len(given) - 2
     if theta.array.dtype.kind in "biu":

@@ -110,8 +110,7 @@ def margin_ranking_loss(
 
     input1, input2: (...). target: (...), 1 where input1 is to be larger, -1 where input2 is. All of
     one shape: unlike torch, nothing is broadcast. reduction: 'mean', 'sum' or 'none'.
-    Raises ValueError for other reductions,
-    RuntimeError for other shapes.
+    Raises ValueError for other reductions, RuntimeError for other shapes.
     Source: Burges et al., "Learning to rank using gradient descent", 2005, with a hinge.
     """
     name = "margin_ranking_loss"
@@ -135,8 +134,8 @@ def cosine_embedding_loss(
 
     input1, input2: (n, d) with target (n), or (d) with target (). Where t is neither, the loss is
     0. The squares of the lengths are taken 1e-12 larger, so vectors of length 0 have a cosine.
-    reduction: 'mean', 'sum' or 'none'. Raises ValueError for other reductions,
-    RuntimeError for other shapes.
+    reduction: 'mean', 'sum' or 'none'. Raises ValueError for other reductions, RuntimeError for
+    other shapes.
     """
     name = "cosine_embedding_loss"
     reduction = _losses.check_reduction(name, reduction, size_average, reduce)

@@ -90,6 +90,8 @@ def _unpooled(
     try:
         full = scatter_elements(nothing, 1, *rows)
     except RuntimeError as error:
+        if "indices in" not in str(error):
+            raise
         text = str(error).replace("scatter:", f"{name}:")
         raise RuntimeError(text + f"; output_size {shape} has {m} places") from None
     return reshape(full, *lead, *shape)

@@ -143,7 +143,7 @@ def pad_tensor(
             "pads with zeros"
         )
         raise NotImplementedError(message)
-    given = _common.shape_argument("pad", tuple(pad) if hasattr(pad, "__iter__") else (pad,))
+    given = _common.shape_argument("pad", (tuple(pad),) if hasattr(pad, "__iter__") else (pad,))
     if len(given) % 2 or len(given) > 2 * input.ndim:
         message = (
             f"pad: expected up to {input.ndim} pairs of ints for a tensor of {input.ndim} "

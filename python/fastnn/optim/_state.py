@@ -22,7 +22,8 @@ def pack(groups: Sequence[dict[str, Any]], state: Mapping[Any, Any]) -> dict[str
     for group in groups:
         # One that comes twice in a group takes a place each time, and the last is it, as in torch.
         new = dict(zip(map(id, group["params"]), places, strict=False))
-        index = new | index
+        for key, place in new.items():
+            index.setdefault(key, place)
         packed = {key: value for key, value in group.items() if key != "params"}
         packed["params"] = [index[id(p)] for p in group["params"]]
         packed_groups.append(packed)

@@ -62,7 +62,7 @@ def _in_several_places(value: Any) -> set[int]:
         if id(one) not in seen:
             seen.add(id(one))
             left += _parts(one)
-        elif type(one) is not tuple or _parts(one):
+        elif id(one) not in found and (type(one) is not tuple or _parts(one)):
             found.add(id(one))
     return found
 
