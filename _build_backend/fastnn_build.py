@@ -77,6 +77,7 @@ _NO_COMPILER = re.compile(
     r"|is not a full path to an existing compiler"
     r"|is not able to compile a simple test program"
     r"|CXX compiler identification is unknown"
+    r"|Could not find (?:the )?compiler (?:set|specified) in (?:the )?environment variable CXX"
 )
 # The first line that says what went wrong: a compiler's, a linker's, CMake's own or Python's.
 _ERROR_LINES = (
@@ -103,6 +104,8 @@ def diagnose(log: str) -> str:
     if not accepted and _NO_COMPILER.search(flat):
         broken = re.search(r"The C\+\+ compiler \"([^\"]+)\" is not able to compile", flat)
         detail = f": {broken[1]} cannot compile a test program" if broken else ""
+        if named := re.search(r"in (?:the )?environment variable CXX: (\S+)\. ", flat):
+            detail = f": CXX is {named[1]}, which is not there"
         return f"no C++ compiler was found ({_NEEDS}){detail}"
     if "CMakeNotFoundError" in flat or "Could not find CMake" in flat:
         return "missing: CMake (pip fetches it unless --no-build-isolation is given)"

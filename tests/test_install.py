@@ -121,6 +121,15 @@ def test_old_compiler_counts_as_none(source: Path, tmp_path: Path) -> None:
     assert reason in message
 
 
+def test_a_compiler_that_only_a_variable_names_counts_as_none(source: Path, tmp_path: Path) -> None:
+    """As on Debian without g++: the build's tools take the name that Python was built with."""
+    environment, done = install(source, tmp_path / "venv", CC="absent-gcc", CXX="absent-g++")
+    assert done.returncode == 0, done.stdout + done.stderr
+    reason = (environment.package / NOTE).read_text(encoding="utf-8").splitlines()[0]
+    assert reason.startswith("no C++ compiler was found (")
+    assert reason.endswith("): CXX is absent-g++, which is not there")
+
+
 def test_broken_source_is_not_taken_for_a_missing_compiler(
     broken_source: Path, tmp_path: Path
 ) -> None:
