@@ -14,6 +14,7 @@ from fastnn import _backend
 from fastnn._grad_mode import _mode
 from fastnn._node import op_name
 from fastnn.autograd import Op
+from fastnn.ops.copy import Clone
 from fastnn.tensor import Tensor
 
 
@@ -54,18 +55,8 @@ def tied(g: Tensor, source: Tensor, *, again: bool = False, zeros: bool = True) 
     return out
 
 
-class First(Op):
+class First(Clone):
     """x^1: a copy, whose gradient torch computes from x^0."""
-
-    name = "pow"
-
-    def forward(self, x: Any) -> Any:
-        y = self.kernels.empty(x.shape, x.dtype)
-        self.kernels.copy(x, y)
-        return y
-
-    def backward(self, g: Any) -> tuple[Any, ...]:
-        return (g,)
 
     def backward_graph(self, g: Tensor) -> tuple[Any, ...]:
         return (of_input(self, g, again=True),)
